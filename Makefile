@@ -1,0 +1,55 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: demo test lint types unit tools benchmark generate lock clean help
+
+BIN := .venv/bin
+
+demo: .venv/demo.stamp  ## A real model whose traffic drifts, the exporter, and its status page
+	$(BIN)/ml-exporter demo $(ARGS)
+
+test: .venv/dev.stamp tools  ## All checks: format, lint, types, tests, rules and configurations
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pytest $(ARGS)
+
+lint: .venv/dev.stamp  ## Format and lint
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: .venv/dev.stamp  ## Static types
+	$(BIN)/mypy
+
+unit: .venv/dev.stamp  ## The tests that can run with what is installed
+	$(BIN)/pytest $(ARGS)
+
+tools:  ## The servers and the browser that the tests need
+	tools/servers
+	tools/browser
+
+benchmark: .venv/dev.stamp  ## Rows per second and memory, beside DuckDB and Polars
+	$(BIN)/python benchmarks/ingestion.py $(ARGS)
+
+generate: .venv/dev.stamp  ## The files that are made from code: rules, dashboards, tables in docs
+	$(BIN)/python tools/generate.py
+
+lock: .venv/dev.stamp  ## The lock files from pyproject.toml; ARGS=--upgrade for newer versions
+	$(BIN)/python tools/lock.py $(ARGS)
+
+clean:  ## Everything that was set up or built here
+	rm -rf .venv .tools build .*_cache .hypothesis tests/screenshots
+	find . -name '*.egg-info' -prune -exec rm -rf {} +
+
+help:  ## This list
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 12
+
+.venv/bin/python:
+	tools/venv .venv
+
+.venv/demo.stamp: requirements-demo.lock pyproject.toml | .venv/bin/python
+.venv/dev.stamp: requirements-dev.lock pyproject.toml | .venv/bin/python
+.venv/%.stamp:
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-$*.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@

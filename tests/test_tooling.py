@@ -1,0 +1,105 @@
+"""The files that set up, check and release the project hold together."""
+
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.support import ROOT, find_tool
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = ("requirements.lock", "requirements-demo.lock", "requirements-dev.lock")
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Names and versions of a lock file."""
+    return dict(re.findall(r"^(\S+)==(\S+) \\$", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+def wanted(lock: str) -> list[Requirement]:
+    """What pyproject.toml asks for, of that which a lock file has to hold."""
+    project, groups = PYPROJECT["project"], PYPROJECT["dependency-groups"]
+    lines = PYPROJECT["build-system"]["requires"] + project["dependencies"]
+    if lock != "requirements.lock":
+        lines = lines + project["optional-dependencies"]["demo"]
+    if lock == "requirements-dev.lock":
+        lines = lines + project["optional-dependencies"]["dashboards"]
+        lines = lines + groups["dev"] + groups["benchmark"]
+    return [Requirement(line) for line in lines]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_satisfies_pyproject(lock):
+    locked = pins(lock)
+    unmet = [
+        str(requirement)
+        for requirement in wanted(lock)
+        if not requirement.specifier.contains(locked.get(canonicalize_name(requirement.name), ""))
+    ]
+    assert unmet == [], "run make lock"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_is_versions_and_hashes_alone(lock):
+    """No index, mirror or folder of the machine that wrote it."""
+    for line in (ROOT / lock).read_text().splitlines()[1:]:
+        assert re.fullmatch(r"[a-z0-9-]+==\S+ \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line)
+
+
+def test_locks_agree():
+    run, demo, dev = map(pins, LOCKS)
+    assert run.items() < demo.items() < dev.items()
+
+
+def test_every_target_is_explained():
+    makefile = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    helped = subprocess.run(
+        ["make", "--silent", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert phony
+    assert [line.split()[0] for line in helped.splitlines()] == phony[1].split()
+
+
+def test_ci_runs_the_tests():
+    script = ROOT / ".ci/run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().splitlines()[-1] == "exec make test"
+
+
+def test_python_that_is_missing_is_said(tmp_path):
+    result = subprocess.run(
+        [ROOT / "tools/venv", tmp_path / "venv"],
+        env={**os.environ, "PYTHON": "no-such-python"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr == (
+        "no Python 3.11 or newer found: install one, or name it: make PYTHON=/path/to/python3\n"
+    )
+
+
+def accepts(*command: str | Path) -> None:
+    """Holds that a tool finds nothing to say against the repository's files."""
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("promtool", ["promtool", "prometheus-2.42/promtool"])
+def test_prometheus_accepts_its_configuration(promtool):
+    accepts(find_tool(promtool), "check", "config", "prometheus/prometheus.yml")
+
+
+def test_alertmanager_accepts_its_configuration():
+    accepts(find_tool("amtool"), "check-config", "alertmanager/alertmanager.yml")

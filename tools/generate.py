@@ -1,0 +1,40 @@
+"""Writes the files that are made from code: rules, dashboards, and tables in the docs."""
+
+import re
+from pathlib import Path
+
+from ml_exporter.dashboards.overview import overview, write_dashboards
+from ml_exporter.dashboards.queries import panels_as_table
+from ml_exporter.rules import write_rules
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def replace_between_markers(text: str, name: str, generated: str) -> str:
+    """A Markdown text whose part called `name` is what was generated for it."""
+    begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    whole, count = pattern.subn(lambda _: f"{begin}\n{generated}\n{end}", text)
+    if count != 1:
+        raise ValueError(f"expected {begin} ... {end} once")
+    return whole
+
+
+def dashboards_page(text: str) -> str:
+    """docs/dashboards.md with the present panels in it."""
+    return replace_between_markers(text, "overview", panels_as_table(overview()))
+
+
+def main() -> None:
+    paths = [
+        *write_rules(ROOT / "prometheus/rules"),
+        *write_dashboards(ROOT / "grafana/dashboards"),
+    ]
+    page = ROOT / "docs/dashboards.md"
+    page.write_text(dashboards_page(page.read_text()))
+    for path in (*paths, page):
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
