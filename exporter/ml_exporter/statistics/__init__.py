@@ -1,0 +1,1 @@
+"""Plain numerics: arrays in, numbers out."""

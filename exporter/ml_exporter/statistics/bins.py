@@ -1,0 +1,120 @@
+"""Bins of numbers: their edges, how values are counted into them, and how they are written."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+BELOW, ABOVE = "<below>", "<above>"
+MISSING, INVALID = "<missing>", "<invalid>"
+OTHER, ANY = "<other>", "<any>"
+
+_OUTER_DIGITS = 3
+_ALL_DIGITS = 17
+
+
+def format_number(value: float) -> str:
+    """A number as Prometheus 3 writes `le`: Go's shortest `g` form, with `.0` where it looks whole.
+
+    Exponents are written below 1e-4 and from 1e6 on (Go's strconv.FormatFloat, precision -1).
+    """
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    if math.isnan(value):
+        return "NaN"
+    if value == 0:
+        return "0.0"
+    sign = "-" if value < 0 else ""
+    digits, exponent = _shortest_digits(abs(value))
+    if -4 <= exponent < 6:
+        text = _positional(digits, exponent)
+        return sign + (text if "." in text else text + ".0")
+    mantissa = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
+    exponent_text = f"{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+    return f"{sign}{mantissa}e{exponent_text}"
+
+
+def _shortest_digits(value: float) -> tuple[str, int]:
+    """Significant digits of a positive number and its decimal exponent: 42.5 -> ("425", 1)."""
+    text = repr(value)
+    mantissa, _, exponent = text.partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    leading = len(whole.lstrip("0")) or len(digits) - len(fraction)
+    return digits.rstrip("0") or "0", leading - 1 + int(exponent or 0)
+
+
+def _positional(digits: str, exponent: int) -> str:
+    if exponent < 0:
+        return "0." + "0" * (-exponent - 1) + digits
+    if len(digits) <= exponent + 1:
+        return digits + "0" * (exponent + 1 - len(digits))
+    return digits[: exponent + 1] + "." + digits[exponent + 1 :]
+
+
+def round_up(value: float, digits: int) -> float:
+    """The least number of so many significant digits that isn't below `value`."""
+    if value == 0 or digits >= _ALL_DIGITS:
+        return float(value)
+    rounded = float(f"{value:.{digits - 1}e}")
+    if rounded >= value:
+        return rounded
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
+    rounded = float(f"{value + step:.{digits - 1}e}")
+    return rounded if rounded >= value and math.isfinite(rounded) else float(value)
+
+
+def round_down(value: float, digits: int) -> float:
+    """The greatest number of so many significant digits that isn't above `value`."""
+    return -round_up(-value, digits)
+
+
+def quantile_edges(values: Floats, bins: int) -> Floats:
+    """Edges of at most so many bins of about equal share.
+
+    `values` are finite, in any order, at least one. The first edge is the minimum and the last
+    the maximum, rounded outward to three significant digits, so that no single row's value is
+    told; the inner ones are rounded up, so that a value shared by many rows stays on its own side
+    of its edge, to the fewest digits, three or more, that keep the edges apart.
+
+    Returns k + 1 edges in ascending order for k bins: bin i is (edge[i], edge[i + 1]] and the
+    first one includes edge[0]. The first two are equal where the least value fills a bin.
+    """
+    shares = np.linspace(0, 1, bins + 1)
+    quantiles = np.quantile(values, shares, method="inverted_cdf")
+    low = round_down(float(quantiles[0]), _OUTER_DIGITS)
+    high = round_up(float(quantiles[-1]), _OUTER_DIGITS)
+    inner = np.unique(quantiles[1:-1])
+    inner = inner[inner < quantiles[-1]]
+    for digits in range(_OUTER_DIGITS, _ALL_DIGITS + 1):
+        rounded = np.array([round_up(float(edge), digits) for edge in inner])
+        uppers = np.append(rounded, high)
+        if np.all(np.diff(uppers) > 0):
+            return np.concatenate(([low], uppers))
+    return np.concatenate(([low], inner, [max(high, float(quantiles[-1]))]))
+
+
+def count_bins(values: Floats, edges: Floats) -> Counts:
+    """Count values into `<below>`, the bins of `edges` in order, and `<above>`.
+
+    `values` is any array; NaN is counted nowhere. Returns len(edges) + 1 counts.
+    """
+    # One comparison an edge is an order of magnitude faster than a binary search a value.
+    buffer = np.empty(values.shape, dtype=np.bool_)
+    below = np.count_nonzero(np.less(values, edges[0], out=buffer))
+    cumulative = [below]
+    for edge in edges[1:]:
+        cumulative.append(np.count_nonzero(np.less_equal(values, edge, out=buffer)))
+    cumulative.append(values.size - np.count_nonzero(np.isnan(values, out=buffer)))
+    counts: Counts = np.diff(cumulative, prepend=0).astype(np.int64)
+    return counts
+
+
+def bin_labels(edges: Floats) -> list[str]:
+    """Names of what `count_bins` counts: `<below>`, each bin's upper edge, `<above>`."""
+    return [BELOW, *(format_number(float(edge)) for edge in edges[1:]), ABOVE]
