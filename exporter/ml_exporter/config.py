@@ -1,0 +1,410 @@
+"""The configuration file as types.
+
+docs/configuration.md says what each key means to the user.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from ml_exporter import roles, thresholds
+from ml_exporter.batch import FieldType, Role
+from ml_exporter.roles import Access, Token, UserRole, read_access
+from ml_exporter.thresholds import Threshold, read_thresholds
+from ml_exporter.yaml_file import read_yaml
+from ml_exporter.yaml_nodes import ConfigError, Node, Section, suggestion
+
+__all__ = [
+    "KEYS",
+    "Access",
+    "Config",
+    "ConfigError",
+    "FieldType",
+    "Fields",
+    "FileSource",
+    "LabelFields",
+    "Labels",
+    "Limits",
+    "Model",
+    "Role",
+    "Task",
+    "Threshold",
+    "Token",
+    "UserRole",
+    "VersionField",
+    "load",
+]
+
+Task = Literal["binary", "multiclass", "regression"]
+
+# Every key of every section; docs/configuration.md has a section of the same name for each.
+KEYS: dict[str, tuple[str, ...]] = {
+    "config": ("models", "access", "limits", "state"),
+    "model": (
+        *("name", "version", "task", "positive", "baseline", "learn", "source", "fields", "types"),
+        *("labels", "bins", "false_alarms", "thresholds"),
+    ),
+    "version": ("field",),
+    "learn": ("rows",),
+    "source": ("type", "path", "format", "from"),
+    "fields": ("id", "timestamp", "prediction", "score", "label", "features"),
+    "scores": ("path", "classes"),
+    "labels": ("source", "fields", "wait", "settle"),
+    "label_fields": ("id", "label", "timestamp"),
+    **thresholds.KEYS,
+    **roles.KEYS,
+    "limits": ("series", "versions", "categories"),
+    "state": ("path",),
+}
+# Keys that a file may have already; each is reported in `Config.notes`.
+LATER_KEYS: dict[str, tuple[str, ...]] = {
+    "config": ("proxy",),
+    "model": ("segments", "constraints"),
+}
+_LATER_SOURCES = ("proxy", "events", "kafka", "sql")
+_FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Log files: `path` is an absolute path or glob."""
+
+    path: str
+    format: str  # "jsonl", "csv" or "tsv"
+    start: Literal["start", "end"] | None = None  # `from:`; None: start with state, end without
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Paths of a prediction's fields in its row."""
+
+    prediction: str
+    id: str | None = None
+    timestamp: str | None = None
+    # class -> path; binary: of the positive class; {path: p, classes: [a, b]} is {a: p.0, b: p.1}
+    scores: Mapping[str, str] = field(default_factory=dict)
+    label: str | None = None
+    features: Mapping[str, str] | None = None  # name -> path; None: the baseline's, else learned
+
+
+@dataclass(frozen=True)
+class LabelFields:
+    """Paths of a label's fields in its row."""
+
+    id: str
+    label: str
+    timestamp: str | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Ground truth that comes later, joined by id."""
+
+    source: FileSource
+    fields: LabelFields
+    wait: float = 30 * 86400.0  # seconds
+    settle: float = 0.0  # seconds
+
+
+@dataclass(frozen=True)
+class VersionField:
+    """The version of the model stands in each row, at this path."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model to watch. Names of classes are as `batch.category_name` writes them."""
+
+    name: str
+    task: Task
+    source: FileSource
+    fields: Fields
+    version: str | VersionField | None = None
+    positive: str | None = None  # binary: the positive class; else None
+    baseline: Path | Mapping[str, Path] | None = None  # absolute; by version if a mapping
+    learn_rows: int = 2000
+    types: Mapping[str, FieldType] = field(default_factory=dict)
+    labels: Labels | None = None
+    bins: int = 10
+    false_alarms: float = 0.01
+    thresholds: tuple[Threshold, ...] = ()
+    thresholds_off: frozenset[str] = frozenset()  # monitors set to false
+    # Where in the file its keys stand.
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one process may expose."""
+
+    series: int = 40_000
+    versions: int = 5
+    categories: int = 50
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration file; `notes` says what was understood but has no effect in this version."""
+
+    path: Path
+    models: tuple[Model, ...]
+    limits: Limits = Limits()
+    access: Access = field(default_factory=Access)
+    state: Path | None = None  # absolute
+    notes: tuple[str, ...] = ()  # each as `FILE:LINE: KEY: text`
+
+
+def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read a configuration file.
+
+    `environment` is what `${VAR}` is taken from; by default, the process's. Raises ConfigError
+    with everything that is wrong in the file; whether the files it names exist isn't looked at.
+    """
+    root = read_yaml(str(path), os.environ if environment is None else environment)
+    if root is None:
+        raise ConfigError([f"{path}: is empty"])
+    section = root.mapping()
+    section.check_keys(KEYS["config"], LATER_KEYS["config"])
+    folder = Path(path).parent.absolute()
+    config = Config(
+        path=Path(path),
+        models=_models(section.require("models"), folder),
+        limits=section.read("limits", _limits, Limits()),
+        access=section.read("access", read_access, Access()),
+        state=section.read("state", lambda node: _state(node, folder), None),
+        notes=root.document.notes(),
+    )
+    root.document.check()
+    return config
+
+
+def _models(node: Node, folder: Path) -> tuple[Model, ...]:
+    models: list[Model] = []
+    for item in node.items():
+        model = _model(item, folder)
+        for i, other in enumerate(models):
+            if model.name and other.name == model.name:
+                name = item.mapping().require("name")
+                name.error(
+                    f"{model.name!r} is already the name of models[{i}], line {other.lines['name']}"
+                )
+        models.append(model)
+    if not models and node.kind == "a list":
+        node.error("must have at least one model")
+    return tuple(models)
+
+
+def _model(node: Node, folder: Path) -> Model:
+    section = node.mapping()
+    section.check_keys(KEYS["model"], LATER_KEYS["model"])
+    task = section.require("task").choice(get_args(Task))
+    positive = _positive(section, task)
+    fields = _fields(section.require("fields"), task, positive)
+    thresholds, off = section.read(
+        "thresholds", lambda node: read_thresholds(node, _field_names(fields)), ((), frozenset())
+    )
+    return Model(
+        name=section.require("name").text(),
+        task=task or "binary",
+        source=_source(section.require("source"), folder),
+        fields=fields,
+        version=section.read("version", _version, None),
+        positive=positive,
+        baseline=section.read("baseline", lambda node: _baseline(node, folder), None),
+        learn_rows=section.read("learn", _learn, Model.learn_rows),
+        types=section.read("types", lambda node: _types(node, _field_names(fields)), {}),
+        labels=section.read("labels", lambda node: _labels(node, folder, fields), None),
+        bins=section.read("bins", lambda node: node.integer(2, 100), Model.bins),
+        false_alarms=section.read(
+            "false_alarms", lambda node: node.number(0, 1), Model.false_alarms
+        ),
+        thresholds=thresholds,
+        thresholds_off=off,
+        lines={name: key.line for name, (key, _) in section.entries.items()},
+    )
+
+
+def _positive(section: Section, task: Task | None) -> str | None:
+    if task == "binary":
+        return section.require("positive").class_name()
+    if task is not None and (positive := section.get("positive")):
+        positive.error(f"only a binary model has a positive class, and the task is {task}")
+    return None
+
+
+def _version(node: Node) -> str | VersionField:
+    if node.kind != "a mapping":
+        return node.text()
+    section = node.mapping()
+    section.check_keys(KEYS["version"])
+    return VersionField(section.require("field").text())
+
+
+def _baseline(node: Node, folder: Path) -> Path | Mapping[str, Path]:
+    if node.kind != "a mapping":
+        return folder / node.text()
+    baselines = {version.text(): folder / path.text() for version, path in node.mapping()}
+    if not baselines:
+        node.error("must have at least one version")
+    return baselines
+
+
+def _learn(node: Node) -> int:
+    section = node.mapping()
+    section.check_keys(KEYS["learn"])
+    return section.require("rows").integer(50)
+
+
+def _source(node: Node, folder: Path) -> FileSource:
+    section = node.mapping()
+    source_type = section.require("type")
+    name = source_type.text()
+    if name != "file":
+        if name in _LATER_SOURCES:
+            source_type.error(f"source type {name!r} is not in this version; use 'file'")
+        elif name:
+            nearest = suggestion(name, ("file", *_LATER_SOURCES))
+            source_type.error(f"unknown source type {name!r}{nearest}")
+        return FileSource("", "")
+    section.check_keys(KEYS["source"])
+    path = section.require("path").text()
+    log_format = section.read("format", lambda node: node.choice(("jsonl", "csv", "tsv")), None)
+    extension = os.path.splitext(path)[1].lower()
+    if path and section.get("format") is None and extension not in _FORMATS:
+        section.require("path").error(
+            "its extension tells no format; name it, as in 'format: jsonl'"
+        )
+    return FileSource(
+        path=_absolute(path, folder),
+        format=log_format or _FORMATS.get(extension, ""),
+        start=section.read("from", lambda node: node.choice(("start", "end")), None),
+    )
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """The path under the folder, whose own name is no part of a glob."""
+    if os.path.isabs(path):
+        return path
+    return os.path.join(glob.escape(str(folder)) if glob.has_magic(path) else folder, path)
+
+
+def _fields(node: Node, task: Task | None, positive: str | None) -> Fields:
+    section = node.mapping()
+    section.check_keys(KEYS["fields"])
+    return Fields(
+        prediction=section.require("prediction").text(),
+        id=section.read("id", Node.text, None),
+        timestamp=section.read("timestamp", Node.text, None),
+        scores=section.read("score", lambda node: _scores(node, task, positive), {}),
+        label=section.read("label", Node.text, None),
+        features=section.read("features", _features, None),
+    )
+
+
+def _features(node: Node) -> Mapping[str, str]:
+    if node.kind == "a mapping":
+        return {name.text(): path.text() for name, path in node.mapping()}
+    if node.kind != "a list":
+        node.error("must be a mapping of names to paths, or a list of names")
+        return {}
+    features: dict[str, str] = {}
+    for item in node.items():
+        name = item.text()
+        if name in features:
+            item.error(f"{name!r} is already in the list")
+        features[name] = name
+    return features
+
+
+def _field_names(fields: Fields) -> Sequence[str] | None:
+    """What `types` and `thresholds` may name; None: the baseline will say."""
+    if fields.features is None:
+        return None
+    return [*fields.features, "prediction", "score", "label"]
+
+
+def _scores(node: Node, task: Task | None, positive: str | None) -> Mapping[str, str]:
+    if task == "regression":
+        node.error("a regression model has no score")
+    if node.kind != "a mapping":
+        if task == "multiclass":
+            node.error("must give a path for each class, or {path, classes}")
+        return {positive or "": node.text()}
+    section = node.mapping()
+    if section.entries and set(section.entries) <= set(KEYS["scores"]):
+        path = section.require("path").text()
+        classes = [item.class_name() for item in section.require("classes").items()]
+        paths = [f"{path}.{i}" for i in range(len(classes))]
+        if not classes:
+            return {}
+    else:
+        classes = [name.class_name() for name, _ in section]
+        paths = [path.text() for _, path in section]
+    scores = dict(zip(classes, paths, strict=True))
+    if len(scores) < len(classes):
+        node.error("names a class twice")
+    elif len(scores) < 2 and task == "multiclass":
+        node.error("must have at least two classes")
+    elif positive and positive not in scores:
+        node.error(f"has no path for the positive class {positive!r}")
+    return {name: path for name, path in scores.items() if positive in (None, name)}
+
+
+def _types(node: Node, names: Sequence[str] | None) -> Mapping[str, FieldType]:
+    types: dict[str, FieldType] = {}
+    for key, value in node.mapping():
+        name = key.text()
+        if names is not None and name not in names:
+            key.error(f"unknown field{suggestion(name, names)}")
+        types[name] = value.choice(get_args(FieldType)) or "number"
+    return types
+
+
+def _labels(node: Node, folder: Path, prediction: Fields) -> Labels:
+    section = node.mapping()
+    section.check_keys(KEYS["labels"])
+    if prediction.id is None:
+        node.error("needs 'fields.id' of the model, to join labels to predictions")
+    if prediction.label is not None:
+        node.error("can't be used together with 'fields.label', a label on the same row")
+    fields = section.require("fields").mapping()
+    fields.check_keys(KEYS["label_fields"])
+    return Labels(
+        source=_source(section.require("source"), folder),
+        fields=LabelFields(
+            id=fields.require("id").text(),
+            label=fields.require("label").text(),
+            timestamp=fields.read("timestamp", Node.text, None),
+        ),
+        wait=section.read("wait", Node.duration, Labels.wait),
+        settle=section.read("settle", Node.duration, Labels.settle),
+    )
+
+
+def _limits(node: Node) -> Limits:
+    section = node.mapping()
+    section.check_keys(KEYS["limits"])
+    return Limits(
+        series=section.read("series", lambda node: node.integer(1), Limits.series),
+        versions=section.read("versions", lambda node: node.integer(1), Limits.versions),
+        categories=section.read("categories", lambda node: node.integer(1), Limits.categories),
+    )
+
+
+def _state(node: Node, folder: Path) -> Path:
+    section = node.mapping()
+    section.check_keys(KEYS["state"])
+    return folder / section.require("path").text()

@@ -1,0 +1,134 @@
+"""The monitors that can have a threshold, and the part of the configuration that sets them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from ml_exporter.yaml_nodes import Node, Section, suggestion
+
+if TYPE_CHECKING:
+    from ml_exporter.batch import Role
+
+Severity = Literal["warning", "critical"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+KEYS = {"threshold": (*SEVERITIES, "fields"), "field_threshold": SEVERITIES}
+
+# Monitors have the names of the recorded metrics: `psi` is `field:psi:24h`.
+MODEL_MONITORS = ("accuracy", "precision", "recall", "specificity", "f1")
+FIELD_MONITORS = (
+    "psi",
+    "location_shift",
+    "g_statistic",
+    "location_z",
+    "scale_z",
+    "missing_z",
+    "invalid_z",
+    "out_of_range_z",
+    "unseen_z",
+    "significance",
+    "missing_ratio",
+    "invalid_ratio",
+    "out_of_range_ratio",
+    "unseen_ratio",
+)
+
+# Known, so that a file can be written for them, but no rule of this version reads them.
+_LATER_PERFORMANCE = (
+    "balanced_accuracy",
+    "matthews_correlation",
+    "roc_auc",
+    "gini",
+    "log_loss",
+    "brier_score",
+    "expected_calibration_error",
+    "positive_rate",
+    "mean_absolute_error",
+    "root_mean_squared_error",
+    "mean_absolute_percentage_error",
+    "bias",
+    "r2",
+)
+LATER_MODEL_MONITORS = (
+    "predictions",
+    "labelled_predictions",
+    *_LATER_PERFORMANCE,
+    *(f"estimated_{name}" for name in (*MODEL_MONITORS, *_LATER_PERFORMANCE)),
+    "support",
+    "drifted_fields",
+    "multivariate_drift",
+    "calibration_drift",
+)
+LATER_FIELD_MONITORS = ("js_distance", "ks")
+
+_EVERY_FIELD_MONITOR = FIELD_MONITORS + LATER_FIELD_MONITORS
+_EVERY_MONITOR = MODEL_MONITORS + LATER_MODEL_MONITORS + _EVERY_FIELD_MONITOR
+_ROLES: dict[str, Role] = {"prediction": "prediction", "score": "score", "label": "label"}
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One row of `ml_threshold`; `role` and `field` are None where it is the default."""
+
+    monitor: str
+    severity: Severity
+    value: float
+    role: Role | None = None
+    field: str | None = None
+
+
+def read_thresholds(
+    node: Node, fields: Sequence[str] | None
+) -> tuple[tuple[Threshold, ...], frozenset[str]]:
+    """The thresholds that are set, and the monitors that are off.
+
+    `fields` are the names a threshold may be set for; None: not known before the baseline is.
+    """
+    thresholds: list[Threshold] = []
+    off: set[str] = set()
+    for key, value in node.mapping():
+        monitor = key.text()
+        if monitor not in _EVERY_MONITOR:
+            key.error(f"unknown monitor{suggestion(monitor, _EVERY_MONITOR)}")
+            continue
+        if monitor not in MODEL_MONITORS + FIELD_MONITORS:
+            key.note("has no effect in this version")
+        if value.kind == "a boolean":
+            off.add(monitor)
+            if value.boolean():
+                value.error("must be false or a mapping of severities; a monitor is on by itself")
+            continue
+        section = value.mapping()
+        section.check_keys(KEYS["threshold"])
+        if not section.entries and value.kind == "a mapping":
+            value.error("must set a severity: warning or critical")
+        thresholds += _severities(section, monitor, None)
+        if by_field := section.get("fields"):
+            if monitor in _EVERY_FIELD_MONITOR:
+                thresholds += _by_field(by_field, monitor, fields)
+            else:
+                by_field.error(f"{monitor!r} is a figure of the whole model, not of a field")
+    return tuple(thresholds), frozenset(off)
+
+
+def _by_field(node: Node, monitor: str, fields: Sequence[str] | None) -> list[Threshold]:
+    thresholds: list[Threshold] = []
+    for key, value in node.mapping():
+        name = key.text()
+        if fields is not None and name not in fields:
+            key.error(f"unknown field{suggestion(name, fields)}")
+        section = value.mapping()
+        section.check_keys(KEYS["field_threshold"])
+        thresholds += _severities(section, monitor, name)
+    return thresholds
+
+
+def _severities(section: Section, monitor: str, field: str | None) -> list[Threshold]:
+    role = None if field is None else _ROLES.get(field, "feature")
+    return [
+        Threshold(monitor, severity, value.number(), role, field)
+        for severity in SEVERITIES
+        if (value := section.get(severity)) is not None
+    ]

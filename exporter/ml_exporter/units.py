@@ -1,0 +1,46 @@
+"""Durations and sizes as Prometheus and its users write them."""
+
+from __future__ import annotations
+
+import re
+
+_DURATION = re.compile(
+    r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
+)
+_MILLISECONDS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
+_LONGEST = (2**63 - 1) // 10**6  # milliseconds; Prometheus counts nanoseconds in 64 bits
+
+_SIZE = re.compile(r"(\d{1,18})(B|KiB|MiB|GiB)", re.ASCII)
+_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `1h30m`, `30d`, `500ms` or `0`; a year has 365 days.
+
+    The format is that of `ParseDuration` in https://github.com/prometheus/common. Raises
+    ValueError.
+    """
+    if text == "0":
+        return 0.0
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        raise ValueError(f"{text!r} is not a duration such as 30d, 1h30m or 10s")
+    milliseconds = 0
+    for amount, unit in zip(match.groups(), _MILLISECONDS, strict=True):
+        if amount is not None:
+            # No more digits than the limit has: int() refuses thousands of them.
+            milliseconds += unit * (int(amount) if len(amount) < 20 else _LONGEST + 1)
+    if milliseconds > _LONGEST:
+        raise ValueError(f"{text!r} is too long a duration")
+    return milliseconds / 1000
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as `512KiB`, `64MiB` or `1GiB`.
+
+    Raises ValueError.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 512KiB, 64MiB or 1GiB")
+    return int(match[1]) * _BYTES[match[2]]
