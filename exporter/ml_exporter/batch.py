@@ -1,0 +1,268 @@
+"""Batch: the columnar predictions that flow through everything."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Floats
+
+Role = Literal["feature", "prediction", "score", "label", "component"]
+FieldType = Literal["number", "category"]
+
+ABSENT = msgspec.UNSET  # the row has no such field at all; null is None
+
+LONGEST_NAME = 200  # characters; no longer text is made a category, or a label, of its own
+
+_WHOLE_DECIMAL = re.compile(r"[+-]?\d+\.0*")
+_DECIMALS = msgspec.json.Decoder(list[float | None])
+
+
+class Field(NamedTuple):
+    """What a column is: its role and its name."""
+
+    role: Role
+    name: str
+
+
+PREDICTION = Field("prediction", "prediction")
+SCORE = Field("score", "score")
+LABEL = Field("label", "label")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column as numbers: NaN wherever a row has none."""
+
+    values: Floats  # (rows,)
+    missing: int  # null, absent or empty
+    invalid: int  # the wrong type, NaN or infinite
+    wrong_type: int
+
+
+@dataclass(frozen=True)
+class Categories:
+    """A column as names of categories, `<missing>` or `<invalid>` where a row has none."""
+
+    names: Sequence[str]  # (rows,)
+    wrong_type: int
+
+
+@dataclass(frozen=True)
+class Column:
+    """The values of one field as the log has them.
+
+    `text` says that every value is text because the format knows nothing else (CSV).
+    What the values are as numbers or as categories is worked out once, when first asked for.
+    """
+
+    values: Sequence[object]
+    text: bool = False
+
+    @cached_property
+    def absent(self) -> int:
+        """Rows that have no such field at all."""
+        if type(ABSENT) not in self.types:
+            return 0
+        return sum(value is ABSENT for value in self.values)
+
+    @cached_property
+    def types(self) -> set[type]:
+        return {str} if self.text else set(map(type, self.values))
+
+    def missing_mask(self) -> NDArray[np.bool_]:
+        if not self.text and self.types <= {int, float, bool}:
+            return np.zeros(len(self.values), dtype=np.bool_)
+        return np.array([v is None or v is ABSENT or v == "" for v in self.values], dtype=np.bool_)
+
+    def take(self, rows: Sequence[int]) -> Column:
+        return Column([self.values[row] for row in rows], self.text)
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        try:
+            return self._numbers_of_text() if self.text else self._numbers_of_json()
+        except (OverflowError, msgspec.DecodeError):
+            return self._numbers_one_by_one()
+
+    def _numbers_of_json(self) -> Numbers:
+        types = self.types
+        if not types <= {float, int, type(None)}:
+            return self._numbers_one_by_one()
+        values = np.array(self.values, dtype=np.float64)
+        missing = self.values.count(None) if type(None) in types else 0
+        return _numbers(values, missing, wrong_type=0)
+
+    def _numbers_of_text(self) -> Numbers:
+        texts: Sequence[str] = self.values  # type: ignore[assignment]
+        # Nearly all numbers are written as in JSON, whose decoder is the fastest there is.
+        listed = f",{','.join(texts)},"
+        missing = 0
+        if ",," in listed:
+            missing = texts.count("")
+            listed = listed.replace(",,", ",null,").replace(",,", ",null,")
+        values = np.array(_DECIMALS.decode(f"[{listed[1:-1]}]"), dtype=np.float64)
+        if values.size != len(texts) or np.count_nonzero(np.isnan(values)) != missing:
+            return self._numbers_one_by_one()  # a text of its own said "null", or "1,2"
+        return Numbers(values, missing, invalid=0, wrong_type=0)
+
+    def _numbers_one_by_one(self) -> Numbers:
+        values = np.full(len(self.values), np.nan)
+        missing = wrong_type = 0
+        for row, value in enumerate(self.values):
+            if value is None or value is ABSENT or value == "":
+                missing += 1
+                continue
+            number = number_of_text(str(value)) if self.text else number_of_json(value)
+            if number is None:
+                wrong_type += 1
+            else:
+                values[row] = number
+        return _numbers(values, missing, wrong_type)
+
+    @cached_property
+    def categories(self) -> Categories:
+        types = self.types
+        if types & {dict, list} or (bool in types and types & {int, float}):
+            # These don't hash, or have equal hashes and unequal names.
+            wrong_type = sum(isinstance(value, dict | list) for value in self.values)
+            return Categories([category_name(value) for value in self.values], wrong_type)
+        if self.text:
+            names = {value: _name_of_text(str(value), decimal=True) for value in set(self.values)}
+        else:
+            names = {value: category_name(value) for value in set(self.values)}
+        if types == {str} and all(value == name for value, name in names.items()):
+            return Categories(self.values, 0)  # type: ignore[arg-type]
+        return Categories([names[value] for value in self.values], 0)
+
+
+def _numbers(values: Floats, missing: int, wrong_type: int) -> Numbers:
+    finite = np.isfinite(values)
+    valid = int(np.count_nonzero(finite))
+    if valid < values.size:
+        values = np.where(finite, values, np.nan)
+    return Numbers(values, missing, values.size - valid - missing, wrong_type)
+
+
+def number_of_json(value: object) -> float | None:
+    """A number, infinite where it is too large; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def number_of_text(text: str) -> float | None:
+    """What a text says as a number, NaN and infinity among them; None if it says none."""
+    if "_" in text:  # float() takes 1_000
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def category_name(value: object) -> str:
+    """The name of a category or class: the value's own text.
+
+    A whole number has no fraction, a boolean is `true` or `false`, and a name that begins
+    with `<` is given a backslash, so that it can't be taken for a special bin.
+    """
+    match value:
+        case None | msgspec.UNSET | "":
+            return MISSING
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return _name_of_text(value, decimal=False)
+        case int():
+            return _name_of_whole(value)
+        case float() if math.isfinite(value):
+            return _name_of_whole(int(value)) if value.is_integer() else repr(value)
+        case _:
+            return INVALID
+
+
+def _name_of_whole(value: int) -> str:
+    if number_of_json(value) == math.inf:
+        return INVALID
+    text = str(value)
+    return text if len(text) <= LONGEST_NAME else OTHER
+
+
+def _name_of_text(text: str, decimal: bool) -> str:
+    """`decimal`: a format without types, where `1.0` is the number."""
+    if not text:
+        return MISSING
+    if len(text) > LONGEST_NAME:
+        return OTHER
+    if text[0] == "<":
+        return "\\" + text
+    return without_fraction(text) if decimal else text
+
+
+def without_fraction(text: str) -> str:
+    """`1.0` as `1`; any other text as it is."""
+    if text[-1] in "0." and _WHOLE_DECIMAL.fullmatch(text):
+        return str(int(text.partition(".")[0]))
+    return text
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n accepted rows of one model as columns, each with n values, in the log's order.
+
+    Labels that come apart from their predictions are a batch too, of ids and one column.
+    """
+
+    rows: int
+    fields: Mapping[Field, Column]
+    ids: Sequence[str] | None = None
+    timestamps: Floats | None = None  # seconds since 1970; NaN where a row has none
+    versions: Sequence[str] | None = None  # None: all are the model's one version
+    extra: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)  # unknown field -> rows
+    delays: Floats | None = None  # seconds from prediction to label; NaN where unknown
+
+    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Batch:
+        """Some of the rows, in the given order."""
+        picked = np.asarray(rows, dtype=np.intp)
+        listed = picked.tolist()
+        return replace(
+            self,
+            rows=len(listed),
+            fields={key: column.take(listed) for key, column in self.fields.items()},
+            ids=None if self.ids is None else [self.ids[row] for row in listed],
+            timestamps=None if self.timestamps is None else self.timestamps[picked],
+            versions=None if self.versions is None else [self.versions[row] for row in listed],
+            extra={name: mask[picked] for name, mask in self.extra.items()},
+            delays=None if self.delays is None else self.delays[picked],
+        )
+
+    def slice(self, start: int, stop: int) -> Batch:
+        if start == 0 and stop >= self.rows:
+            return self
+        return self.take(range(start, min(stop, self.rows)))
+
+    def by_version(self, default: str) -> Iterable[tuple[str, Batch]]:
+        """The rows of each version, versions in the order of their first row."""
+        if self.versions is None:
+            yield default, self
+            return
+        rows: dict[str, list[int]] = {}
+        for row, version in enumerate(self.versions):
+            rows.setdefault(version, []).append(row)
+        if len(rows) == 1:
+            yield next(iter(rows)), self
+            return
+        for version, of_version in rows.items():
+            yield version, self.take(of_version)

@@ -1,0 +1,117 @@
+"""Families as Prometheus text or OpenMetrics.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/
+https://prometheus.io/docs/specs/om/open_metrics_spec/
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ml_exporter.families import Family, Frozen, Values
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+_EXACT_INTEGERS = 2.0**53
+
+
+@dataclass
+class _Template:
+    samples: int
+    text: bytes
+
+
+# Names and labels never change once born, so a scrape only fills in the numbers.
+_templates: WeakKeyDictionary[Family, _Template] = WeakKeyDictionary()
+
+
+def render(samples: Iterable[Frozen], openmetrics: bool = False) -> bytes:
+    """The exposition of families as they were frozen, those of one name together."""
+    by_name: dict[str, list[Frozen]] = {}
+    for frozen in samples:
+        if frozen.values.size:
+            by_name.setdefault(frozen.family.name, []).append(frozen)
+    parts: list[bytes] = []
+    for group in by_name.values():
+        parts.append(_header(group[0].family, openmetrics))
+        parts.extend(_render_family(frozen) for frozen in group)
+    if openmetrics:
+        parts.append(b"# EOF\n")
+    return b"".join(parts)
+
+
+def _header(family: Family, openmetrics: bool) -> bytes:
+    name = family.name
+    if openmetrics and family.kind == "counter":
+        name = name.removesuffix("_total")
+    help = family.help.replace("\\", "\\\\").replace("\n", "\\n")
+    if openmetrics:
+        help = help.replace('"', '\\"')
+    return f"# HELP {name} {help}\n# TYPE {name} {family.kind}\n".encode()
+
+
+def _render_family(frozen: Frozen) -> bytes:
+    count = frozen.values.size
+    template = _templates.get(frozen.family)
+    if template is None or template.samples != count:
+        template = _Template(count, _template(frozen.family, count))
+        _templates[frozen.family] = template
+    return template.text % tuple(_numbers(frozen.values))
+
+
+def _template(family: Family, count: int) -> bytes:
+    lines = []
+    for suffix, values in zip(family.suffixes[:count], family.label_sets[:count], strict=True):
+        # A histogram's _sum and _count have no value for `le`, its last label.
+        labels = ",".join(
+            f'{name}="{_escape(value)}"'
+            for name, value in zip(family.label_names, values, strict=False)
+        )
+        sample = f"{family.name}{suffix}" + (f"{{{labels}}}" if labels else "")
+        lines.append(sample.replace("%", "%%") + " %b\n")
+    return "".join(lines).encode("utf-8", "replace")
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _numbers(values: Values) -> Sequence[bytes]:
+    if np.all(np.abs(values) < _EXACT_INTEGERS) and np.array_equal(values, np.trunc(values)):
+        return [b"%d" % value for value in values.astype(np.int64).tolist()]
+    return [_number(value) for value in values.tolist()]
+
+
+def _number(value: float) -> bytes:
+    if math.isfinite(value):
+        if value.is_integer() and abs(value) < _EXACT_INTEGERS:
+            return b"%d" % int(value)
+        return repr(value).encode()
+    return b"NaN" if math.isnan(value) else b"+Inf" if value > 0 else b"-Inf"
+
+
+def choose(accept: str | None) -> tuple[bool, str]:
+    """Whether a client's `Accept` header asks for OpenMetrics, and the content type to answer.
+
+    The acceptable type of the greatest quality wins; text where nothing says otherwise.
+    """
+    best, openmetrics = 0.0, False
+    for part in (accept or "").split(","):
+        media, *parameters = (piece.strip() for piece in part.lower().split(";"))
+        options = dict(piece.replace('"', "").split("=", 1) for piece in parameters if "=" in piece)
+        try:
+            quality = float(options.get("q", "1"))
+        except ValueError:
+            continue
+        is_openmetrics = media == "application/openmetrics-text" and options.get(
+            "version", "1.0.0"
+        ) in ("1.0.0", "0.0.1")
+        if quality > best and (is_openmetrics or media in ("text/plain", "text/*", "*/*")):
+            best, openmetrics = quality, is_openmetrics
+    return openmetrics, OPENMETRICS if openmetrics else TEXT

@@ -1,0 +1,125 @@
+"""Family: an array of counters or gauges with its name, help and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_exporter.statistics.bins import format_number
+
+Kind = Literal["counter", "gauge", "histogram"]
+Values = NDArray[np.float64]
+
+
+class Family:
+    """The samples of one metric name that one monitor owns; all have the labels `of`.
+
+    Label sets are only ever added, at value 0, so that whoever reads the first n of them
+    needs no lock. `values` is an array in the order of `label_sets`. What is `kept` survives
+    the process: counters and histograms, unless it is said otherwise.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        help: str,
+        kind: Kind,
+        labels: Sequence[str] = (),
+        of: Mapping[str, str] | None = None,
+        kept: bool | None = None,
+    ) -> None:
+        self.name = name
+        self.help = help
+        self.kind = kind
+        self.kept = kind != "gauge" if kept is None else kept
+        self.label_names = (*(of or {}), *labels)
+        self._constant = tuple((of or {}).values())
+        self.label_sets: list[tuple[str, ...]] = []
+        self.suffixes: list[str] = []  # "" or, in a histogram, "_bucket", "_count", "_sum"
+        self._index: dict[tuple[str, ...], int] = {}
+        self._values = np.zeros(8)
+
+    def __len__(self) -> int:
+        return len(self.label_sets)
+
+    @property
+    def values(self) -> Values:
+        return self._values[: len(self.label_sets)]
+
+    def add(self, *labels: str, suffix: str = "") -> int:
+        """The index of a label set, which is born at 0 if it wasn't there."""
+        key = (suffix, *self._constant, *labels)
+        index = self._index.get(key)
+        if index is None:
+            index = len(self.label_sets)
+            if index == len(self._values):
+                self._values = np.concatenate((self._values, np.zeros(index)))
+            self.suffixes.append(suffix)
+            self.label_sets.append(key[1:])
+            self._index[key] = index
+        return index
+
+    def add_all(self, label_sets: Iterable[Sequence[str]]) -> NDArray[np.intp]:
+        return np.array([self.add(*labels) for labels in label_sets], dtype=np.intp)
+
+    def set(self, value: float, *labels: str) -> None:
+        index = self.add(*labels)
+        self.values[index] = value
+
+    def inc(self, amount: float, *labels: str) -> None:
+        index = self.add(*labels)
+        self.values[index] += amount
+
+    def value(self, *labels: str) -> float:
+        """The value of a label set, 0 where there is none."""
+        index = self._index.get(("", *self._constant, *labels))
+        return 0.0 if index is None else float(self._values[index])
+
+    def keys(self) -> list[tuple[str, ...]]:
+        """Suffix and label values of each sample: what a stored value is found by."""
+        return list(self._index)
+
+    def restore(self, key: tuple[str, ...], value: float) -> None:
+        """Set what was stored under one of `keys`, whoever's constant labels it had."""
+        suffix, *labels = key
+        if tuple(labels[: len(self._constant)]) == self._constant:
+            index = self.add(*labels[len(self._constant) :], suffix=suffix)
+            self.values[index] = value
+
+
+class Histogram(Family):
+    """A classic histogram without labels of its own."""
+
+    def __init__(
+        self, name: str, help: str, uppers: Sequence[float], of: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(name, help, "histogram", ["le"], of)
+        self.uppers = np.asarray(uppers, dtype=np.float64)
+        for upper in (*uppers, float("inf")):
+            self.add(format_number(upper), suffix="_bucket")
+        self._sum = self.add(suffix="_sum")
+        self._count = self.add(suffix="_count")
+
+    def observe(self, values: Values) -> None:
+        """Count an array of finite values."""
+        for index, upper in enumerate(self.uppers):
+            self.values[index] += np.count_nonzero(values <= upper)
+        self.values[len(self.uppers)] += values.size
+        self.values[self._sum] += values.sum()
+        self.values[self._count] += values.size
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A family's samples as they were at one moment."""
+
+    family: Family
+    values: Values
+
+
+def freeze(families: Iterable[Family]) -> list[Frozen]:
+    return [Frozen(family, family.values.copy()) for family in families]

@@ -1,0 +1,109 @@
+"""Makes a baseline of training or reference data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import PurePath
+
+from ml_exporter import baseline as baselines
+from ml_exporter.baseline import Baseline, BaselineError
+from ml_exporter.batch import LABEL, Batch, Field
+from ml_exporter.config import Limits, Model, VersionField
+from ml_exporter.formats import Decoder, HeaderError, decoder
+from ml_exporter.formats.rows import Layout
+from ml_exporter.pipeline import prediction_layout
+from ml_exporter.sources.files import FileSource
+from ml_exporter.versions import request, without_labels_yet
+
+_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+
+
+def format_of(path: str, default: str) -> str:
+    """The format that a file's extension tells, or else the one of the model's log."""
+    return _FORMATS.get(PurePath(path).suffix.lower(), default)
+
+
+def profile(
+    model: Model,
+    limits: Limits,
+    pattern: str,
+    format: str,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> tuple[Baseline, Counter[str]]:
+    """The baseline of what files hold, and the rows that were rejected, by reason.
+
+    The data is read twice; `progress` is told how many rows were read so far, of both times.
+    Raises BaselineError where a file can't be read, or lacks a feature of the model.
+    """
+    layout = _layout(model, pattern, format)
+    rejected: Counter[str] = Counter()
+    read = 0
+
+    def batches() -> Iterator[Batch]:
+        nonlocal read
+        rejected.clear()
+        for batch in _read(pattern, format, layout, rejected):
+            read += batch.rows
+            progress(read)
+            yield without_labels_yet(batch)
+
+    version = model.version if isinstance(model.version, str) else None
+    return baselines.build(batches, request(model, version, limits)), rejected
+
+
+def _layout(model: Model, pattern: str, format: str) -> Layout:
+    """What is read: a field is looked for by its path, then by its name."""
+    names = model.fields
+    rows = prediction_layout(model, None)
+    wanted = dict(rows.fields)
+    ignored = {names.id, names.timestamp}
+    if isinstance(model.version, VersionField):
+        ignored.add(model.version.path)
+    if model.labels is not None:
+        wanted[LABEL] = model.labels.fields.label
+        ignored |= {model.labels.fields.id, model.labels.fields.timestamp}
+    found = _paths(pattern, format)
+    fields: dict[Field, str] = {}
+    for key, path in wanted.items():
+        place = next((one for one in (path, key.name) if one in found), None)
+        if place is not None:
+            fields[key] = place
+        elif key.role == "feature":
+            or_name = f" or {key.name!r}" if key.name != path else ""
+            there = ", ".join(sorted(found)[:20]) or "no fields"
+            raise BaselineError(f"{pattern}: has no field {path!r}{or_name}; there are {there}")
+    known = frozenset(path for path in ignored if path is not None)
+    return Layout(fields, known=known, discover=rows.discover)
+
+
+def _paths(pattern: str, format: str) -> set[str]:
+    """Every path that the first rows have."""
+    for batch in _read(pattern, format, Layout({}, discover=True), Counter()):
+        if batch.rows:
+            return {key.name for key in batch.fields}
+    raise BaselineError(f"{pattern}: no rows")
+
+
+def _read(pattern: str, format: str, layout: Layout, rejected: Counter[str]) -> Iterator[Batch]:
+    source = FileSource(pattern, {}, follow=False)
+    decoders: dict[str, Decoder] = {}
+    try:
+        while (chunk := source.next()) is not None:
+            file = chunk.file
+            one = decoders.setdefault(file.key, decoder(format, layout))
+            if chunk.too_large:
+                rejected["too_large"] += chunk.too_large
+                source.skip(file, chunk.skipped)
+                continue
+            try:
+                decoded = one.decode(chunk.data, chunk.end)
+            except HeaderError as error:
+                raise BaselineError(f"{file.path}: {error}") from None
+            rejected += decoded.rejected
+            source.skip(file, decoded.consumed)
+            yield decoded.batch
+    finally:
+        source.close()
+    for path, problem in source.errors.items():
+        raise BaselineError(f"{path}: {problem}")
