@@ -1,0 +1,99 @@
+"""Validates a configuration and every file it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ml_exporter.baseline import Baseline, BaselineError, load
+from ml_exporter.batch import LABEL, SCORE, Field
+from ml_exporter.config import Config, Model
+from ml_exporter.pipeline import Pipeline, default_version, prediction_layout
+from ml_exporter.store import Store
+from ml_exporter.versions import Budget, baseline_paths
+
+
+@dataclass
+class Report:
+    """A line for each model that is in order, and what is wrong with the others."""
+
+    lines: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)  # as FILE:LINE: KEY: text
+
+
+def check(config: Config) -> Report:
+    """Look at the baselines that a valid configuration names, and count the series to come."""
+    report = Report()
+    budget = Budget(config.limits.series)
+    for number, model in enumerate(config.models):
+        given, errors = _baselines(config, model, f"models[{number}]")
+        report.errors += errors
+        if not errors:
+            report.lines.append(_line(config, model, given, budget))
+    if budget.suppressed:
+        report.errors.append(
+            f"{config.path}: limits.series: {budget.suppressed} series are beyond the limit of"
+            f" {config.limits.series}; raise it, or watch fewer features"
+        )
+    return report
+
+
+def _baselines(
+    config: Config, model: Model, key: str
+) -> tuple[dict[str | None, Baseline], list[str]]:
+    given: dict[str | None, Baseline] = {}
+    errors: list[str] = []
+
+    def error(name: str, text: str) -> None:
+        line = model.lines.get(name.partition(".")[0], 1)
+        errors.append(f"{config.path}:{line}: {key}.{name}: {text}")
+
+    for version, path in baseline_paths(model).items():
+        name = "baseline" if version is None else f"baseline.{version}"
+        try:
+            baseline = given[version] = load(path)
+        except BaselineError as problem:
+            error(name, str(problem))
+            continue
+        for field_name, text in _contradictions(model, baseline):
+            error(field_name, f"{text} in {path}")
+    return given, errors
+
+
+def _contradictions(model: Model, baseline: Baseline) -> list[tuple[str, str]]:
+    """Settings that can't be had with a baseline that was made without them."""
+    found = []
+    for name, type in model.types.items():
+        known = baseline.by_key.get(Field("feature", name))
+        if known is not None and known.type != type:
+            found.append((f"types.{name}", f"is a {known.type}, not a {type},"))
+    layout = prediction_layout(model, baseline)
+    for key in layout.fields:
+        if key.role == "feature" and key not in baseline.by_key:
+            found.append((f"fields.features.{key.name}", "isn't a feature"))
+    classes = baseline.classes
+    if model.positive is not None and classes and model.positive not in classes:
+        found.append(("positive", f"{model.positive!r} is none of the classes {classes}"))
+    return found
+
+
+def _line(
+    config: Config, model: Model, given: Mapping[str | None, Baseline], budget: Budget
+) -> str:
+    """What is known of a model before any of its rows are read."""
+    store = Store(None)
+    pipeline = Pipeline(
+        model, config.limits, store, given, follow=False, start="start", budget=budget
+    )
+    series = sum(len(family) for family in pipeline.families)
+    store.close()
+    version = default_version(model, given)
+    baseline = " ".join(one.id for one in given.values()) or f"learn {model.learn_rows} rows"
+    fields = [key for one in given.values() for key in one.by_key] or list(
+        prediction_layout(model, None).fields
+    )
+    names = sorted({key.name for key in fields if key.role == "feature" or key in (LABEL, SCORE)})
+    return (
+        f"{model.name}: task={model.task} version={version} fields={len(names)}"
+        f" baseline={baseline} series={series}"
+    )

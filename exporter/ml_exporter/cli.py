@@ -1,0 +1,312 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_exporter import __version__, logs
+from ml_exporter.units import parse_duration
+
+_DONE, _BAD_INPUT = 0, 1  # argparse exits with 2 on wrong usage
+_DEFAULT_CONFIG = "ml-exporter.yml"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    logs.configure(options.log_level, options.log_format)
+    try:
+        return int(options.command(options))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away; there is nobody to tell
+        return _BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ml-exporter",
+        description="Performance, drift and integrity of models in production, for Prometheus.",
+    )
+    parser.add_argument("--version", action="version", version=f"ml-exporter {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_demo(commands)
+    _add_run(commands)
+    _add_baseline(commands)
+    _add_check(commands)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, help: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
+    group = parser.add_argument_group("logging")
+    group.add_argument(
+        "--log.level",
+        dest="log_level",
+        choices=logs.LEVELS,
+        default="info",
+        help="the least severe lines to log (default: %(default)s)",
+    )
+    group.add_argument(
+        "--log.format",
+        dest="log_format",
+        choices=("logfmt", "json"),
+        default="logfmt",
+        help="how log lines are written (default: %(default)s)",
+    )
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config.file",
+        dest="config_file",
+        metavar="FILE",
+        default=_DEFAULT_CONFIG,
+        help="the configuration (default: %(default)s)",
+    )
+
+
+def _add_web(parser: argparse.ArgumentParser, first_scrape_wait: str) -> None:
+    group = parser.add_argument_group("web")
+    group.add_argument(
+        "--web.listen-address",
+        dest="listen_address",
+        metavar="ADDRESS",
+        type=_address,
+        default=":10058",
+        help="where to serve metrics and the status page (default: %(default)s)",
+    )
+    group.add_argument(
+        "--web.config.file",
+        dest="web_config_file",
+        metavar="FILE",
+        help="TLS and users, in the format of Prometheus' exporter-toolkit",
+    )
+    group.add_argument(
+        "--web.telemetry-path",
+        dest="telemetry_path",
+        metavar="PATH",
+        type=_path,
+        default="/metrics",
+        help="where the metrics are (default: %(default)s)",
+    )
+    group.add_argument(
+        "--web.first-scrape-wait",
+        dest="first_scrape_wait",
+        metavar="DURATION",
+        type=_duration,
+        default=_duration(first_scrape_wait),
+        help="how long new series wait at 0 for two scrapes before their rows are counted; "
+        f"0 waits for none (default: {first_scrape_wait})",
+    )
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "demo",
+        "a real model, live traffic that begins to drift, and the exporter that watches it",
+    )
+    _add_web(parser, first_scrape_wait="0s")
+    parser.set_defaults(command=_demo)
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "run", "watch models, and expose what they do as metrics")
+    _add_config(parser)
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="read every log to its end, write the metrics, and exit",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="with --once: where to write the metrics; - is stdout (default: -)",
+    )
+    _add_web(parser, first_scrape_wait="1m")
+    parser.set_defaults(command=_run, parser=parser)
+
+
+def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "baseline", "profile training or reference data into a baseline file"
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="the model in the configuration; needed where there are several",
+    )
+    parser.add_argument(
+        "--input", metavar="DATA", required=True, help="a file or glob: JSON Lines, CSV or TSV"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", default="-", help="the baseline; - is stdout (default: -)"
+    )
+    parser.set_defaults(command=_baseline)
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "check", "validate the configuration and every file it names")
+    _add_config(parser)
+    parser.set_defaults(command=_check)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if not options.once:
+        if options.output is not None:
+            options.parser.error("--output goes with --once")
+        return _serve(options)
+    from ml_exporter.baseline import BaselineError
+    from ml_exporter.config import ConfigError, load
+    from ml_exporter.once import run_once
+
+    try:
+        config = load(options.config_file)
+        _say_notes(config.notes)
+        samples, errors = run_once(config)
+        _write(options.output or "-", samples)
+    except (ConfigError, BaselineError, OSError) as error:
+        return _fail(str(error))
+    for path, problem in errors.items():
+        _fail(f"{path}: {problem}")
+    return _BAD_INPUT if errors else _DONE
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from ml_exporter.baseline import BaselineError
+    from ml_exporter.config import ConfigError
+    from ml_exporter.service import Service, Settings
+    from ml_exporter.store import StateError
+    from ml_exporter.web.server import ListenError
+
+    settings = Settings(
+        config_file=options.config_file,
+        listen_address=options.listen_address,
+        web_config_file=options.web_config_file,
+        telemetry_path=options.telemetry_path,
+        first_scrape_wait=options.first_scrape_wait,
+    )
+    try:
+        service = Service(settings)
+    except (ConfigError, BaselineError, StateError, ListenError, OSError) as error:
+        return _fail(str(error))
+    service.run()
+    return _DONE
+
+
+def _baseline(options: argparse.Namespace) -> int:
+    from ml_exporter.baseline import BaselineError, encode
+    from ml_exporter.config import ConfigError, load
+    from ml_exporter.training import format_of, profile
+
+    try:
+        config = load(options.config_file)
+        models = {model.name: model for model in config.models}
+        name = options.model or (next(iter(models)) if len(models) == 1 else None)
+        if name not in models:
+            said = f"no model {name!r}" if name else "--model is needed"
+            return _fail(f"{options.config_file}: {said}; there are {', '.join(models)}")
+        made, rejected = profile(
+            models[name],
+            config.limits,
+            options.input,
+            format_of(options.input, models[name].source.format),
+            _progress if sys.stderr.isatty() else lambda rows: None,
+        )
+        _write(options.output, encode(made))
+    except (ConfigError, BaselineError, OSError) as error:
+        return _fail(str(error))
+    classes = f", {len(made.classes)} classes" if made.classes else ""
+    print(
+        f"{name}: baseline {made.id} of {made.rows} rows and {len(made.fields)} fields{classes}",
+        file=sys.stderr,
+    )
+    for reason, rows in sorted(rejected.items()):
+        print(f"{name}: {rows} rows rejected: {reason}", file=sys.stderr)
+    return _DONE
+
+
+def _check(options: argparse.Namespace) -> int:
+    from ml_exporter.check import check
+    from ml_exporter.config import ConfigError, load
+
+    try:
+        config = load(options.config_file)
+    except ConfigError as error:
+        return _fail(str(error))
+    _say_notes(config.notes)
+    report = check(config)
+    for line in report.lines:
+        print(line)
+    for text in report.errors:
+        _fail(text)
+    return _BAD_INPUT if report.errors else _DONE
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from ml_exporter.demo.run import demonstrate
+
+    return demonstrate(
+        options.listen_address,
+        options.web_config_file,
+        options.telemetry_path,
+        options.first_scrape_wait,
+    )
+
+
+def _progress(rows: int) -> None:
+    print(f"\r{rows} rows read", end="\r", file=sys.stderr, flush=True)
+
+
+def _say_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(note, file=sys.stderr)
+
+
+def _write(path: str, data: bytes) -> None:
+    if path == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        Path(path).write_bytes(data)
+
+
+def _fail(text: str) -> int:
+    print(text, file=sys.stderr)
+    return _BAD_INPUT
+
+
+def _address(text: str) -> str:
+    from ml_exporter.web.server import parse_address
+
+    try:
+        parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} must begin with a slash")
+    return text
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

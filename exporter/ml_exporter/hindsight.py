@@ -1,0 +1,133 @@
+"""What history says of a verdict: since when, and how its figures went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ml_exporter.families import Values
+from ml_exporter.history import History, Window
+from ml_exporter.judgement import performance_of
+from ml_exporter.statistics import drift
+from ml_exporter.statistics.bins import Floats
+from ml_exporter.trends import Line, Onset, line, onset
+from ml_exporter.verdicts import FieldVerdict, Figure, VersionVerdict
+
+_LOOK_BACK = 4  # windows, in which the beginning of a change is looked for
+_STRETCHES = 12  # of a window: what each point of a line is of
+_LEAST_LABELLED = 30  # predictions with a label, for a point
+
+
+@dataclass(frozen=True)
+class _Past:
+    """Counters of one name over time, with the labels of each series but model and version."""
+
+    times: Floats  # (snapshots,)
+    values: Values  # (snapshots, series)
+    labels: list[tuple[str, ...]]
+
+    def last(self, seconds: float) -> _Past:
+        """The past from the snapshot on that is so many seconds old."""
+        start = np.searchsorted(self.times, self.times[-1] - seconds, side="right") - 1
+        start = max(int(start), 0)
+        return _Past(self.times[start:], self.values[start:], self.labels)
+
+
+class Hindsight:
+    """The past of one version of a model, which was judged by a window of history."""
+
+    def __init__(
+        self, history: History, window: Window, model: str, version: VersionVerdict
+    ) -> None:
+        self._history = history
+        self._window = window
+        self._key = model, version.version
+        self._version = version
+
+    @cached_property
+    def since(self) -> Onset | None:
+        """When the first began of all that is unwell now; None where nothing is."""
+        unwell = [self.field_since(field) for field in self._version.unwell_fields]
+        unwell += [self.figure_since] if self._version.unwell_figures else []
+        begun = [one for one in unwell if one is not None]
+        return min(begun, key=lambda one: one.time, default=None)
+
+    def field_since(self, field: FieldVerdict) -> Onset | None:
+        """When a field's values became what they are now; None where that is for the better."""
+        past = self._fields
+        key = field.role, field.name
+        index = {bin: i for i, (_, *of, bin) in enumerate(past.labels) if tuple(of) == key}
+        if not index.keys() >= set(field.bins):
+            return None
+
+        def is_worse(before: Floats, after: Floats) -> bool:
+            usual = field.baseline_counts
+            return drift.psi(after, usual) > drift.psi(before, usual)
+
+        of_field = past.values[:, [index[bin] for bin in field.bins]]
+        return onset(past.times, of_field, is_worse)
+
+    @cached_property
+    def figure_since(self) -> Onset | None:
+        """When the share of correct predictions began to be less."""
+        past = self._outcomes.last(_LOOK_BACK * self._window.seconds)
+        correct = np.array([labels[2] == "true" for labels in past.labels], dtype=bool)
+        right, wrong = (past.values[:, some].sum(axis=1) for some in (correct, ~correct))
+
+        def is_worse(before: Floats, after: Floats) -> bool:
+            return bool(after[0] * before.sum() < before[0] * after.sum())
+
+        return onset(past.times, np.stack((right, wrong), axis=1), is_worse)
+
+    def figure_line(self, figure: Figure) -> Line:
+        """How a figure of performance went over the window."""
+        labels, positive = self._outcomes.labels, self._version.positive or None
+
+        def value(counts: Floats, _: float) -> float:
+            if counts.sum() < _LEAST_LABELLED:
+                return np.nan
+            cells = [
+                (labels[i][0], labels[i][1], labels[i][2] == "true", float(counts[i]))
+                for i in np.flatnonzero(counts)
+            ]
+            return performance_of(cells, positive).get(figure.metric, np.nan)
+
+        return self._line(self._outcomes, value)
+
+    def traffic_line(self) -> Line:
+        """Predictions a second over the window."""
+        past = self._past("ml_predictions_total")
+        return self._line(past, lambda counts, seconds: float(counts.sum()) / seconds)
+
+    def _line(self, past: _Past, figure: Callable[[Floats, float], float]) -> Line:
+        seconds = self._window.seconds
+        stretch = seconds / _STRETCHES
+        return line(past.times, past.values, figure, seconds=seconds, stretch=stretch)
+
+    @cached_property
+    def _fields(self) -> _Past:
+        return self._past("ml_field_values_total").last(_LOOK_BACK * self._window.seconds)
+
+    @cached_property
+    def _outcomes(self) -> _Past:
+        return self._past("ml_outcomes_total")
+
+    def _past(self, name: str) -> _Past:
+        families = [
+            frozen.family
+            for frozen in self._window.samples
+            if frozen.family.name == name
+            and frozen.family.label_sets
+            and frozen.family.label_sets[0][:2] == self._key
+        ]
+        times, values = self._history.over_time(families)
+        labels = [
+            of[2:]
+            for family, columns in zip(families, values, strict=True)
+            for of in family.label_sets[: columns.shape[1]]
+        ]
+        both = np.concatenate([np.empty((times.size, 0)), *values], axis=1)
+        return _Past(times, both, labels)

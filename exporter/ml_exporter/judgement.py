@@ -1,0 +1,346 @@
+"""Counts, baseline and thresholds to verdicts: what the alerts say, by the rules' twins.
+
+A drift is one that is significant (`field:significance` above 1) and material (PSI or location
+shift above its threshold). Broken values are a share that is above its threshold and has grown
+significantly. A figure of performance is judged from 100 labelled predictions on, and accuracy by
+the upper end of its 95 % interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from ml_exporter.families import Frozen
+from ml_exporter.rules.alerts import LEAST_LABELLED
+from ml_exporter.rules.integrity import REJECTED
+from ml_exporter.rules.performance import Z_95
+from ml_exporter.statistics import drift, performance
+from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER
+from ml_exporter.statistics.drift import STATISTICS, TESTS, Test
+from ml_exporter.thresholds import MODEL_MONITORS, SEVERITIES, Severity
+from ml_exporter.verdicts import (
+    FieldVerdict,
+    Figure,
+    Limits,
+    ModelVerdict,
+    Share,
+    State,
+    VersionVerdict,
+    rank,
+    worst,
+)
+
+LEAST_REJECTED = 10  # rows, for their share to be judged
+
+SHARES: Mapping[Test, tuple[str, ...]] = {
+    "missing": (MISSING,),
+    "invalid": (INVALID,),
+    "out_of_range": (BELOW, ABOVE),
+    "unseen": (OTHER,),
+}
+"""The bins of values that should not be, by the test of their share."""
+
+
+def judge(samples: Iterable[Frozen], window: str = "1h") -> list[ModelVerdict]:
+    """Judge what was counted: the worst model first.
+
+    `samples` are all of an exporter, counters by what they counted in the window. `window` is the
+    one whose critical values apply: `1h`, `24h` or `7d`.
+    """
+    models: dict[str, dict[str, _Samples]] = defaultdict(lambda: defaultdict(_Samples))
+    for frozen in samples:
+        family = frozen.family
+        if family.label_names[:2] != ("model", "version"):
+            continue
+        rows = zip(family.suffixes, family.label_sets, frozen.values.tolist(), strict=False)
+        for suffix, (model, version, *labels), value in rows:
+            named = dict(zip(family.label_names[2:], labels, strict=False))
+            models[model][version].add(family.name + suffix, named, value)
+    verdicts = [_model(name, versions, window) for name, versions in models.items()]
+    return sorted(verdicts, key=lambda model: (-rank(model.state), model.name))
+
+
+class _Samples:
+    """The samples of one version by name."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[tuple[Mapping[str, str], float]]] = defaultdict(list)
+
+    def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
+        self._rows[name].append((labels, value))
+
+    def __getitem__(self, name: str) -> Sequence[tuple[Mapping[str, str], float]]:
+        return self._rows.get(name, ())
+
+    def total(self, name: str) -> float:
+        return sum(value for _, value in self[name])
+
+    def by(self, name: str, label: str) -> dict[str, float]:
+        return {labels[label]: value for labels, value in self[name]}
+
+    def labels(self, name: str, *names: str) -> tuple[str, ...]:
+        """Label values of an info series."""
+        for labels, _ in self[name]:
+            return tuple(labels[one] for one in names)
+        return ("",) * len(names)
+
+    def thresholds(self, monitor: str, role: str = "", field: str = "") -> dict[Severity, float]:
+        """By severity; the field's own go before the model's."""
+        return self._thresholds[monitor, "", ""] | self._thresholds[monitor, role, field]
+
+    @cached_property
+    def _thresholds(self) -> Mapping[tuple[str, str, str], dict[Severity, float]]:
+        found: dict[tuple[str, str, str], dict[Severity, float]] = defaultdict(dict)
+        for labels, value in self["ml_threshold"]:
+            key = labels["monitor"], labels.get("role", ""), labels.get("field", "")
+            for severity in SEVERITIES:
+                if labels["severity"] == severity:
+                    found[key][severity] = value
+        return found
+
+
+def _model(name: str, versions: Mapping[str, _Samples], window: str) -> ModelVerdict:
+    # The series of what belongs to no version have that of rows which don't name theirs.
+    verdicts = [
+        _version(version, samples, window)
+        for version, samples in versions.items()
+        if samples["ml_model_info"]
+    ]
+    every = list(versions.values())
+    rejected = _sum_by(every, "ml_rows_rejected_total", "reason")
+    rejected_state = _rejected_state(
+        sum(rejected.values()), sum(one.predictions for one in verdicts)
+    )
+    relevant = [one for one in verdicts if one.predictions or one.state in SEVERITIES]
+    return ModelVerdict(
+        name=name,
+        state=worst([rejected_state, *(one.state for one in relevant or verdicts)]),
+        versions=tuple(sorted(verdicts, key=lambda one: (one not in relevant, -rank(one.state)))),
+        rejected={reason: rows for reason, rows in rejected.items() if rows},
+        rejected_state=rejected_state,
+        labels=_sum_by(every, "ml_labels_total", "result"),
+        lag_bytes=sum(samples.total("ml_source_lag_bytes") for samples in every),
+        lag_seconds=max(samples.total("ml_source_lag_seconds") for samples in every),
+    )
+
+
+def _sum_by(versions: Iterable[_Samples], name: str, label: str) -> dict[str, float]:
+    sums: dict[str, float] = defaultdict(float)
+    for samples in versions:
+        for key, value in samples.by(name, label).items():
+            sums[key] += value
+    return dict(sums)
+
+
+def _rejected_state(rejected: float, accepted: float) -> State:
+    if rejected < LEAST_REJECTED:
+        return "ok"
+    limits: Limits = {severity: REJECTED[severity] for severity in SEVERITIES}
+    return _above(rejected / (rejected + accepted), limits)
+
+
+def _version(version: str, samples: _Samples, window: str) -> VersionVerdict:
+    task, positive = samples.labels("ml_model_info", "task", "positive")
+    baseline_id, baseline_state = samples.labels("ml_baseline_info", "baseline_id", "state")
+    predictions = samples.total("ml_predictions_total")
+    labelled = samples.total("ml_labelled_predictions_total")
+    figures = tuple(_figures(samples, positive or None, labelled))
+    fields = sorted(_fields(samples, window), key=_attention)
+    quiet: State = "learning" if baseline_state == "learning" else "ok"
+    judged: list[State] = [one.state for one in figures if one.state in SEVERITIES]
+    # Alerts are not about the label: that the truth has moved is no fault by itself.
+    judged += [one.state for one in fields if one.state in SEVERITIES and one.role != "label"]
+    last = samples.total("ml_last_prediction_timestamp_seconds")
+    return VersionVerdict(
+        version=version,
+        state=worst([*judged, quiet if predictions else "no data"]),
+        task=task,
+        positive=positive,
+        baseline_id=baseline_id,
+        baseline_state=baseline_state,
+        predictions=predictions,
+        last_prediction=last or None,
+        labelled=labelled,
+        usual_label_delay=_median(samples.by("ml_label_delay_seconds_bucket", "le")),
+        figures=figures,
+        fields=tuple(fields),
+    )
+
+
+def _attention(field: FieldVerdict) -> tuple[float, ...]:
+    shares = sum(share.ratio for share in field.shares if share.state in SEVERITIES)
+    psi = field.psi if math.isfinite(field.psi) else -1.0
+    return -rank(field.state) if field.state in SEVERITIES else 0, -shares, -psi
+
+
+def _median(cumulative: Mapping[str, float]) -> float:
+    """The least upper bound that half of the observations don't exceed."""
+    count = max(cumulative.values(), default=0.0)
+    bounds = [float(le) for le, observed in cumulative.items() if observed >= count / 2]
+    return min(bounds) if count else math.nan
+
+
+def _figures(samples: _Samples, positive: str | None, labelled: float) -> Iterable[Figure]:
+    cells = [
+        (labels["actual"], labels["predicted"], labels["correct"] == "true", rows)
+        for labels, rows in samples["ml_outcomes_total"]
+    ]
+    baseline = {
+        labels["metric"]: value
+        for labels, value in samples["ml_baseline_performance"]
+        if "class" not in labels
+    }
+    figures = performance_of(cells, positive)
+    for metric in MODEL_MONITORS:
+        if metric not in figures:
+            continue
+        thresholds = samples.thresholds(metric)
+        state: State | None = None
+        if thresholds and labelled < LEAST_LABELLED:
+            state = "no data"
+        elif thresholds:
+            value = figures[metric]
+            if metric == "accuracy":
+                value = performance.wilson_interval(value * labelled, labelled, Z_95)[1]
+            state = _below(value, thresholds)
+        yield Figure(metric, figures[metric], baseline.get(metric), thresholds, state)
+
+
+def performance_of(
+    cells: Iterable[tuple[str, str, bool, float]], positive: str | None
+) -> dict[str, float]:
+    """Figures of outcomes: actual and predicted class, whether that is correct, and rows.
+
+    As `performance.figures`, but for what classes don't tell: two that are both `<other>` may
+    differ, so that not all of a diagonal cell needs to be correct.
+    """
+    actual: dict[str, float] = defaultdict(float)
+    predicted: dict[str, float] = defaultdict(float)
+    hits: dict[str, float] = defaultdict(float)
+    for truth, guess, correct, rows in cells:
+        actual[truth] += rows
+        predicted[guess] += rows
+        hits[truth] += rows if correct else 0.0
+    total = sum(actual.values())
+    if not total:
+        return {}
+
+    def outcomes(name: str) -> performance.Outcomes:
+        hit = hits[name]
+        false_positives, false_negatives = predicted[name] - hit, actual[name] - hit
+        rest = total - hit - false_positives - false_negatives
+        return performance.Outcomes(hit, false_positives, false_negatives, rest)
+
+    accuracy = {"accuracy": sum(hits.values()) / total}
+    if positive is not None:
+        return accuracy | _defined(outcomes(positive))
+    every = [outcomes(name) for name in {*actual, *predicted}]
+    occurring = [_defined(one) for one in every if one.occurs]
+    return accuracy | {
+        metric: sum(one.get(metric, 0.0) for one in occurring) / len(occurring)
+        for metric in performance.METRICS
+    }
+
+
+def _defined(outcomes: performance.Outcomes) -> dict[str, float]:
+    values = {metric: float(getattr(outcomes, metric)) for metric in performance.METRICS}
+    return {metric: value for metric, value in values.items() if not math.isnan(value)}
+
+
+def _fields(samples: _Samples, window: str) -> Iterable[FieldVerdict]:
+    counts: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    ratios: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    ranks: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    critical: dict[tuple[str, str], dict[Test, float]] = defaultdict(dict)
+    for name, by_field in (
+        ("ml_field_values_total", counts),
+        ("ml_field_baseline_ratio", ratios),
+        ("ml_field_baseline_rank", ranks),
+    ):
+        for labels, value in samples[name]:
+            by_field[labels["role"], labels["field"]][labels["bin"]] = value
+    for labels, value in samples["ml_field_critical_value"]:
+        if labels["window"] == window:
+            critical[labels["role"], labels["field"]][labels["test"]] = value  # type: ignore[index]
+    for labels, rows in samples["ml_field_baseline_rows"]:
+        key = labels["role"], labels["field"]
+        thresholds = {
+            monitor: samples.thresholds(monitor, *key)
+            for monitor in ("psi", "location_shift", *(f"{share}_ratio" for share in SHARES))
+        }
+        yield _field(key, counts[key], ratios[key], ranks[key], rows, critical[key], thresholds)
+
+
+def _field(
+    key: tuple[str, str],
+    counts: Mapping[str, float],
+    ratios: Mapping[str, float],
+    rank: Mapping[str, float],
+    rows: float,
+    critical: Mapping[Test, float],
+    thresholds: Mapping[str, Limits],
+) -> FieldVerdict:
+    bins = tuple(counts)
+    w = np.array([counts[bin] for bin in bins])
+    r = np.array([ratios.get(bin, 0.0) for bin in bins]) * rows
+    ranked = np.array([bin in rank for bin in bins], dtype=bool)
+    of_ranked = w[ranked], r[ranked], np.array([rank[bin] for bin in bins if bin in rank])
+    type: Literal["number", "category"] = "number" if BELOW in counts else "category"
+    psi, location_shift = drift.psi(w, r), drift.location_shift(*of_ranked)
+
+    shares: dict[Test, Share] = {}
+    statistics: dict[Test, float] = {"distribution": drift.g_statistic(w, r)}
+    if type == "number":
+        statistics["location"] = drift.location_z(*of_ranked)
+        statistics["scale"] = drift.scale_z(*of_ranked)
+    for kind, of_kind in SHARES.items():
+        if kind not in TESTS[type] or not w.sum() or not r.sum():
+            continue
+        of_share = np.isin(bins, of_kind)
+        counted, usual = w[of_share].sum(), r[of_share].sum()
+        z = drift.share_z(counted, w.sum(), usual, r.sum())
+        limits = thresholds[f"{kind}_ratio"]
+        grown = z > critical.get(kind, math.inf)
+        ratio, usual_ratio = counted / w.sum(), usual / r.sum()
+        state = _above(ratio, limits) if grown else "ok"
+        shares[kind] = Share(kind, float(ratio), float(usual_ratio), limits, state)
+        statistics[kind] = z
+
+    significance = drift.significance(statistics, critical)
+    effects = {"psi": psi, "location_shift": abs(location_shift)}
+    drifted: State = "ok"
+    if significance > 1:
+        drifted = worst(_above(value, thresholds[name]) for name, value in effects.items())
+    return FieldVerdict(
+        role=key[0],
+        name=key[1],
+        type=type,
+        state=worst([drifted, *(one.state for one in shares.values())]) if w.sum() else "no data",
+        drift=drifted,
+        rows=float(w.sum()),
+        baseline_rows=rows,
+        bins=bins,
+        counts=w,
+        baseline_counts=r,
+        psi=psi,
+        location_shift=location_shift,
+        thresholds={name: thresholds[name] for name in effects},
+        statistics={test: statistics[test] for test in STATISTICS if test in statistics},
+        critical_values=critical,
+        significance=significance,
+        shares=tuple(shares.values()),
+    )
+
+
+def _above(value: float, thresholds: Limits) -> State:
+    return worst(severity for severity, limit in thresholds.items() if value > limit)
+
+
+def _below(value: float, thresholds: Limits) -> State:
+    return worst(severity for severity, limit in thresholds.items() if value < limit)

@@ -1,0 +1,90 @@
+"""Values of fields by bin, beside the baseline they are judged by: drift and integrity are here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_exporter.baseline import Baseline, BaselineField
+from ml_exporter.batch import ABSENT, Batch, Column
+from ml_exporter.families import Family
+from ml_exporter.statistics.drift import TESTS, critical_values, mid_ranks
+
+WINDOWS = ("1h", "24h", "7d")
+
+
+class FieldValues:
+    """Counts the fields of a baseline in the bins that the baseline gave them.
+
+    `fields` are those of them that this monitor is to count; `false_alarms` is the chance of
+    one among all tests of the baseline within a week.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        baseline: Baseline,
+        fields: Sequence[BaselineField],
+        false_alarms: float,
+    ) -> None:
+        of = {"model": model, "version": version, "baseline_id": baseline.id}
+        field = ("role", "field")
+        self._values = Family(
+            "ml_field_values_total", "Values of a field by bin.", "counter", (*field, "bin"), of=of
+        )
+        ratio = Family(
+            "ml_field_baseline_ratio",
+            "Share of a bin in the baseline.",
+            "gauge",
+            (*field, "bin"),
+            of=of,
+        )
+        rank = Family(
+            "ml_field_baseline_rank",
+            "Mid-rank of a number's bin in the baseline, from -0.5 to 0.5.",
+            "gauge",
+            (*field, "bin"),
+            of=of,
+        )
+        rows = Family("ml_field_baseline_rows", "Rows behind the baseline.", "gauge", field, of=of)
+        critical = Family(
+            "ml_field_critical_value",
+            "What the statistic of a test must exceed to be significant.",
+            "gauge",
+            (*field, "test", "window"),
+            of=of,
+        )
+        self.families = (self._values, ratio, rank, rows, critical)
+        self._fields: list[tuple[BaselineField, NDArray[np.intp]]] = []
+        tests = sum(len(TESTS[field.type]) for field in baseline.fields)
+        for one in fields:
+            key = (one.role, one.name)
+            indices = self._values.add_all((*key, bin) for bin in one.bins)
+            self._fields.append((one, indices))
+            rows.set(one.rows, *key)
+            for bin, count in one.counts.items():
+                ratio.set(count / one.rows if one.rows else 0.0, *key, bin)
+            if one.edges is not None:
+                ranks = mid_ranks([one.counts[bin] for bin in one.ranked_bins])
+                for bin, value in zip(one.ranked_bins, ranks.tolist(), strict=True):
+                    if not np.isnan(value):
+                        rank.set(value, *key, bin)
+            values = critical_values(one.type, one.array(), tests=tests, false_alarms=false_alarms)
+            for test, value in values.items():
+                for window in WINDOWS:
+                    if not np.isnan(value):
+                        critical.set(value, *key, test, window)
+
+    @staticmethod
+    def series(field: BaselineField) -> int:
+        """How many series a field costs."""
+        tests = len(TESTS[field.type]) * len(WINDOWS)
+        return 2 * len(field.bins) + len(field.ranked_bins) + 1 + tests
+
+    def update(self, batch: Batch) -> None:
+        for field, indices in self._fields:
+            column = batch.fields.get(field.key) or Column([ABSENT] * batch.rows)
+            self._values.values[indices] += field.count(column)

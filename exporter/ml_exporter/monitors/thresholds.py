@@ -1,0 +1,92 @@
+"""Every threshold as a series, so that one rule serves all monitors of all models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ml_exporter.baseline import Baseline, BaselineField
+from ml_exporter.batch import Batch
+from ml_exporter.families import Family
+from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
+from ml_exporter.thresholds import Severity, Threshold
+
+_SIZES: Mapping[Severity, float] = {"warning": 0.1, "critical": 0.2}  # of a shift
+# Of broken values, above the baseline's own; and of performance, below it.
+_SHARES: Mapping[Severity, float] = {"warning": 0.05, "critical": 0.2}
+_DROPS: Mapping[Severity, float] = {"warning": 0.05, "critical": 0.1}
+
+
+class Thresholds:
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        baseline: Baseline | None,
+        performance: Mapping[str, float],
+        configured: Sequence[Threshold],
+        off: Iterable[str],
+    ) -> None:
+        of = {"model": model, "version": version}
+        help = "What a monitored figure is judged by; the one with a field goes before."
+        self._default = Family("ml_threshold", help, "gauge", ("monitor", "severity"), of=of)
+        self._of_field = Family(
+            "ml_threshold", help, "gauge", ("monitor", "severity", "role", "field"), of=of
+        )
+        self.families = (self._default, self._of_field)
+        for threshold in resolve(baseline, performance, configured, off):
+            if threshold.field is None:
+                self._default.set(threshold.value, threshold.monitor, threshold.severity)
+            else:
+                self._of_field.set(
+                    threshold.value,
+                    threshold.monitor,
+                    threshold.severity,
+                    threshold.role or "feature",
+                    threshold.field,
+                )
+
+    def update(self, batch: Batch) -> None:
+        """Nothing to count."""
+
+
+def resolve(
+    baseline: Baseline | None,
+    performance: Mapping[str, float],
+    configured: Sequence[Threshold],
+    off: Iterable[str],
+) -> list[Threshold]:
+    """The configured thresholds, and a default wherever none is configured."""
+    said = {(one.monitor, one.severity) for one in configured if one.field is None}
+    defaults = [
+        *_sizes(),
+        *_shares(baseline.fields if baseline else ()),
+        *_performance(performance),
+    ]
+    off = set(off)
+    kept = [one for one in defaults if (one.monitor, one.severity) not in said]
+    return [one for one in [*kept, *configured] if one.monitor not in off]
+
+
+def _sizes() -> Iterable[Threshold]:
+    for monitor in ("psi", "location_shift"):
+        for severity, value in _SIZES.items():
+            yield Threshold(monitor, severity, value)
+
+
+def _shares(fields: Sequence[BaselineField]) -> Iterable[Threshold]:
+    bins = {"missing_ratio": MISSING, "invalid_ratio": INVALID, "unseen_ratio": OTHER}
+    for severity, value in _SHARES.items():
+        for monitor in (*bins, "out_of_range_ratio"):
+            yield Threshold(monitor, severity, value)
+        for field in fields:
+            for monitor, bin in bins.items():
+                if count := field.counts.get(bin, 0):
+                    above = value + count / field.rows
+                    yield Threshold(monitor, severity, above, field.role, field.name)
+
+
+def _performance(performance: Mapping[str, float]) -> Iterable[Threshold]:
+    for metric in ("accuracy", "f1"):
+        if metric in performance:
+            for severity, drop in _DROPS.items():
+                yield Threshold(metric, severity, performance[metric] - drop)

@@ -1,0 +1,412 @@
+"""One model: source -> format -> labels -> monitors -> commit.
+
+A step takes what one chunk of a log holds, counts it, and moves the log's position, all in the
+store's open transaction. Where a step would bring forth series that no scrape has seen, it is
+undone but for the series, and repeated once they have been seen at 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from ml_exporter import baseline as baselines
+from ml_exporter.baseline import Baseline
+from ml_exporter.batch import LABEL, PREDICTION, Batch
+from ml_exporter.config import FileSource as FileSettings
+from ml_exporter.config import Limits, Model, VersionField
+from ml_exporter.families import Family, Frozen, freeze
+from ml_exporter.formats import Layout
+from ml_exporter.formats.rows import UNVERSIONED
+from ml_exporter.labels import LabelJoin
+from ml_exporter.monitors.intake import Intake
+from ml_exporter.sources.files import FileSource, source_id
+from ml_exporter.store import Sample, Store
+from ml_exporter.streams import Stream, Work, label_layout, prediction_layout
+from ml_exporter.versions import (
+    OTHER_VERSIONS,
+    Budget,
+    Version,
+    dump_rows,
+    load_rows,
+    request,
+    without_labels_yet,
+)
+
+_PASS_TIME = 1.0  # seconds between looks at which labels have settled or expired
+_PREDICTIONS_BEFORE_LABELS = 4  # chunks in a row, where both have some
+_WITHDRAWN_AFTER = 7 * 86400.0  # seconds without a row of a version that isn't configured
+
+
+class Pipeline:
+    def __init__(
+        self,
+        model: Model,
+        limits: Limits,
+        store: Store,
+        given: Mapping[str | None, Baseline],
+        *,
+        follow: bool,
+        start: Literal["start", "end"],
+        budget: Budget,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`given` are the model's baselines by version; under None, the one of all versions.
+
+        `start` is where files begin that have no position, unless the model says otherwise.
+        """
+        self.model = model
+        self._limits = limits
+        self._store = store
+        self._given = given
+        self._budget = budget
+        self._now = now
+        self._follow = follow
+        self._start = start
+        self._work: Work | None = None
+        self._is_open = False
+        self._prediction_chunks = 0
+        self._labels_are_behind = True
+        self._passed_at = 0.0
+        self.dirty = True  # something isn't saved yet
+        self._caught_up_at = now()
+        self.version = default_version(model, given)
+
+        self._learned = {
+            version: baselines.decode(data) for version, data in store.baselines(model.name).items()
+        }
+        known = next(iter([*given.values(), *self._learned.values()]), None)
+        layout = prediction_layout(model, known)
+        self._predictions = self._stream("predictions", model.source, layout)
+        self._labels: Stream | None = None
+        self._join: LabelJoin | None = None
+        self._intake = Intake(model.name, self.version, source_id(model.source.path))
+        if model.labels is not None:
+            self._labels = self._stream("labels", model.labels.source, label_layout(model))
+            self._join = LabelJoin(
+                model.name,
+                self.version,
+                store.pending(model.name),
+                wait=model.labels.wait,
+                settle=model.labels.settle,
+                numbers=model.task == "regression",
+            )
+        self._versions: dict[str, Version] = {}
+        self._configured = {name for name in given if name}
+        if not isinstance(model.version, VersionField):
+            self._configured.add(self.version)
+        self._restore()
+
+    @property
+    def families(self) -> list[Family]:
+        of_versions = (family for v in self._versions.values() for family in v.families)
+        join = self._join.families if self._join else ()
+        return [*self._intake.families, *join, *of_versions]
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Files that can't be read, and why."""
+        return {path: text for one in self._streams for path, text in one.source.errors.items()}
+
+    @property
+    def baselines(self) -> dict[str, Baseline]:
+        """The baselines in use by version."""
+        return {name: v.baseline for name, v in self._versions.items() if v.baseline is not None}
+
+    def open(self) -> None:
+        """See which logs there are: what is written from now on is read, wherever they begin."""
+        if self._is_open:
+            return
+        self._is_open = True
+        for stream in self._streams:
+            source = stream.source
+            if not self._store.begin(self.model.name, stream.name, source.pattern):
+                source.start = "start"  # what is new came while nobody looked
+            source.look()
+
+    def step(self, *, births_wait: bool) -> Literal["counted", "born", "idle"]:
+        """Count what one chunk holds, or as much of it as may be counted now.
+
+        `born`: there are new series, at 0. Where `births_wait`, the rows that brought them forth
+        are not counted yet: the next step takes them up again.
+        """
+        self.open()
+        if not self._pass_time(births_wait):
+            return "born"
+        work = self._work or self._next_work()
+        if work is None:
+            self._caught_up_at = self._now()
+            return "idle"
+        self._work = work
+        series = self._series()
+        stop = work.done + self._countable(work)
+        rows = work.batch.slice(work.done, stop)
+        count = self._count_labels if work.stream is self._labels else self._count_predictions
+        if not self._count(lambda: count(rows), births_wait, series):
+            return "born"
+        self.dirty = True
+        if work.move(stop):
+            # A chunk's rejected rows are counted with the last of its accepted ones.
+            self._intake.reject(work.rejected)
+            self._work = None
+        self._finish_learning()
+        return "born" if self._series() > series else "counted"
+
+    def _count(self, count: Callable[[], None], births_wait: bool, series: int) -> bool:
+        """Count something; undone, and False, if there are more series now and they must wait."""
+        frozen = freeze(self.families)
+        mark = self._join.mark() if self._join else None
+        self._store.savepoint()
+        count()
+        if births_wait and self._series() > series:
+            self._undo(frozen)
+            if self._join and mark:
+                self._join.reset(mark)
+            return False
+        self._store.release()
+        return True
+
+    def finish(self) -> None:
+        """Let every label that still waits have its end, for all logs have."""
+        if self._join is not None:
+            self._update_labelled(self._join.pass_time(end=True))
+
+    def save(self) -> None:
+        """Put positions and counters into the store's transaction."""
+        for stream in self._streams:
+            source = stream.source
+            for key in source.moved:
+                position = source.positions[key]
+                self._store.set_position(self.model.name, stream.name, key, position)
+            source.moved.clear()
+        self._store.save_counters(self.model.name, self.families)
+        self.dirty = False
+
+    def measure_lag(self) -> None:
+        """Find out how far behind the logs the counters are."""
+        size = sum(stream.source.lag() for stream in self._streams)
+        self._intake.set_lag(size, self._now() - self._caught_up_at if size else 0.0)
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.source.close()
+
+    def pending(self) -> int:
+        """Predictions that wait for their label."""
+        return self._join.waiting if self._join else 0
+
+    @property
+    def _streams(self) -> list[Stream]:
+        return [self._predictions, *([self._labels] if self._labels else [])]
+
+    def _stream(
+        self, name: Literal["predictions", "labels"], settings: FileSettings, layout: Layout
+    ) -> Stream:
+        positions = self._store.positions(self.model.name, name)
+        start = settings.start or self._start
+        source = FileSource(settings.path, positions, self._follow, start)
+        return Stream(name, source, settings.format, layout)
+
+    def _next_work(self) -> Work | None:
+        order = self._streams
+        # Old logs are read one after the other; live ones by turns, or labels would never come.
+        if self._follow and self._prediction_chunks >= _PREDICTIONS_BEFORE_LABELS:
+            order.reverse()
+        for stream in order:
+            work = stream.next(self._now())
+            if stream is self._labels:
+                self._labels_are_behind = work is not None
+                self._prediction_chunks = 0
+            if work is not None:
+                self._prediction_chunks += stream is self._predictions
+                return work
+        return None
+
+    def _countable(self, work: Work) -> int:
+        """How many rows until some version has learned its baseline, or all."""
+        rest = work.batch.rows - work.done
+        if work.stream is self._labels or not rest:
+            return rest
+        versions = work.batch.versions
+        if versions is None:
+            names = [self.version] * rest
+        else:
+            names = self._known_names(versions[work.done :])
+        for name in dict.fromkeys(names):
+            learner = self._version(name).learner
+            if learner is None:
+                continue
+            rows = [row for row, of_row in enumerate(names) if of_row == name]
+            if len(rows) >= learner.missing:
+                rest = min(rest, rows[learner.missing - 1] + 1)
+        return rest
+
+    def _count_predictions(self, batch: Batch) -> None:
+        for name, part in self._by_version(batch):
+            version = self._version(name)
+            predictions = without_labels_yet(part)
+            learner = version.learner
+            version.update(predictions)
+            if learner is not None:
+                data = dump_rows(predictions)
+                self._store.add_learning(self.model.name, name, predictions.rows, data)
+            if LABEL in part.fields:
+                version.update_labelled(_labelled(part))
+        if self._join is not None:
+            self._update_labelled(self._join.predicted(batch, self.version))
+
+    def _count_labels(self, batch: Batch) -> None:
+        assert self._join is not None
+        self._update_labelled(self._join.labelled(batch, self._now() if self._follow else None))
+
+    def _update_labelled(self, batch: Batch) -> None:
+        for name, part in self._by_version(batch):
+            self._version(name).update_labelled(part)
+
+    def _by_version(self, batch: Batch) -> list[tuple[str, Batch]]:
+        if batch.versions is None or not batch.rows:
+            return [(self.version, batch)] if batch.rows else []
+        known = replace(batch, versions=self._known_names(batch.versions))
+        return list(known.by_version(self.version))
+
+    def _known_names(self, versions: Sequence[str]) -> list[str]:
+        """Versions under their names, or together where they are too many."""
+        names: dict[str, str] = {}
+        for version in dict.fromkeys(versions):
+            named = len(self._versions) - (OTHER_VERSIONS in self._versions)
+            known = version in self._versions or named < self._limits.versions
+            names[version] = self._version(version if known else OTHER_VERSIONS).name
+        return [names[version] for version in versions]
+
+    def _version(self, name: str) -> Version:
+        if name not in self._versions:
+            self._add_version(name, [])
+        return self._versions[name]
+
+    def _add_version(self, name: str, learned_rows: list[Batch]) -> None:
+        layout = self._predictions.layout
+        watched = None if layout.discover else list(layout.fields)
+        version = Version(self.model, name, watched, self._limits, self._budget)
+        self._versions[name] = version
+        given = self._given.get(name) or self._given.get(None)
+        if given is not None:
+            version.judge_by(given, "file")
+        elif name in self._learned:
+            version.judge_by(self._learned[name], "learned")
+        elif name != OTHER_VERSIONS:
+            version.learn(learned_rows)
+
+    def _finish_learning(self) -> None:
+        """Make the baselines whose rows are complete; their series begin with the rows after."""
+        for version in self._versions.values():
+            if version.learner is not None and version.learner.missing <= 0:
+                self._learn(version)
+
+    def _learn(self, version: Version) -> None:
+        assert version.learner is not None
+        layout = self._predictions.layout
+        rows = version.learner.batches
+        if not layout.discover:  # another version has learned meanwhile what there is to read
+            rows = [batch.only(layout.fields) for batch in rows]
+        made = baselines.build(lambda: rows, request(self.model, version.name, self._limits))
+        self._store.save_baseline(self.model.name, version.name, baselines.encode(made))
+        self._learned[version.name] = made
+        version.judge_by(made, "learned")
+        if layout.discover:
+            self._predictions.read_as(prediction_layout(self.model, made))
+            self._work = None  # the rest of the chunk is read anew, as what was learned
+
+    def _pass_time(self, births_wait: bool) -> bool:
+        """Settle and expire labels, and withdraw versions, where they follow a live log.
+
+        False if that brought forth new series, and is to be repeated when they have been seen.
+        """
+        now = self._now()
+        if not self._follow or now - self._passed_at < _PASS_TIME:
+            return True
+        self._withdraw_versions()
+        # A label that is there and not yet read is not late.
+        if self._join is not None and not self._labels_are_behind:
+            if self.model.fields.timestamp is None:
+                self._join.advance(now)
+            changes, join = self._store.changes, self._join
+            if not self._count(
+                lambda: self._update_labelled(join.pass_time()), births_wait, self._series()
+            ):
+                return False
+            self.dirty = self.dirty or self._store.changes > changes
+        self._passed_at = now
+        return True
+
+    def _withdraw_versions(self) -> None:
+        """Let go of versions that had no rows for a week."""
+        for name, version in list(self._versions.items()):
+            quiet = self._now() - version.active_at >= _WITHDRAWN_AFTER
+            if quiet and name not in self._configured:
+                version.withdraw()
+                del self._versions[name]
+                self._learned.pop(name, None)
+                self._store.forget(self.model.name, name)
+                self.dirty = True
+
+    def _undo(self, frozen: list[Frozen]) -> None:
+        """Take every counter back to what it was; series that came since stay, at 0."""
+        self._store.undo()
+        for family in self.families:
+            family.values[:] = 0.0 if family.kind != "gauge" else family.values
+        for one in frozen:
+            one.family.values[: one.values.size] = one.values
+        for version in self._versions.values():
+            if version.learner is not None:
+                rows = self._store.learning(self.model.name).get(version.name, [])
+                version.learn([load_rows(data) for data in rows])
+
+    def _series(self) -> int:
+        return sum(len(family) for family in self.families if family.kind != "gauge")
+
+    def _restore(self) -> None:
+        """Take up versions and counters where they were saved."""
+        saved = list(self._store.counters(self.model.name))
+        learning = self._store.learning(self.model.name)
+        for name in [*self._configured, *_versions(saved)]:
+            named = len(self._versions) - (OTHER_VERSIONS in self._versions)
+            may_be = name in self._configured or named < self._limits.versions
+            if name not in self._versions and (may_be or name == OTHER_VERSIONS):
+                self._add_version(name, [load_rows(data) for data in learning.get(name, [])])
+        families: dict[str, list[Family]] = {}
+        for family in self.families:
+            if family.kept:
+                families.setdefault(family.name, []).append(family)
+        for (name, key), value in saved:
+            for family in families.get(name, ()):
+                family.restore(key, value)
+        for version in self._versions.values():
+            version.resume()
+
+
+def _versions(samples: Sequence[tuple[Sample, float]]) -> list[str]:
+    """The versions that have counters, in their order."""
+    found = (key[2] for (name, key), _ in samples if name == PREDICTIONS)
+    return list(dict.fromkeys(found))
+
+
+def default_version(model: Model, given: Mapping[str | None, Baseline]) -> str:
+    """The version of rows that don't say it themselves."""
+    if isinstance(model.version, str):
+        return model.version
+    baseline = given.get(None)
+    if model.version is None and baseline is not None and baseline.version:
+        return baseline.version
+    return UNVERSIONED
+
+
+def _labelled(batch: Batch) -> Batch:
+    """The rows that have their label with them, as a labelled batch."""
+    fields = {key: batch.fields[key] for key in (PREDICTION, LABEL)}
+    labelled = replace(batch, fields=fields, extra={})
+    rows = np.flatnonzero(~fields[LABEL].missing_mask())
+    return labelled if rows.size == batch.rows else labelled.take(rows)

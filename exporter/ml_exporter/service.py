@@ -1,0 +1,153 @@
+"""Starts the exporter, reloads it on SIGHUP, and stops it on SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from dataclasses import dataclass
+from types import FrameType
+
+from ml_exporter import config as configuration
+from ml_exporter.access import Gate, WebConfig, load_web_config
+from ml_exporter.config import ConfigError
+from ml_exporter.history import History
+from ml_exporter.publication import Publication
+from ml_exporter.store import Store
+from ml_exporter.telemetry import Telemetry
+from ml_exporter.web.app import Door, create_app
+from ml_exporter.web.server import WebServer
+from ml_exporter.web.status import status_pages
+
+log = logging.getLogger(__name__)
+
+_RELOAD_WAIT = 30.0  # seconds that a request to reload waits for its answer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says."""
+
+    config_file: str
+    listen_address: str = ":10058"
+    web_config_file: str | None = None
+    telemetry_path: str = "/metrics"
+    first_scrape_wait: float = 60.0  # seconds
+
+
+class _Reload:
+    """A wish for a reload, and its answer."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.done = threading.Event()
+
+
+class Service:
+    """The exporter as one process: a counting loop, and a web server beside it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ConfigError, BaselineError, StateError and ListenError."""
+        self._settings = settings
+        config = configuration.load(settings.config_file)
+        for note in config.notes:
+            log.warning("configuration", extra={"note": note})
+        web = self._web_config()
+        self._stopping = threading.Event()
+        self._reloads: list[_Reload] = []
+        self._lock = threading.Lock()
+        self._store = Store(config.state)
+        publication = Publication(settings.first_scrape_wait)
+        self._history = History()
+        self._telemetry = Telemetry(config, self._store, publication, self._history)
+        self._door = Door(Gate(config.access, web.users), web.headers)
+        self._running = False
+        app = create_app(
+            publication,
+            self._door,
+            is_ready=lambda: self._running,
+            reload=self.reload,
+            telemetry_path=settings.telemetry_path,
+            pages=status_pages(self._history),
+        )
+        self._server = WebServer(app, settings.listen_address, web.tls)
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    def run(self) -> None:
+        """Count and serve until SIGTERM or SIGINT."""
+        self._on_signals()
+        self._server.start()
+        self._running = True
+        log.info("listening", extra={"address": self._settings.listen_address, "port": self.port})
+        try:
+            self._telemetry.run(self._stopping, self._take_reloads)
+        finally:
+            self._running = False
+            self._server.stop()
+            self._telemetry.close()
+            self._store.close()
+        log.info("stopped")
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def reload(self) -> list[str]:
+        """Load the configuration anew, and wait for that; returns what was wrong."""
+        wish = _Reload()
+        with self._lock:
+            self._reloads.append(wish)
+        if not wish.done.wait(_RELOAD_WAIT):
+            return ["the exporter is busy; the configuration is loaded as soon as it can"]
+        return wish.errors
+
+    def _on_signals(self) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.stop()
+
+        def reload(number: int, frame: FrameType | None) -> None:
+            # The handler runs in the counting thread: it must not wait for that.
+            self._reloads.append(_Reload())
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)
+
+    def _take_reloads(self) -> None:
+        """Grant all wishes for a reload with one."""
+        if not self._reloads:
+            return
+        with self._lock:
+            wishes, self._reloads = self._reloads, []
+        errors = self._reload_now()
+        for wish in wishes:
+            wish.errors = errors
+            wish.done.set()
+
+    def _reload_now(self) -> list[str]:
+        try:
+            config = configuration.load(self._settings.config_file)
+            web = self._web_config()
+            if config.state != self._telemetry.config.state:
+                raise ConfigError(
+                    [f"{config.path}: state: can't change while running; restart the exporter"]
+                )
+            self._server.renew(web.tls)
+        except ConfigError as error:
+            self._telemetry.reload_failed(error.errors)
+            return error.errors
+        except OSError as error:
+            errors = [f"{self._settings.web_config_file}: tls_server_config: {error}"]
+            self._telemetry.reload_failed(errors)
+            return errors
+        errors = self._telemetry.reload(config)
+        if not errors:
+            self._door.gate = Gate(config.access, web.users)
+            self._door.headers = web.headers
+        return errors
+
+    def _web_config(self) -> WebConfig:
+        path = self._settings.web_config_file
+        return WebConfig() if path is None else load_web_config(path)

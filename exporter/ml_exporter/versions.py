@@ -1,0 +1,223 @@
+"""One version of a model: its baseline, given or being learned, and its monitors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ml_exporter import baseline as baselines
+from ml_exporter.baseline import Baseline, BaselineField
+from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field, FieldType
+from ml_exporter.config import Limits, Model
+from ml_exporter.families import Family
+from ml_exporter.monitors import Monitor
+from ml_exporter.monitors.fields import FieldValues
+from ml_exporter.monitors.info import BaselineInfo, ModelInfo
+from ml_exporter.monitors.outcomes import Outcomes
+from ml_exporter.monitors.schema import SchemaViolations
+from ml_exporter.monitors.thresholds import Thresholds
+from ml_exporter.monitors.traffic import Traffic
+from ml_exporter.statistics import performance
+
+OTHER_VERSIONS = "<other>"
+
+
+@dataclass
+class Budget:
+    """How many more series may be exposed, and how many were left out for want of it."""
+
+    left: int
+    suppressed: int = 0
+
+    def take(self, series: int) -> bool:
+        if series > self.left:
+            self.suppressed += series
+            return False
+        self.left -= series
+        return True
+
+
+@dataclass
+class Learner:
+    """Collects the first rows, of which the baseline is to be made."""
+
+    wanted: int
+    batches: list[Batch] = field(default_factory=list)
+
+    @property
+    def missing(self) -> int:
+        return self.wanted - sum(batch.rows for batch in self.batches)
+
+
+class Version:
+    """A version and its monitors; of the versions beyond the limit, all together."""
+
+    def __init__(
+        self,
+        model: Model,
+        name: str,
+        watched: Sequence[Field] | None,
+        limits: Limits,
+        budget: Budget,
+    ) -> None:
+        """`watched` are the fields that rows are read for; None: all that they have."""
+        self.name = name
+        self.baseline: Baseline | None = None
+        self.learner: Learner | None = None
+        self._model = model
+        self._watched = watched
+        self._limits = limits
+        self._budget = budget
+        self._monitors: list[Monitor] = [
+            ModelInfo(model.name, name, model.task, model.positive),
+            Traffic(model.name, name),
+        ]
+        self._outcomes: list[Outcomes] = []
+        if model.labels is not None or model.fields.label is not None:
+            classified = model.task != "regression"
+            self._outcomes = [Outcomes(model.name, name, classified, limits.categories)]
+            self.expect([model.positive] if model.positive else [])
+        self._set_baseline_monitors("learning")
+
+    @property
+    def families(self) -> list[Family]:
+        monitors = [*self._monitors, *self._baseline_monitors, *self._label_monitors]
+        return [family for monitor in monitors for family in monitor.families]
+
+    def judge_by(self, baseline: Baseline, state: str) -> None:
+        """Count and judge fields by a baseline from now on; `state` is `file` or `learned`."""
+        self.baseline = baseline
+        self.learner = None
+        self.expect(baseline.classes)
+        self._set_baseline_monitors(state)
+
+    def learn(self, batches: Sequence[Batch] = ()) -> None:
+        """Take the next rows for the baseline, after those that were taken already."""
+        self.learner = Learner(self._model.learn_rows, list(batches))
+
+    def update(self, batch: Batch) -> None:
+        """Count predictions."""
+        for monitor in self._monitors:
+            monitor.update(batch)
+        if self.learner is not None:
+            self.learner.batches.append(batch)
+        else:
+            for monitor in self._baseline_monitors:
+                monitor.update(batch)
+
+    def update_labelled(self, batch: Batch) -> None:
+        """Count predictions whose label is known."""
+        for monitor in self._label_monitors:
+            monitor.update(batch)
+
+    def expect(self, classes: Sequence[str]) -> None:
+        for monitor in self._outcomes:
+            monitor.expect(classes)
+
+    def _set_baseline_monitors(self, state: str) -> None:
+        model, name, baseline = self._model, self.name, self.baseline
+        figures, by_class = baseline_performance(baseline, model.positive)
+        fields = self._affordable(baseline) if baseline else []
+        of_predictions = [one for one in fields if one.key != LABEL]
+        self._baseline_monitors: list[Monitor] = [
+            BaselineInfo(model.name, name, state, baseline, figures, by_class),
+            Thresholds(model.name, name, baseline, figures, model.thresholds, model.thresholds_off),
+            SchemaViolations(model.name, name, of_predictions),
+        ]
+        self._label_monitors: list[Monitor] = [*self._outcomes]
+        if baseline:
+            of_labels = [one for one in fields if one.key == LABEL]
+            for monitors, some in (
+                (self._baseline_monitors, of_predictions),
+                (self._label_monitors, of_labels),
+            ):
+                monitors.append(FieldValues(model.name, name, baseline, some, model.false_alarms))
+
+    def _affordable(self, baseline: Baseline) -> list[BaselineField]:
+        watched = self._watched
+        return [
+            one
+            for one in baseline.fields
+            if (watched is None or one.key in watched or one.key == LABEL)
+            and self._budget.take(FieldValues.series(one))
+        ]
+
+
+def baseline_performance(
+    baseline: Baseline | None, positive: str | None
+) -> tuple[Mapping[str, float], Mapping[str, Mapping[str, float]]]:
+    """The figures of the baseline's confusion matrix: the model's, and those of each class."""
+    if baseline is None or not baseline.confusion:
+        return {}, {}
+    classes = sorted({*baseline.classes, *(o.actual for o in baseline.confusion)})
+    index = {name: number for number, name in enumerate(classes)}
+    confusion = np.zeros((len(classes), len(classes)))
+    for cell in baseline.confusion:
+        confusion[index[cell.actual], index[cell.predicted]] = cell.count
+    return (
+        performance.figures(confusion, classes, positive),
+        performance.class_figures(confusion, classes),
+    )
+
+
+def baseline_paths(model: Model) -> dict[str | None, Path]:
+    """The baseline files that the configuration names, by version; None is all versions."""
+    if model.baseline is None:
+        return {}
+    if isinstance(model.baseline, Path):
+        return {None: model.baseline}
+    return dict(model.baseline.items())
+
+
+def given_baselines(model: Model) -> dict[str | None, Baseline]:
+    """The baselines that the configuration names, by version; raises BaselineError."""
+    return {version: baselines.load(path) for version, path in baseline_paths(model).items()}
+
+
+def request(model: Model, version: str | None, limits: Limits) -> baselines.Request:
+    """What a baseline of a model is to have."""
+    classification: FieldType = "number" if model.task == "regression" else "category"
+    types: dict[Field, FieldType] = {PREDICTION: classification, LABEL: classification}
+    types |= {Field("feature", name): type for name, type in model.types.items()}
+    features = model.fields.features or {}
+    return baselines.Request(
+        model=model.name,
+        version=version,
+        types=types,
+        paths={Field("feature", name): path for name, path in features.items()},
+        bins=model.bins,
+        categories=limits.categories,
+    )
+
+
+def without_labels_yet(batch: Batch) -> Batch:
+    """A batch less its label column, where no row has a label."""
+    column = batch.fields.get(LABEL)
+    if column is None or not column.missing_mask().all():
+        return batch
+    fields = {key: values for key, values in batch.fields.items() if key != LABEL}
+    return Batch(batch.rows, fields)
+
+
+def dump_rows(batch: Batch) -> bytes:
+    """The values of a batch, for `load_rows` to read; the rest of it isn't kept."""
+    columns = []
+    for key, column in batch.fields.items():
+        absent = [row for row, value in enumerate(column.values) if value is ABSENT]
+        values = [None if value is ABSENT else value for value in column.values]
+        columns.append([*key, column.text, values, absent])
+    return json.dumps([batch.rows, columns]).encode()
+
+
+def load_rows(data: bytes) -> Batch:
+    rows, columns = json.loads(data)
+    fields = {}
+    for role, name, text, values, absent in columns:
+        for row in absent:
+            values[row] = ABSENT
+        fields[Field(role, name)] = Column(values, text)
+    return Batch(rows, fields)

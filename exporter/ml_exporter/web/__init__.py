@@ -1,0 +1,1 @@
+"""The telemetry plane: metrics, health and the status page over HTTP."""
