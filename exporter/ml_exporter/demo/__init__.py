@@ -1,0 +1,1 @@
+"""The demonstration: a real model whose traffic drifts while one watches."""
