@@ -141,6 +141,16 @@ def decode(data: bytes) -> Baseline:
     for number, field in enumerate(baseline.fields):
         if problem := _problem(field):
             raise BaselineError(f"fields[{number}] ({field.name}): {problem}")
+    if len(baseline.by_key) < len(baseline.fields):
+        key, _ = Counter(field.key for field in baseline.fields).most_common(1)[0]
+        raise BaselineError(f"fields: {key.role} {key.name!r} occurs twice")
+    classes = {*baseline.classes, OTHER}
+    for number, cell in enumerate(baseline.confusion):
+        for name in (cell.actual, cell.predicted):
+            if name not in classes:
+                raise BaselineError(f"confusion[{number}]: {name!r} is not among the classes")
+        if cell.count < 0:
+            raise BaselineError(f"confusion[{number}]: counts can't be negative")
     return baseline
 
 
@@ -151,7 +161,7 @@ def encode(baseline: Baseline) -> bytes:
 def _problem(field: BaselineField) -> str | None:
     if field.type == "number":
         edges = np.array(field.edges or [])
-        if edges.size < 2 or not np.all(np.isfinite(edges)) or np.any(np.diff(edges) < 0):
+        if edges.size < 2 or not np.all(np.isfinite(edges)) or np.any(edges[1:] < edges[:-1]):
             return "a number needs two or more finite edges in ascending order"
         if field.bins != [*bin_labels(edges), MISSING, INVALID]:
             return "counts must name <below>, each bin's upper edge, <above>, <missing>, <invalid>"
@@ -320,8 +330,10 @@ class _Profile:
             edges = quantile_edges(np.concatenate([*self._sample, extremes]), request.bins)
             return edges, [*bin_labels(edges), MISSING, INVALID]
         named = self.named
-        rows = sum(named.values())
-        most_differ = self._type is None and len(named) > max(rows / 2, _LEAST_ROWS)
+        too_long = self._categories[OTHER]  # to be told apart
+        rows = sum(named.values()) + too_long
+        differ = len(named) + too_long > max(rows / 2, _LEAST_ROWS)
+        most_differ = self._type is None and differ
         if self._most_differ or most_differ:
             return None, [ANY, MISSING, INVALID]
         frequent = sorted(named.items(), key=lambda item: (-item[1], item[0]))

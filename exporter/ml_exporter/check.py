@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from ml_exporter.baseline import Baseline, BaselineError, load
 from ml_exporter.batch import LABEL, SCORE, Field
 from ml_exporter.config import Config, Model
-from ml_exporter.pipeline import Pipeline, default_version, prediction_layout
+from ml_exporter.pipeline import Pipeline, default_version
 from ml_exporter.store import Store
+from ml_exporter.streams import prediction_layout
 from ml_exporter.versions import Budget, baseline_paths
 
 

@@ -146,7 +146,7 @@ def explain_figure(figure: Figure) -> str:
     """A figure and the threshold that it has crossed: `accuracy 0.812, below 0.82`."""
     text = f"{metric(figure.metric)} {figure.value:.3f}"
     limit = next((figure.thresholds[s] for s in SEVERITIES if s == figure.state), None)
-    return text if limit is None else f"{text}, below {limit:g}"
+    return text if limit is None else f"{text}, below {limit:.3g}"
 
 
 def summarize(version: VersionVerdict, window: str = "last hour") -> str:

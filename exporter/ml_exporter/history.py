@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -117,8 +118,9 @@ class History:
         every = np.concatenate([none, *places])
         values = np.array([_padded(one.values, width)[every] for one in snapshots])
         times = np.array([one.time for one in snapshots])
-        ends = np.cumsum([place.size for place in places])
-        return times, np.split(values.reshape(times.size, every.size), ends[:-1], axis=1)
+        starts = np.cumsum([0, *(place.size for place in places)])
+        values = values.reshape(times.size, every.size)
+        return times, [values[:, start:stop] for start, stop in pairwise(starts)]
 
     def _snapshots(self) -> list[_Snapshot]:
         if self._latest is None:

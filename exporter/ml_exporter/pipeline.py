@@ -37,6 +37,7 @@ from ml_exporter.versions import (
     without_labels_yet,
 )
 
+_PREDICTIONS = "ml_predictions_total"  # every version has it
 _PASS_TIME = 1.0  # seconds between looks at which labels have settled or expired
 _PREDICTIONS_BEFORE_LABELS = 4  # chunks in a row, where both have some
 _WITHDRAWN_AFTER = 7 * 86400.0  # seconds without a row of a version that isn't configured
@@ -96,9 +97,8 @@ class Pipeline:
                 numbers=model.task == "regression",
             )
         self._versions: dict[str, Version] = {}
-        self._configured = {name for name in given if name}
-        if not isinstance(model.version, VersionField):
-            self._configured.add(self.version)
+        of_all_rows = [] if isinstance(model.version, VersionField) else [self.version]
+        self._configured = list(dict.fromkeys([*of_all_rows, *(v for v in given if v)]))
         self._restore()
 
     @property
@@ -246,6 +246,8 @@ class Pipeline:
         return rest
 
     def _count_predictions(self, batch: Batch) -> None:
+        if batch.versions is not None:
+            batch = replace(batch, versions=self._known_names(batch.versions))
         for name, part in self._by_version(batch):
             version = self._version(name)
             predictions = without_labels_yet(part)
@@ -283,14 +285,18 @@ class Pipeline:
         return [names[version] for version in versions]
 
     def _version(self, name: str) -> Version:
+        """A version that rows have come of."""
         if name not in self._versions:
             self._add_version(name, [])
-        return self._versions[name]
+        version = self._versions[name]
+        version.active_at = self._now()
+        return version
 
     def _add_version(self, name: str, learned_rows: list[Batch]) -> None:
         layout = self._predictions.layout
         watched = None if layout.discover else list(layout.fields)
         version = Version(self.model, name, watched, self._limits, self._budget)
+        version.active_at = self._now()
         self._versions[name] = version
         given = self._given.get(name) or self._given.get(None)
         if given is not None:
@@ -311,7 +317,7 @@ class Pipeline:
         layout = self._predictions.layout
         rows = version.learner.batches
         if not layout.discover:  # another version has learned meanwhile what there is to read
-            rows = [batch.only(layout.fields) for batch in rows]
+            rows = [_only(layout, batch) for batch in rows]
         made = baselines.build(lambda: rows, request(self.model, version.name, self._limits))
         self._store.save_baseline(self.model.name, version.name, baselines.encode(made))
         self._learned[version.name] = made
@@ -372,7 +378,7 @@ class Pipeline:
         """Take up versions and counters where they were saved."""
         saved = list(self._store.counters(self.model.name))
         learning = self._store.learning(self.model.name)
-        for name in [*self._configured, *_versions(saved)]:
+        for name in [*self._configured, *_versions_of(saved)]:
             named = len(self._versions) - (OTHER_VERSIONS in self._versions)
             may_be = name in self._configured or named < self._limits.versions
             if name not in self._versions and (may_be or name == OTHER_VERSIONS):
@@ -388,9 +394,9 @@ class Pipeline:
             version.resume()
 
 
-def _versions(samples: Sequence[tuple[Sample, float]]) -> list[str]:
+def _versions_of(samples: Sequence[tuple[Sample, float]]) -> list[str]:
     """The versions that have counters, in their order."""
-    found = (key[2] for (name, key), _ in samples if name == PREDICTIONS)
+    found = (key[2] for (name, key), _ in samples if name == _PREDICTIONS)
     return list(dict.fromkeys(found))
 
 
@@ -402,6 +408,11 @@ def default_version(model: Model, given: Mapping[str | None, Baseline]) -> str:
     if model.version is None and baseline is not None and baseline.version:
         return baseline.version
     return UNVERSIONED
+
+
+def _only(layout: Layout, batch: Batch) -> Batch:
+    fields = {key: column for key, column in batch.fields.items() if key in layout.fields}
+    return replace(batch, fields=fields)
 
 
 def _labelled(batch: Batch) -> Batch:

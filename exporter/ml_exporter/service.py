@@ -68,7 +68,7 @@ class Service:
             is_ready=lambda: self._running,
             reload=self.reload,
             telemetry_path=settings.telemetry_path,
-            pages=status_pages(self._history),
+            pages=status_pages(self._history, telemetry_path=settings.telemetry_path),
         )
         self._server = WebServer(app, settings.listen_address, web.tls)
 

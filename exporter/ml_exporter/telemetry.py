@@ -6,19 +6,21 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from ml_exporter.baseline import BaselineError
+from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.config import Config
 from ml_exporter.families import Family
 from ml_exporter.history import History
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.publication import Birth, Publication
-from ml_exporter.store import Store
+from ml_exporter.store import StateError, Store
 from ml_exporter.versions import Budget, given_baselines
 
 log = logging.getLogger(__name__)
+
+_Baselines = Mapping[str | None, Baseline]  # of one model, by version
 
 _COMMIT_EVERY = 1.0  # seconds
 _IDLE = 0.1  # seconds between looks at logs that had nothing new
@@ -40,8 +42,9 @@ class Telemetry:
         self._committed_at = 0.0
         self._save_failed = False
         self._errors: dict[str, str] = {}
-        self.pipelines = self._build(config)
         self._births: dict[str, Birth] = {}  # models whose new series are to be seen first
+        self._given = _given(config)
+        self.pipelines, self._budget = self._build(config, self._given)
         self._publish([pipeline.model.name for pipeline in self.pipelines])
 
     def run(self, stopping: threading.Event, between_steps: Callable[[], None]) -> None:
@@ -54,6 +57,18 @@ class Telemetry:
 
     def step(self) -> bool:
         """Let each pipeline count a chunk; False if none had anything to count."""
+        try:
+            busy, born = self._step()
+        except sqlite3.Error as error:
+            self._start_over(error)
+            return False
+        self._report_errors()
+        if born or time.monotonic() - self._committed_at >= _COMMIT_EVERY:
+            self.commit(born)
+        return busy
+
+    def _step(self) -> tuple[bool, list[str]]:
+        """Whether any pipeline was busy, and which models have new series."""
         busy = False
         born = []
         for pipeline in self.pipelines:
@@ -69,44 +84,49 @@ class Telemetry:
                 self.info.took(time.perf_counter() - started)
             if outcome == "born":
                 born.append(name)
-        self._report_errors()
-        if born or time.monotonic() - self._committed_at >= _COMMIT_EVERY:
-            self.commit(born)
-        return busy
+        return busy, born
 
-    def commit(self, born: list[str] | None = None) -> None:
+    def commit(self, born: Sequence[str] = ()) -> None:
         """Save what was counted, and show it; `born` are models with new series."""
         self._committed_at = time.monotonic()
+        for pipeline in self.pipelines:
+            pipeline.measure_lag()
         try:
-            if any(pipeline.dirty for pipeline in self.pipelines) or born:
+            if born or any(pipeline.dirty for pipeline in self.pipelines):
                 for pipeline in self.pipelines:
                     pipeline.save()
                 self._store.commit()
-                if self.config.state is not None:
-                    self.info.saved(time.time())
-            if self._save_failed:
-                log.info("state is saved again")
-                self._save_failed = False
         except sqlite3.Error as error:
-            if not self._save_failed:
-                log.error("state can't be saved; trying again", extra={"error": error})
-            self._save_failed = True
-            self._store.rollback()
-            self._replace(self._build(self.config))
+            self._start_over(error)
             return
-        self._publish(born or [])
+        if self.config.state is not None:
+            self.info.saved(time.time())
+        if self._save_failed:
+            log.info("state is saved again")
+            self._save_failed = False
+        self._publish(born)
+
+    def _start_over(self, error: sqlite3.Error) -> None:
+        """Go back to what was last saved, which is what scrapes still see."""
+        if not self._save_failed:
+            log.error("state can't be saved; trying again", extra={"error": error})
+        self._save_failed = True
+        self._store.rollback()
+        self._replace(*self._build(self.config, self._given))
 
     def reload(self, config: Config) -> list[str]:
         """Go on with another configuration, or with the one there is; returns what was wrong."""
         self.commit()
         try:
-            pipelines = self._build(config)
-        except BaselineError as error:
+            given = _given(config)
+            built = self._build(config, given)
+        except (BaselineError, StateError) as error:
             self.reload_failed([str(error)])
             return [str(error)]
-        self._replace(pipelines)
-        self.config = config
+        self._replace(*built)
+        self.config, self._given = config, given
         self.info.loaded(True, time.time())
+        self._births.clear()
         self._publish([pipeline.model.name for pipeline in self.pipelines])
         log.info("configuration reloaded", extra={"file": str(config.path)})
         return []
@@ -125,27 +145,31 @@ class Telemetry:
         for pipeline in self.pipelines:
             pipeline.close()
 
-    def _build(self, config: Config) -> list[Pipeline]:
+    def _build(
+        self, config: Config, given: Mapping[str, _Baselines]
+    ) -> tuple[list[Pipeline], Budget]:
         budget = Budget(config.limits.series)
-        self._budget = budget
-        return [
+        pipelines = [
             Pipeline(
                 model,
                 config.limits,
                 self._store,
-                given_baselines(model),
+                given[model.name],
                 follow=True,
                 start="start" if config.state else "end",
                 budget=budget,
             )
             for model in config.models
         ]
+        for pipeline in pipelines:
+            pipeline.open()
+        return pipelines, budget
 
-    def _replace(self, pipelines: list[Pipeline]) -> None:
+    def _replace(self, pipelines: list[Pipeline], budget: Budget) -> None:
         self.close()
-        self.pipelines = pipelines
+        self.pipelines, self._budget = pipelines, budget
 
-    def _publish(self, born: list[str]) -> None:
+    def _publish(self, born: Sequence[str]) -> None:
         families = self.families()
         self.info.holds(
             pending=sum(pipeline.pending() for pipeline in self.pipelines),
@@ -168,3 +192,7 @@ class Telemetry:
         for path in self._errors.keys() - errors.keys():
             log.info("a source can be read now", extra={"path": path})
         self._errors = errors
+
+
+def _given(config: Config) -> dict[str, _Baselines]:
+    return {model.name: given_baselines(model) for model in config.models}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 
 from ml_exporter import baseline as baselines
@@ -12,8 +12,8 @@ from ml_exporter.batch import LABEL, Batch, Field
 from ml_exporter.config import Limits, Model, VersionField
 from ml_exporter.formats import Decoder, HeaderError, decoder
 from ml_exporter.formats.rows import Layout
-from ml_exporter.pipeline import prediction_layout
 from ml_exporter.sources.files import FileSource
+from ml_exporter.streams import prediction_layout
 from ml_exporter.versions import request, without_labels_yet
 
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv"}
@@ -63,7 +63,8 @@ def _layout(model: Model, pattern: str, format: str) -> Layout:
     if model.labels is not None:
         wanted[LABEL] = model.labels.fields.label
         ignored |= {model.labels.fields.id, model.labels.fields.timestamp}
-    found = _paths(pattern, format)
+    looked_for = {*wanted.values(), *(key.name for key in wanted)}
+    found = _paths(pattern, format, looked_for)
     fields: dict[Field, str] = {}
     for key, path in wanted.items():
         place = next((one for one in (path, key.name) if one in found), None)
@@ -77,11 +78,13 @@ def _layout(model: Model, pattern: str, format: str) -> Layout:
     return Layout(fields, known=known, discover=rows.discover)
 
 
-def _paths(pattern: str, format: str) -> set[str]:
-    """Every path that the first rows have."""
-    for batch in _read(pattern, format, Layout({}, discover=True), Counter()):
+def _paths(pattern: str, format: str, looked_for: Iterable[str]) -> set[str]:
+    """Every path that the first rows have, those into lists only where they are looked for."""
+    layout = Layout({Field("feature", path): path for path in looked_for}, discover=True)
+    for batch in _read(pattern, format, layout, Counter()):
         if batch.rows:
-            return {key.name for key in batch.fields}
+            columns = batch.fields.items()
+            return {key.name for key, column in columns if column.absent < batch.rows}
     raise BaselineError(f"{pattern}: no rows")
 
 
@@ -91,13 +94,14 @@ def _read(pattern: str, format: str, layout: Layout, rejected: Counter[str]) -> 
     try:
         while (chunk := source.next()) is not None:
             file = chunk.file
-            one = decoders.setdefault(file.key, decoder(format, layout))
+            if file.key not in decoders:
+                decoders[file.key] = decoder(format, layout)
             if chunk.too_large:
                 rejected["too_large"] += chunk.too_large
                 source.skip(file, chunk.skipped)
                 continue
             try:
-                decoded = one.decode(chunk.data, chunk.end)
+                decoded = decoders[file.key].decode(chunk.data, chunk.end)
             except HeaderError as error:
                 raise BaselineError(f"{file.path}: {error}") from None
             rejected += decoded.rejected

@@ -40,6 +40,10 @@ class Budget:
         self.left -= series
         return True
 
+    def give_back(self, taken: int, suppressed: int) -> None:
+        self.left += taken
+        self.suppressed -= suppressed
+
 
 @dataclass
 class Learner:
@@ -68,6 +72,8 @@ class Version:
         self.name = name
         self.baseline: Baseline | None = None
         self.learner: Learner | None = None
+        self.active_at = 0.0  # when rows last came, seconds since 1970
+        self._taken = self._suppressed = 0  # series
         self._model = model
         self._watched = watched
         self._limits = limits
@@ -98,6 +104,15 @@ class Version:
     def learn(self, batches: Sequence[Batch] = ()) -> None:
         """Take the next rows for the baseline, after those that were taken already."""
         self.learner = Learner(self._model.learn_rows, list(batches))
+
+    def resume(self) -> None:
+        """Go on with the series that were restored."""
+        for monitor in self._outcomes:
+            monitor.resume()
+
+    def withdraw(self) -> None:
+        """Give back what its series cost."""
+        self._budget.give_back(self._taken, self._suppressed)
 
     def update(self, batch: Batch) -> None:
         """Count predictions."""
@@ -139,12 +154,17 @@ class Version:
 
     def _affordable(self, baseline: Baseline) -> list[BaselineField]:
         watched = self._watched
-        return [
-            one
-            for one in baseline.fields
-            if (watched is None or one.key in watched or one.key == LABEL)
-            and self._budget.take(FieldValues.series(one))
-        ]
+        affordable = []
+        for one in baseline.fields:
+            if watched is not None and one.key not in watched and one.key != LABEL:
+                continue
+            series = FieldValues.series(one)
+            if self._budget.take(series):
+                affordable.append(one)
+                self._taken += series
+            else:
+                self._suppressed += series
+        return affordable
 
 
 def baseline_performance(

@@ -57,6 +57,14 @@ class Outcomes:
                 for predicted in self._classes:
                     self._outcomes.add(actual, predicted, _correct(actual, predicted))
 
+    def resume(self) -> None:
+        """Know the classes of series that were restored."""
+        for labels in self._outcomes.label_sets:
+            *_, actual, predicted, _ = labels
+            for name in (actual, predicted):
+                if name not in (MISSING, INVALID, OTHER):
+                    self._classes[name] = None
+
     def update(self, batch: Batch) -> None:
         self._labelled.inc(batch.rows)
         if batch.delays is not None:

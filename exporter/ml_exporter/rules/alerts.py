@@ -1,0 +1,302 @@
+"""The alerts: one a model and severity, whose description lists the worst fields or figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ml_exporter.rules.groups import Alert, Group, Rule
+from ml_exporter.rules.integrity import REJECTED, violations
+from ml_exporter.rules.links import Links
+from ml_exporter.rules.promql import indent, join_replicas, without
+from ml_exporter.rules.thresholds import SEVERITIES
+from ml_exporter.rules.timing import Timing, duration, span
+
+LEAST_LABELLED = 100  # labelled predictions that a figure needs, to be judged
+LEAST_PREDICTIONS = 100  # predictions that a model had, to be missed
+_UNSEEN_SHARE = 0.01  # of predictions, for figures to be incomplete
+
+
+@dataclass(frozen=True)
+class _Builder:
+    timing: Timing
+    links: Links
+
+    def alert(
+        self,
+        name: str,
+        severity: str,
+        expr: str,
+        *,
+        help: str,
+        summary: str,
+        description: str,
+        pending: float | None = None,
+        keep_firing: bool = True,
+    ) -> Alert:
+        return Alert(
+            name,
+            help,
+            expr,
+            {"severity": severity},
+            {
+                "summary": summary,
+                "description": description,
+                "runbook_url": self.links.runbook(name),
+                "dashboard_url": self.links.dashboard(),
+            },
+            duration(self.timing.pending if pending is None else pending),
+            duration(self.timing.keep_firing) if keep_firing else None,
+        )
+
+
+def groups(timing: Timing, links: Links) -> Iterable[Group]:
+    build = _Builder(timing, links)
+    minute = duration(timing.minute)
+    for concern, make in (
+        ("performance", _performance),
+        ("drift", _drift),
+        ("integrity", _integrity),
+        ("predictions", _predictions),
+        ("exporter", _exporter),
+    ):
+        rules = [rule for severity in SEVERITIES for rule in make(build, severity)]
+        yield Group(f"ml-exporter-alerts-{concern}", minute, tuple(rules))
+
+
+NAME = "{{ $labels.model }}{{ with $labels.version }} {{ . }}{{ end }}"
+
+# What a template begins with to say `%s` in queries about the alert's model; an absent label is "".
+_TARGET = ("model", "version", "job", "namespace", "cluster")
+
+
+def _about(*labels: str) -> str:
+    matchers = ",".join(f"{label}=%q" for label in labels)
+    values = " ".join(f"$labels.{label}" for label in labels)
+    return f'{{{{ $model := printf "{matchers}" {values} -}}}}\n'
+
+
+ABOUT_MODEL = _about(*_TARGET)
+ABOUT_VERSIONS = _about(*(label for label in _TARGET if label != "version"))
+
+
+def _each(query: str, text: str, *values: str) -> str:
+    """A template: `text` for each result of a query, with `%s` and `%q` in it for values."""
+    arguments = " ".join(("$model", *values))
+    return f'{{{{ range printf "{query}" {arguments} | query }}}}{text}{{{{ end }}}}'
+
+
+def _number(form: str) -> str:
+    return f'{{{{ .Value | printf "{form}" }}}}'
+
+
+def _performance(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
+    threshold = f'model:threshold{{severity="{severity}"}}'
+    figure = "model:performance:24h"
+    enough = f"model:labelled_predictions:{{}} >= {LEAST_LABELLED}"
+    yield Rule(
+        "model:shortfall:24h",
+        f"By how much a figure is below its {severity} threshold over 24h, where it rests on "
+        f"{LEAST_LABELLED} labelled predictions, is accuracy's only if its whole 95 % interval is "
+        "below, and the last hour doesn't say otherwise.",
+        f"(\n  {threshold}\n  - ignoring (severity)\n  {figure}\n  > 0\n)\n"
+        f"and ignoring (monitor, severity)\n  {enough.format('24h')}\n"
+        f"unless ignoring (severity)\n"
+        f'  label_replace(model:accuracy_upper:24h, "monitor", "accuracy", "", "")\n'
+        f"  >= ignoring (severity)\n  {threshold}\n"
+        f"unless ignoring (severity) (\n  model:performance:1h\n"
+        f"  >= ignoring (severity)\n  {threshold}\n"
+        f"  and ignoring (monitor)\n  {enough.format('1h')}\n)",
+        {"severity": severity},
+    )
+    short = f'model:shortfall:24h{{severity="{severity}"}}'
+    of_model = f"model:shortfall:24h{{severity='{severity}',%s}}"
+    value = _each("model:performance:24h{%s,monitor=%q}", _number("%.3f"), ".Labels.monitor")
+    limit = _each(
+        f"model:threshold{{severity='{severity}',%s,monitor=%q}}",
+        _number("%.3f"),
+        ".Labels.monitor",
+    )
+    worst = _each(f"topk(1, {of_model})", f"{{{{ .Labels.monitor }}}} is {value}")
+    every = _each(
+        f"sort_desc({of_model})", f"\n- {{{{ .Labels.monitor }}}}: {value}, threshold {limit}"
+    )
+    yield build.alert(
+        "ModelPerformanceDegraded",
+        severity,
+        f"{without('max', 'monitor', short)} > 0",
+        help="A figure of the labelled predictions is below its threshold over 24h, and the last "
+        f"hour, if it has {LEAST_LABELLED} labels, agrees.",
+        summary=f"{ABOUT_MODEL}{NAME}: {worst}, below its threshold",
+        description=f"{ABOUT_MODEL}Below their thresholds over the last 24h, by arrival of the label:{every}",
+    )
+
+
+def _drift(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
+    significant, material = (
+        "\nand\n".join(f"field:{of}:{window}{{}} > 1" for window in ("24h", "1h"))
+        for of in ("significance", "materiality")
+    )
+    selector = f'{{severity="{severity}"}}'
+    yield Rule(
+        "field:drift:24h",
+        f"PSI over 24h of a field whose shift is significant, and material by its {severity} "
+        "threshold, over 24h and over 1h.",
+        f"field:psi:24h\nand (\n{indent(significant.format('', ''))}\n)\n"
+        f"and ignoring (severity) (\n{indent(material.format(selector, selector))}\n)",
+        {"severity": severity},
+    )
+    for name, roles, what in (
+        ("FeatureDrift", "feature", "feature"),
+        ("PredictionDrift", "prediction|score", "prediction or score"),
+    ):
+        drifted = f'field:drift:24h{{severity="{severity}",role=~"{roles}"}}'
+        of_model = f"field:drift:24h{{severity='{severity}',role=~'{roles}',%s}}"
+        number = "its predictions have drifted"
+        if name == "FeatureDrift":
+            features = "count(group by (role, field) (field:significance:24h{role='feature',%s}))"
+            number = f"{{{{ $value }}}} of {_each(features, '{{ .Value }}')} features have drifted"
+        worst = _each(
+            f"topk(1, max by (field) ({of_model}))",
+            f"{{{{ .Labels.field }}}} most, PSI {_number('%.2f')}",
+        )
+        shift = _each(
+            "max(field:location_shift:24h{%s,role=%q,field=%q})",
+            f", location shift {_number('%+.3f')}",
+            ".Labels.role",
+            ".Labels.field",
+        )
+        significance = _each(
+            "max(field:significance:24h{%s,role=%q,field=%q})",
+            f", significance {_number('%.1f')}",
+            ".Labels.role",
+            ".Labels.field",
+        )
+        fields = _each(
+            f"topk(5, max by (role, field) ({of_model}))",
+            f"\n- {{{{ .Labels.field }}}}: PSI {_number('%.3f')}{shift}{significance}",
+        )
+        accuracy = _each("model:accuracy:24h{%s}", f"\nAccuracy over 24h: {_number('%.3f')}")
+        yield build.alert(
+            name,
+            severity,
+            without("count", "role, field, baseline_id", drifted) + " > 0",
+            help=f"The distribution of a {what} differs from the baseline significantly (more "
+            "than chance explains) and materially (PSI or location shift above its threshold), "
+            "over 24h and over 1h.",
+            summary=f"{ABOUT_MODEL}{NAME}: {number} ({worst})",
+            description=f"{ABOUT_MODEL}Differ from the baseline over the last 24h and the last "
+            f"hour, the most first:{fields}{accuracy}",
+        )
+
+
+def _integrity(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
+    yield from violations(severity)
+    roles = "feature|prediction|score"
+    fields = f'field:violation_ratio:1h{{severity="{severity}",role=~"{roles}"}}'
+    rows = f'model:violation_ratio:1h{{severity="{severity}"}}'
+    of_fields = f"field:violation_ratio:1h{{severity='{severity}',role=~'{roles}',%s}}"
+    of_model = f"model:violation_ratio:1h{{severity='{severity}',%s}}"
+    share = '{{ .Labels.monitor | reReplaceAll "_ratio" "" | reReplaceAll "_" " " }}'
+    percent = "{{ .Value | humanizePercentage }}"
+    worst = _each(
+        f"topk(5, max by (role, field, monitor) ({of_fields}))",
+        f"\n- {{{{ .Labels.field }}}}: {percent} {share}",
+    )
+    rejected = _each(of_model, f"\n- {percent} of rows rejected")
+    yield build.alert(
+        "DataIntegrityViolations",
+        severity,
+        without(
+            "count",
+            "role, field, baseline_id, monitor",
+            f"{fields}\nor\n{rows}",
+        )
+        + " > 0",
+        help="The share of missing, invalid, out-of-range or unseen values of a field is above "
+        "its threshold in the last hour and has grown by more than chance explains, or the share "
+        f"of rejected rows is above {REJECTED['warning']:.0%} "
+        f"(critical: {REJECTED['critical']:.0%}).",
+        summary=f"{NAME}: {{{{ $value }}}} data integrity "
+        'violation{{ if gt $value 1.0 }}s{{ end }} in the last hour',
+        description=f"{ABOUT_MODEL}Shares of the last hour above their thresholds, the greatest "
+        f"first:{worst}{rejected}",
+    )
+
+
+def _predictions(build: _Builder, severity: str) -> Iterable[Alert]:
+    now, before = {"warning": ("1h", "24h"), "critical": ("24h", "7d")}[severity]
+    earlier = _each(f"sum(model:predictions:{before}{{%s}})", _number("%.0f"))
+    yield build.alert(
+        "PredictionsAbsent",
+        severity,
+        f"{without('sum', 'version', f'model:predictions:{now}')} == 0\n"
+        f"and\n{without('sum', 'version', f'model:predictions:{before}')} >= {LEAST_PREDICTIONS}",
+        help="An exporter that is up has seen no prediction of a model, of whatever version, for "
+        f"1h (critical: 24h), after {LEAST_PREDICTIONS} or more within 24h (7d).",
+        summary=f"{NAME}: no predictions in the last {now}",
+        description=f"{ABOUT_VERSIONS}The exporter is up and has seen no prediction for {now}, "
+        f"after {earlier} in the last {before}.",
+    )
+
+
+def _exporter(build: _Builder, severity: str) -> Iterable[Alert]:
+    down = build.timing.down
+    # Which models a target feeds is known from when it was last up.
+    feeds = without(
+        "group",
+        "version, task, positive",
+        f"last_over_time(ml_model_info[{span(build.timing.target_memory)}])",
+    )
+    is_down = f"{feeds}\nand on (job, instance)\nup == 0"
+    is_up = f"{feeds}\nand on (job, instance)\nup == 1"
+    never_up = f'up{{job=~".*ml-exporter.*"}} == 0\nunless on (job, instance)\n{feeds}'
+    every = join_replicas("count", f"{is_down}\nor\n{never_up}")
+    some_up = join_replicas("group", is_up)
+    yield build.alert(
+        "ExporterDown",
+        severity,
+        f"{every}\n{'and' if severity == 'warning' else 'unless'}\n{some_up}",
+        help="An exporter that fed a model, or has ml-exporter in the name of its job, can't be "
+        "scraped, though another replica of it can (critical: and no other one can).",
+        summary="{{ with $labels.model }}{{ . }}: {{ end }}"
+        + (
+            "{{ $value }} of the exporter's replicas can't be scraped"
+            if severity == "warning"
+            else "the exporter can't be scraped"
+        ),
+        description="{{ $value }} target(s) of job {{ $labels.job }}"
+        "{{ with $labels.namespace }} in namespace {{ . }}{{ end }} are down. "
+        + (
+            "Rows that they have seen are missing from all figures until they are back."
+            if severity == "warning"
+            else "Nothing is known of the model until one is back: its other alerts are silenced."
+        ),
+        pending=down,
+        keep_firing=False,
+    )
+    if severity == "critical":
+        return
+    yield build.alert(
+        "ExporterConfigReloadFailed",
+        severity,
+        join_replicas("count", "ml_exporter_config_last_reload_successful == 0"),
+        help="An exporter runs on with its old configuration, since the new one is invalid.",
+        summary="{{ $labels.job }}: an exporter could not reload its configuration",
+        description="{{ $value }} replica(s) of job {{ $labels.job }} run with an older "
+        "configuration than their file has.",
+        keep_firing=False,
+    )
+    unseen = "model:unseen_rows:24h"
+    yield build.alert(
+        "FiguresIncomplete",
+        severity,
+        f"{unseen}\n/\n({unseen} + model:predictions:24h)\n> {_UNSEEN_SHARE}",
+        help=f"More than {_UNSEEN_SHARE:.0%} of the predictions of the last 24h are in none of "
+        "the recorded figures: an outage was longer than an hour, or rules were not evaluated.",
+        summary=f"{NAME}: {{{{ $value | humanizePercentage }}}} of predictions are in no figure",
+        description="The counters saw rows in the last 24h that the recording rules did not, "
+        "after an outage of over an hour or missed evaluations. Figures of 24h and 7d lack them.",
+        keep_firing=False,
+    )
+

@@ -1,0 +1,141 @@
+"""Exact counts of rows: of each minute, and of each window as a sum of minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ml_exporter.rules.groups import Group, Rule
+from ml_exporter.rules.promql import indent, join_replicas, window_sum
+from ml_exporter.rules.timing import PIECES, Timing, duration, span
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A counter of the exporter, and the name that its windows have."""
+
+    name: str
+    windows: str
+    what: str
+
+
+MODEL_COUNTERS = (
+    Counter("ml_predictions_total", "model:predictions", "Predictions"),
+    Counter(
+        "ml_labelled_predictions_total", "model:labelled_predictions", "Predictions with a label"
+    ),
+    Counter("ml_outcomes_total", "ml_outcomes_total", "Outcomes, by actual and predicted class,"),
+    Counter("ml_rows_rejected_total", "ml_rows_rejected_total", "Rejected rows, by reason,"),
+    Counter(
+        "ml_schema_violations_total",
+        "ml_schema_violations_total",
+        "Schema violations, by kind and field,",
+    ),
+)
+FIELD_COUNTERS = (
+    Counter("ml_field_values_total", "ml_field_values_total", "Values, by field and bin,"),
+)
+
+
+def groups(timing: Timing) -> Iterable[Group]:
+    for level, counters in (("models", MODEL_COUNTERS), ("fields", FIELD_COUNTERS)):
+        rules = [rule for counter in counters for rule in _bases(timing, counter)]
+        if level == "models":
+            rules.append(_unseen_rows(timing))
+        yield Group(f"ml-exporter-counts-{level}", duration(timing.minute), tuple(rules))
+
+
+def _bases(timing: Timing, counter: Counter) -> Iterable[Rule]:
+    yield Rule(
+        f"{counter.name}:1m",
+        f"{counter.what} of the last minute, exactly.",
+        rows_of_minute(timing, counter.name),
+    )
+    yield window(timing, counter, "10m")
+
+
+def window(timing: Timing, counter: Counter, name: str) -> Rule:
+    """A counter's rows in a window."""
+    piece = PIECES[name]
+    source = counter.name if piece == "1m" else counter.windows
+    return Rule(
+        f"{counter.windows}:{name}",
+        f"{counter.what} of the last {name}.",
+        window_sum(timing, source, piece, name),
+    )
+
+
+def rows_of_minute(timing: Timing, counter: str) -> str:
+    """By how much a counter rose in the last minute, summed over replicas.
+
+    A minute's samples are looked at `settle` late, since a scrape is stored under the time of
+    its beginning. `previous` of a minute is `current` of the last one that had a sample, so that
+    the differences add up to the counter's whole rise, whatever gaps there were. All are ranges,
+    not instant look-ups, and so see the last sample of a target that has vanished, too.
+
+    A restart is exact if it is the only one of its minute, and the counter hasn't passed within
+    it what it had before. Nothing is ever counted twice.
+    """
+    minute, offset = span(timing.minute), duration(timing.settle)
+    current, least, greatest = (
+        f"{function}_over_time({counter}[{minute}] offset {offset})"
+        for function in ("last", "min", "max")
+    )
+    before = duration(timing.minute + timing.settle)
+    previous = f"last_over_time({counter}[{span(timing.memory)}] offset {before})"
+    return join_replicas(
+        "sum",
+        f"""\
+# it fell: what it had counted until then, and what it has counted since
+{current}
++ clamp_min(
+  (
+    {greatest}
+    > {current}
+  )
+  - {previous},
+  0
+)
+or
+# it rose
+{current}
+- (
+  {previous}
+  <= {least}
+)
+or
+# it fell, and has risen beyond what it was
+{current}
+and
+{previous}
+or
+# it is new, and was born at 0
+{current}
+- {least}""",
+    )
+
+
+def _unseen_rows(timing: Timing) -> Rule:
+    """What the minutes don't have: rows of an outage over an hour, of missed evaluations."""
+    day, offset = span(timing.lengths["24h"]), duration(timing.settle)
+    counter = "ml_predictions_total"
+    before = duration(timing.lengths["24h"] + timing.settle)
+    raw = join_replicas(
+        "sum",
+        f"""\
+clamp_min(
+  max_over_time({counter}[{day}] offset {offset})
+  - (
+    last_over_time({counter}[{span(timing.memory)}] offset {before})
+    or min_over_time({counter}[{day}] offset {offset})
+  ),
+  0
+)""",
+    )
+    return Rule(
+        "model:unseen_rows:24h",
+        "Predictions of the last 24h that the counters saw and the minutes don't have, at least.",
+        f"clamp_min(\n{indent(raw)}\n  - sum_over_time({counter}:1m[{day}]),\n  0\n)",
+    )
+
+

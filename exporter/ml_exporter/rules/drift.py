@@ -1,0 +1,203 @@
+"""How far the values of each field have moved from the baseline, and whether by chance.
+
+The twin is `ml_exporter.statistics.drift`, which names the sources of the formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ml_exporter.rules.groups import Rule
+from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
+from ml_exporter.rules.timing import Timing
+
+# The statistic of each test, as `ml_exporter.statistics.drift.STATISTICS` has it.
+STATISTICS = {
+    "distribution": "g_statistic",
+    "location": "location_z",
+    "scale": "scale_z",
+    "missing": "missing_z",
+    "invalid": "invalid_z",
+    "out_of_range": "out_of_range_z",
+    "unseen": "unseen_z",
+}
+
+VALUES = "ml_field_values_total"  # with the window's name: values of the window, by bin
+BASELINE = "field:baseline_count"
+BASELINE_ROWS = "field:baseline_rows"
+RANK = "field:baseline_rank"
+RANKED_ROWS = "field:baseline_ranked_rows"
+
+
+def baseline(timing: Timing) -> Iterable[Rule]:
+    """What the statistics need of the baseline: gauges of the exporter and sums of them."""
+
+    def joined(selector: str) -> str:
+        return join_replicas("max", gauge(timing, selector))
+
+    yield Rule(BASELINE_ROWS, "Rows of the baseline.", joined("ml_field_baseline_rows"))
+    yield Rule(
+        BASELINE,
+        "Rows of the baseline, by bin.",
+        f"{joined('ml_field_baseline_ratio')}\n* ignoring (bin) group_left\n{BASELINE_ROWS}",
+    )
+    yield Rule("field:baseline_bins", "Bins of the field.", without("count", "bin", BASELINE))
+    yield Rule(
+        "field:baseline_smoothed_ratio",
+        "Share of the bin in the baseline, with half a row added to each bin.",
+        f"({BASELINE} + 0.5)\n/ ignoring (bin) group_left ()\n"
+        f"({BASELINE_ROWS} + 0.5 * field:baseline_bins)",
+    )
+    yield Rule(RANK, "Mid-rank of the bin in the baseline.", joined("ml_field_baseline_rank"))
+    yield Rule(
+        RANKED_ROWS,
+        "Rows of the baseline in bins that have a rank.",
+        without("sum", "bin", f"{BASELINE} and {RANK}"),
+    )
+    for of, scores, squares in (
+        ("location", RANK, f"{RANK} ^ 2"),
+        ("scale", f"{RANK} ^ 2", f"{RANK} ^ 4"),
+    ):
+        mean, what = f"field:baseline_{of}_mean", {"location": "rank", "scale": "squared rank"}[of]
+        yield Rule(mean, f"Mean {what} of the baseline.", _baseline_mean(scores))
+        yield Rule(
+            f"field:baseline_{of}_variance",
+            f"Variance of the {what} in the baseline.",
+            f"{_baseline_mean(squares)}\n- {mean} ^ 2",
+        )
+    yield Rule(
+        "field:critical_value",
+        "What the statistic of a test must exceed to be significant, by `test` and `window`.",
+        joined("ml_field_critical_value"),
+    )
+
+
+def _baseline_mean(scores: str) -> str:
+    return f"{without('sum', 'bin', f'{BASELINE} * {scores}')}\n/ ({RANKED_ROWS} > 0)"
+
+
+def statistics(window: str) -> Iterable[Rule]:
+    """Effects and test statistics of a window, from its values and `field:rows`."""
+    values, rows = f"{VALUES}:{window}", f"field:rows:{window}"
+    ranked = f"field:ranked_rows:{window}"
+    yield _psi(values, rows, window)
+    yield _g_statistic(values, rows, window)
+    yield Rule(
+        ranked,
+        f"Values in bins that have a rank, over {window}.",
+        without("sum", "bin", f"{values} and {RANK}") + " > 0",
+    )
+    yield Rule(
+        f"field:location_shift:{window}",
+        "By how much a value is more likely than not to exceed one of the baseline, over "
+        f"{window}.",
+        f"{without('sum', 'bin', f'{values} * {RANK}')} / {ranked}\n- field:baseline_location_mean",
+    )
+    for of, shift, what in (
+        ("location", f"field:location_shift:{window}", "a shift"),
+        (
+            "scale",
+            f"(\n  {without('sum', 'bin', f'{values} * {RANK} ^ 2')} / {ranked}\n"
+            "  - field:baseline_scale_mean\n)",
+            "a wider or narrower spread",
+        ),
+    ):
+        yield Rule(
+            f"field:{of}_z:{window}",
+            f"z of {what} against the baseline, by ranks, over {window}.",
+            f"{shift}\n/ sqrt(\n"
+            f"  (field:baseline_{of}_variance > 1e-12)\n"  # rounding leaves no exact zero
+            f"  * (1 / {ranked} + 1 / {RANKED_ROWS})\n)",
+        )
+
+
+def _psi(values: str, rows: str, window: str) -> Rule:
+    share = (
+        f"({values} + 0.5)\n/ ignoring (bin) group_left () ({rows} + 0.5 * field:baseline_bins)"
+    )
+    ratio = "field:baseline_smoothed_ratio"
+    terms = (
+        f"(\n{indent(share)}\n  - {ratio}\n)\n* ln(\n{indent(share)}\n  / {ratio}\n)"
+    )
+    return Rule(
+        f"field:psi:{window}",
+        f"Population stability index against the baseline, over {window}.",
+        without("sum", "bin", terms),
+    )
+
+
+def log_ratio(count: str, other: str, size: str) -> str:
+    """`count * ln(count / expected)` of one cell, 0 where the count is 0.
+
+    The expected count is the cell's in both samples over `size`, how many times as large as its
+    own sample both are together. The clamps are never seen: their terms have a factor of 0.
+    """
+    return (
+        f"{count} * ln(\n"
+        f"  clamp_min({count}, 1e-9) / clamp_min({count} + {other}, 1e-9)\n"
+        f"  * {size}\n)"
+    )
+
+
+def _g_statistic(values: str, rows: str, window: str) -> Rule:
+    of_bin = "ignoring (bin) group_left ()"
+    terms = "\n+ ".join(
+        (
+            log_ratio(values, BASELINE, f"{of_bin} (1 + {BASELINE_ROWS} / {rows})"),
+            log_ratio(BASELINE, values, f"{of_bin} (1 + {rows} / {BASELINE_ROWS})"),
+        )
+    )
+    return Rule(
+        f"field:g_statistic:{window}",
+        f"Likelihood-ratio statistic of the distribution against the baseline, over {window}.",
+        f"clamp_min(2 * {without('sum', 'bin', terms)}, 0)",
+    )
+
+
+def judgements(window: str) -> Iterable[Rule]:
+    """Whether the shifts of a window are more than chance, and large enough to matter."""
+    by_test = union(
+        {test: f"field:{statistic}:{window}" for test, statistic in STATISTICS.items()}, "test"
+    )
+    yield Rule(
+        f"field:significance:{window}",
+        f"The greatest of statistic over critical value: above 1 is significant. Over {window}.",
+        without(
+            "max",
+            "test",
+            f"abs(\n{indent(by_test)}\n)\n/ ignoring (window)\n"
+            f'field:critical_value{{window="{window}"}}',
+        ),
+    )
+    for severity in ("warning", "critical"):
+        yield _materiality(window, severity)
+    drifted = (
+        f"field:significance:{window} > 1\nand\n"
+        f"{without('max', 'severity', f'field:materiality:{window}')} > 1"
+    )
+    yield Rule(
+        f"model:drifted_fields:{window}",
+        f"Fields whose distribution has moved significantly and materially, over {window}.",
+        f"{without('count', 'role, field', without('max', 'baseline_id', drifted))}\n"
+        f"or\n0 * {without('group', 'role, field, baseline_id', f'field:significance:{window}')}",
+    )
+
+
+def _materiality(window: str, severity: str) -> Rule:
+    def ratio(effect: str, monitor: str) -> str:
+        return (
+            f"{effect}\n/ ignoring (monitor, severity, baseline_id) group_left ()\n"
+            f'clamp_min(field:threshold{{monitor="{monitor}",severity="{severity}"}}, 1e-9)'
+        )
+
+    ratios = {
+        "psi": ratio(f"field:psi:{window}", "psi"),
+        "location_shift": ratio(f"abs(field:location_shift:{window})", "location_shift"),
+    }
+    return Rule(
+        f"field:materiality:{window}",
+        f"The greater of PSI and location shift over its {severity} threshold: above 1 is "
+        f"material. Over {window}.",
+        without("max", "monitor", union(ratios, "monitor")),
+        {"severity": severity},
+    )

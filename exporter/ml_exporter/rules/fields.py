@@ -1,0 +1,32 @@
+"""All figures of fields, a group a window.
+
+The rules of a group are evaluated one after the other at one instant, so that a statistic never
+has the bins of one minute and the rows of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ml_exporter.rules import counts, drift, integrity
+from ml_exporter.rules.groups import Group, Rule
+from ml_exporter.rules.promql import without
+from ml_exporter.rules.timing import WINDOWS, Timing, duration
+
+
+def groups(timing: Timing) -> Iterable[Group]:
+    baseline = (*drift.baseline(timing), *integrity.baseline())
+    yield Group("ml-exporter-baselines", duration(timing.minute), baseline)
+    for window in WINDOWS:
+        rules = (
+            *(counts.window(timing, counter, window) for counter in counts.FIELD_COUNTERS),
+            Rule(
+                f"field:rows:{window}",
+                f"Values of the field, over {window}: one a row.",
+                without("sum", "bin", f"{drift.VALUES}:{window}") + " > 0",
+            ),
+            *integrity.shares(window),
+            *drift.statistics(window),
+            *drift.judgements(window),
+        )
+        yield Group(f"ml-exporter-fields-{window}", timing.interval(window), rules)

@@ -1,0 +1,37 @@
+"""Rule files: which groups are in which, and writing them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ml_exporter.rules import alerts, counts, fields, performance, thresholds
+from ml_exporter.rules.groups import Group, to_yaml
+from ml_exporter.rules.links import Links
+from ml_exporter.rules.timing import DEFAULT_TIMING, Timing
+
+
+def rule_files(
+    timing: Timing = DEFAULT_TIMING, links: Links | None = None
+) -> Mapping[str, tuple[Group, ...]]:
+    """The groups of each rule file, by its name."""
+    return {
+        "counts.yml": tuple(counts.groups(timing)),
+        "performance.yml": tuple(performance.groups(timing)),
+        "thresholds.yml": tuple(thresholds.groups(timing)),
+        "fields.yml": tuple(fields.groups(timing)),
+        "alerts.yml": tuple(alerts.groups(timing, links or Links())),
+    }
+
+
+def write_rules(
+    folder: Path, timing: Timing = DEFAULT_TIMING, links: Links | None = None
+) -> list[Path]:
+    """Write all rule files into a folder, which is made; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, groups in rule_files(timing, links).items():
+        path = folder / name
+        path.write_text(to_yaml(groups), encoding="utf-8")
+        paths.append(path)
+    return paths

@@ -1,0 +1,112 @@
+"""Shares of values that should not be: missing, invalid, out of range, unseen.
+
+The twin is `share_z` of `ml_exporter.statistics.drift`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ml_exporter.rules.drift import BASELINE, BASELINE_ROWS, VALUES, log_ratio
+from ml_exporter.rules.groups import Rule
+from ml_exporter.rules.promql import indent, without
+
+# What each share is of, and its bins as a regular expression.
+SHARES = {
+    "missing": ("null, absent or empty", "<missing>"),
+    "invalid": ("of the wrong type, NaN or infinite", "<invalid>"),
+    "out_of_range": ("outside the baseline's range", "<below>|<above>"),
+    "unseen": ("of a category that the baseline doesn't name", "<other>"),
+}
+
+REJECTED = {"warning": 0.05, "critical": 0.2}  # shares of rejected rows that are violations
+LEAST_REJECTED = 10
+
+
+def baseline() -> Iterable[Rule]:
+    """Rows of the baseline in each share."""
+    for share, (what, bins) in SHARES.items():
+        yield Rule(
+            f"field:baseline_{share}_count",
+            f"Values of the baseline that are {what}.",
+            without("sum", "bin", f'{BASELINE}{{bin=~"{bins}"}}'),
+        )
+
+
+def shares(window: str) -> Iterable[Rule]:
+    """Shares of a window and how unlikely they are, from its values and `field:rows`."""
+    for share, (what, bins) in SHARES.items():
+        count = f"field:{share}_count:{window}"
+        yield Rule(
+            count,
+            f"Values that are {what}, over {window}.",
+            without("sum", "bin", f'{VALUES}:{window}{{bin=~"{bins}"}}'),
+        )
+        yield Rule(
+            f"field:{share}_ratio:{window}",
+            f"Share of values that are {what}, over {window}.",
+            f"{count} / field:rows:{window}",
+        )
+        yield Rule(
+            f"field:{share}_z:{window}",
+            f"Signed root of the likelihood-ratio statistic of that share against the baseline's, "
+            f"over {window}: positive if it grew.",
+            _signed_root(count, f"field:rows:{window}", f"field:baseline_{share}_count"),
+        )
+
+
+def _signed_root(count: str, rows: str, of_baseline: str) -> str:
+    rest, rest_of_baseline = f"({rows} - {count})", f"({BASELINE_ROWS} - {of_baseline})"
+    window_size, baseline_size = (
+        f"(1 + {BASELINE_ROWS} / {rows})",
+        f"(1 + {rows} / {BASELINE_ROWS})",
+    )
+    terms = "\n+ ".join(
+        (
+            log_ratio(count, of_baseline, window_size),
+            log_ratio(of_baseline, count, baseline_size),
+            log_ratio(rest, rest_of_baseline, window_size),
+            log_ratio(rest_of_baseline, rest, baseline_size),
+        )
+    )
+    return (
+        f"sgn(\n  {count} / {rows}\n  - {of_baseline} / {BASELINE_ROWS}\n)\n"
+        f"* sqrt(clamp_min(2 * (\n{indent(terms)}\n), 0))"
+    )
+
+
+def rejected_ratio(window: str) -> Rule:
+    # A row that can't be read names no version.
+    rejected = without("sum", "version, reason", f"ml_rows_rejected_total:{window}")
+    accepted = without("sum", "version", f"model:predictions:{window}")
+    return Rule(
+        f"model:rejected_ratio:{window}",
+        f"Share of rows that could not be read, of all versions, over {window}.",
+        f"{rejected}\n/\n({rejected} + {accepted} > 0)",
+    )
+
+
+def violations(severity: str) -> Iterable[Rule]:
+    """Shares above their thresholds in the last hour, by more than chance."""
+    for share in SHARES:
+        yield Rule(
+            "field:violation_ratio:1h",
+            f"Share of {share} values where it is above its {severity} threshold and has grown "
+            "significantly, over 1h.",
+            f"field:{share}_ratio:1h\n"
+            f"> ignoring (monitor, severity, baseline_id) group_left ()\n"
+            f'field:threshold{{monitor="{share}_ratio",severity="{severity}"}}\n'
+            f"and\n"
+            f"field:{share}_z:1h\n"
+            f"> ignoring (test, window)\n"
+            f'field:critical_value{{test="{share}",window="1h"}}',
+            {"monitor": f"{share}_ratio", "severity": severity},
+        )
+    yield Rule(
+        "model:violation_ratio:1h",
+        f"Share of rejected rows where it is above {REJECTED[severity]} and there are "
+        f"{LEAST_REJECTED} or more, over 1h.",
+        f"model:rejected_ratio:1h > {REJECTED[severity]}\n"
+        f"and {without('sum', 'version, reason', 'ml_rows_rejected_total:1h')} >= {LEAST_REJECTED}",
+        {"monitor": "rejected_ratio", "severity": severity},
+    )

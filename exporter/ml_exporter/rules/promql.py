@@ -1,0 +1,62 @@
+"""Pieces of PromQL that several rules are made of."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+
+from ml_exporter.rules.timing import Timing, duration, span
+
+# Labels that tell replicas of one exporter apart; all others (job, namespace, cluster, what a
+# user adds) tell models apart.
+REPLICA_LABELS = (
+    *("instance", "pod", "container", "endpoint", "node", "host", "uid"),
+    *("pod_template_hash", "controller_revision_hash", "replica", "prometheus_replica"),
+    *("pod_name", "pod_ip", "pod_uid", "pod_index", "kubernetes_pod_name", "kubernetes_pod_uid"),
+    *("apps_kubernetes_io_pod_index", "statefulset_kubernetes_io_pod_name"),
+    *("rollouts_pod_template_hash", "pod_template_generation"),
+    *("container_id", "container_name", "kubernetes_container_name"),
+    *("node_name", "nodename", "kubernetes_node", "hostname", "host_ip", "ip"),
+)
+
+
+def indent(text: str, by: int = 2) -> str:
+    return textwrap.indent(text, " " * by)
+
+
+def join_replicas(aggregate: str, expr: str, *also: str) -> str:
+    """An aggregate over replicas, and over the labels in `also`."""
+    labels = textwrap.fill(", ".join((*REPLICA_LABELS, *also)), 88)
+    return f"{aggregate} without (\n{indent(labels)}\n) (\n{indent(expr)}\n)"
+
+
+def without(aggregate: str, labels: str, expr: str) -> str:
+    body = f"\n{indent(expr)}\n" if "\n" in expr else expr
+    return f"{aggregate} without ({labels}) ({body})"
+
+
+def gauge(timing: Timing, selector: str) -> str:
+    """A gauge of a target, outliving scrapes that failed (a range has no staleness)."""
+    return f"last_over_time({selector}[{span(timing.gauge_memory)}])"
+
+
+def with_label(expr: str, name: str, value: str) -> str:
+    if "\n" not in expr:
+        return f'label_replace({expr}, "{name}", "{value}", "", "")'
+    return f'label_replace(\n{indent(expr)},\n  "{name}", "{value}", "", ""\n)'
+
+
+def union(parts: Mapping[str, str], label: str) -> str:
+    """Expressions as one vector, each under its own value of a label."""
+    return "\nor ".join(with_label(expr, label, value) for value, expr in parts.items())
+
+
+def window_sum(timing: Timing, counter: str, piece: str, window: str) -> str:
+    """The sum over a window of what is recorded for shorter ones.
+
+    Every sample of the minutes is one piece; of longer pieces, which overlap, a subquery takes
+    one a length. Its steps are at multiples of that length since 1970, so the pieces touch.
+    """
+    length = span(timing.lengths[window])
+    step = "" if piece == "1m" else f":{duration(timing.lengths[piece])}"
+    return f"sum_over_time({counter}:{piece}[{length}{step}])"

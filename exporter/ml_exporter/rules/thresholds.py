@@ -1,0 +1,54 @@
+"""Thresholds as rules read them: one a field, the most specific one, the stricter of replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ml_exporter.rules.groups import Group, Rule
+from ml_exporter.rules.performance import METRICS
+from ml_exporter.rules.promql import gauge, join_replicas, without
+from ml_exporter.rules.timing import Timing, duration
+
+SEVERITIES = ("warning", "critical")
+FIELD_MONITORS = (
+    *("psi", "location_shift"),
+    *("missing_ratio", "invalid_ratio", "out_of_range_ratio", "unseen_ratio"),
+)
+
+
+def groups(timing: Timing) -> Iterable[Group]:
+    rules = [_of_models(timing)]
+    for monitor in FIELD_MONITORS:
+        rules += [_of_fields(timing, monitor, severity) for severity in SEVERITIES]
+    yield Group("ml-exporter-thresholds", duration(timing.minute), tuple(rules))
+
+
+def _of_models(timing: Timing) -> Rule:
+    monitors = "|".join(METRICS)
+    selector = f'ml_threshold{{monitor=~"{monitors}",field="",segment=""}}'
+    return Rule(
+        "model:threshold",
+        "What a figure must not fall below, by `monitor` and `severity`: the higher of replicas.",
+        join_replicas("max", gauge(timing, selector)),
+    )
+
+
+def _of_fields(timing: Timing, monitor: str, severity: str) -> Rule:
+    def threshold(field: str) -> str:
+        labels = f'monitor="{monitor}",severity="{severity}",field{field},segment=""'
+        return gauge(timing, f"ml_threshold{{{labels}}}")
+
+    fields = without("group", "baseline_id", gauge(timing, "ml_field_baseline_rows"))
+    own, default = threshold('!=""'), threshold('=""')
+    # Each replica's own judgement of each field first, then the stricter of them.
+    of_replica = (
+        f"{own}\nor\n{fields}\n"
+        f"* ignoring (role, field, monitor, severity) group_left (monitor, severity)\n{default}"
+    )
+    return Rule(
+        "field:threshold",
+        f"What {monitor} must not exceed ({severity}): the field's own, else the model's; the "
+        "lower of replicas.",
+        join_replicas("min", of_replica),
+        {"monitor": monitor, "severity": severity},
+    )

@@ -1,0 +1,97 @@
+"""Windows, intervals and delays of all rules: the one place where they are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+WINDOWS = ("1h", "24h", "7d")
+
+# What the sum over each window is made of: few large pieces cost less than many small ones.
+PIECES: Mapping[str, str] = MappingProxyType({"10m": "1m", "1h": "1m", "24h": "10m", "7d": "1h"})
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Lengths in seconds, by the names that recorded series have, whatever the length is.
+
+    The length of a window is a multiple of that of its piece, and all are multiples of 1m.
+    """
+
+    lengths: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "1m": _MINUTE,
+            "10m": 10 * _MINUTE,
+            "1h": _HOUR,
+            "24h": _DAY,
+            "7d": 7 * _DAY,
+        }
+    )
+    slow: float = 2 * _MINUTE  # the interval of groups of the long windows
+    settle: float = 10.0  # by when a scrape that has begun is stored
+    memory: float = _HOUR  # how far back a counter's previous value is looked for
+    gauge_memory: float = 10 * _MINUTE  # how long a gauge outlives a scrape that failed
+    target_memory: float = _DAY  # how long it is known which models a target feeds
+    pending: float = 15 * _MINUTE  # `for` of alerts about a model
+    down: float = 2 * _MINUTE  # `for` of alerts about the exporter
+    keep_firing: float = 30 * _MINUTE
+
+    def __post_init__(self) -> None:
+        for window, piece in PIECES.items():
+            if self.lengths[window] % self.lengths[piece]:
+                raise ValueError(f"the length of {window} must be a multiple of that of {piece}")
+
+    @property
+    def minute(self) -> float:
+        return self.lengths["1m"]
+
+    def interval(self, window: str) -> str:
+        """How often figures of a window are recorded."""
+        return duration(self.slow if window in ("24h", "7d") else self.minute)
+
+    @classmethod
+    def shortened(cls, minute: float = 2.0, **lengths: float) -> Timing:
+        """The same rules for a demo or a test: a minute lasts so many seconds, a day thirty of them.
+
+        `lengths` replaces single ones, in seconds: `Timing.shortened(2, **{"24h": 120})`.
+        """
+        short = {"1m": 1, "10m": 2, "1h": 10, "24h": 30, "7d": 60}
+        return cls(
+            lengths={name: n * minute for name, n in short.items()} | lengths,
+            slow=minute,
+            settle=minute / 4,
+            memory=60 * minute,
+            gauge_memory=10 * minute,
+            target_memory=600 * minute,
+            pending=2 * minute,
+            down=2 * minute,
+            keep_firing=5 * minute,
+        )
+
+
+DEFAULT_TIMING = Timing()
+
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
+
+
+def duration(seconds: float) -> str:
+    """A length as Prometheus writes it: 5400 is `1h30m`."""
+    rest = round(seconds * 1000)
+    parts = []
+    for unit, size in _UNITS:
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def span(seconds: float) -> str:
+    """The range of so many seconds, less a millisecond.
+
+    Ranges of Prometheus 3 exclude their left edge, those of 2 include it. A sample of a
+    minute ago is thus in none of them, and in the one that ends a minute ago.
+    """
+    return duration(seconds - 0.001)

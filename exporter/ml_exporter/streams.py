@@ -1,0 +1,138 @@
+"""The logs of a model as streams of batches: its predictions, and its labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ml_exporter.baseline import Baseline
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
+from ml_exporter.config import Model, VersionField
+from ml_exporter.formats import Decoder, HeaderError, Layout, decoder
+from ml_exporter.sources.files import Chunk, FileSource, OpenFile
+from ml_exporter.statistics.bins import INVALID, MISSING
+from ml_exporter.store import Position
+
+
+@dataclass
+class Work:
+    """Rows of a chunk that are still to be counted, from `done` on, and what follows them."""
+
+    stream: Stream
+    chunk: Chunk
+    batch: Batch
+    rejected: Counter[str]
+    consumed: int
+    done: int = 0
+
+    def move(self, stop: int) -> bool:
+        """Move the log's position past the rows before `stop`; whether that was all of them."""
+        position = self.chunk.file.position
+        finished = stop >= self.batch.rows
+        if finished:
+            position = Position(position.offset + self.consumed)
+        else:
+            self.done = stop
+            position = replace(position, length=len(self.chunk.data), rows=stop)
+        self.stream.source.advance(self.chunk.file, position)
+        return finished
+
+
+@dataclass
+class Stream:
+    """A log and its decoders, one a file."""
+
+    name: Literal["predictions", "labels"]
+    source: FileSource
+    format: str
+    layout: Layout
+    _decoders: WeakKeyDictionary[OpenFile, Decoder] = field(default_factory=WeakKeyDictionary)
+
+    def next(self, now: float) -> Work | None:
+        """What the next chunk holds, or None while there is nothing whole."""
+        while (chunk := self.source.next()) is not None:
+            if work := self._decode(chunk, now):
+                return work
+        return None
+
+    def read_as(self, layout: Layout) -> None:
+        self.layout = layout
+        self._decoders.clear()
+
+    def _decode(self, chunk: Chunk, now: float) -> Work | None:
+        if chunk.too_large:
+            rejected = Counter(too_large=chunk.too_large)
+            return Work(self, chunk, Batch(0, {}), rejected, chunk.skipped)
+        try:
+            decoded = self._decoder(chunk.file).decode(chunk.data, chunk.end)
+        except HeaderError as error:
+            self.source.give_up(chunk.file, str(error))
+            return Work(self, chunk, Batch(0, {}), Counter(unreadable=1), consumed=0)
+        if not decoded.consumed:
+            return None
+        batch, rejected = decoded.batch, decoded.rejected
+        if self.name == "labels":
+            batch, rejected = _present_labels(batch, rejected)
+        else:
+            batch = _dated(batch, now)
+        done = chunk.file.position.rows
+        return Work(self, chunk, batch, rejected, decoded.consumed, done)
+
+    def _decoder(self, file: OpenFile) -> Decoder:
+        if file not in self._decoders or file.position.offset == 0:
+            self._decoders[file] = decoder(self.format, self.layout)
+            if file.position.offset > 0:
+                self._decoders[file].resume(file.head())
+        return self._decoders[file]
+
+
+def _dated(batch: Batch, now: float) -> Batch:
+    """Give predictions without a time of their own that of their reading; none is later."""
+    if batch.timestamps is None:
+        return replace(batch, timestamps=np.full(batch.rows, now))
+    return replace(batch, timestamps=np.fmin(batch.timestamps, now))
+
+
+def _present_labels(batch: Batch, rejected: Counter[str]) -> tuple[Batch, Counter[str]]:
+    """The labels that are labels: null is none."""
+    names = batch.fields[LABEL].categories.names if batch.rows else []
+    rows = [row for row, name in enumerate(names) if name not in (MISSING, INVALID)]
+    if len(rows) == batch.rows:
+        return batch, rejected
+    return batch.take(rows), rejected + Counter(no_fields=batch.rows - len(rows))
+
+
+def prediction_layout(model: Model, baseline: Baseline | None) -> Layout:
+    """What is read of a prediction; the features are the baseline's where none are configured."""
+    names = model.fields
+    fields = {PREDICTION: names.prediction}
+    for name, path in names.scores.items():
+        fields[SCORE if model.task == "binary" else Field("score", name)] = path
+    if names.label is not None:
+        fields[LABEL] = names.label
+    features: Mapping[str, str] = names.features or {}
+    if names.features is None and baseline is not None:
+        features = {
+            one.name: one.path or one.name for one in baseline.fields if one.role == "feature"
+        }
+    fields |= {Field("feature", name): path for name, path in features.items()}
+    known = {names.id} if names.id and model.labels is None else set()
+    return Layout(
+        fields=fields,
+        id=names.id if model.labels is not None else None,
+        timestamp=names.timestamp,
+        version=model.version.path if isinstance(model.version, VersionField) else None,
+        known=frozenset(known),
+        discover=names.features is None and baseline is None,
+    )
+
+
+def label_layout(model: Model) -> Layout:
+    assert model.labels is not None
+    fields = model.labels.fields
+    return Layout({LABEL: fields.label}, id=fields.id, timestamp=fields.timestamp)

@@ -1,0 +1,338 @@
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from ml_exporter.explanation import advise, explain_field, percent, summarize
+from ml_exporter.hindsight import Hindsight
+from ml_exporter.judgement import judge, performance_of
+from ml_exporter.statistics import drift
+from ml_exporter.verdicts import FieldVerdict, ModelVerdict, worst
+from tests.watching import CONFIG, START, Row, Watch, sample, tumours
+
+Change = Callable[[Row, int], Row]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Watch]]:
+    """`start(text)` watches a model until the test ends."""
+    with ExitStack() as watches:
+        yield lambda *args, **kwargs: watches.enter_context(
+            closing(Watch(tmp_path, *args, **kwargs))
+        )
+
+
+def judged(watch: Watch, seconds: float = 3600) -> ModelVerdict:
+    (model,) = judge(watch.history.window(seconds).samples)
+    return model
+
+
+def changed(rows: list[Row], change: Change) -> list[Row]:
+    return [row | change(row, index) for index, row in enumerate(rows)]
+
+
+def field(model: ModelVerdict, name: str) -> FieldVerdict:
+    return next(one for one in model.versions[0].fields if one.name == name)
+
+
+def flipped(row: Row, index: int) -> Row:
+    other = "benign" if row["predicted"] == "malignant" else "malignant"
+    return {"predicted": other} if index % 5 == 0 else {}
+
+
+def test_traffic_like_the_baseline_is_ok(start):
+    watch = start()
+    watch.append(sample(2000))
+    model = judged(watch)
+    (version,) = model.versions
+    assert (model.name, model.state, version.version, version.state) == ("tumours", "ok", "3", "ok")
+    assert (version.task, version.positive) == ("binary", "malignant")
+    assert version.baseline_state == "file"
+    assert (version.predictions, version.labelled) == (2000, 2000)
+    assert {one.state for one in version.fields} == {"ok"}
+    assert summarize(version) == "Nothing is beyond its threshold in the last hour."
+    assert advise(model, version) == []
+
+
+def test_performance_is_that_of_scikit_learn_beside_baseline_and_thresholds(start):
+    watch, rows = start(), changed(sample(500), flipped)
+    watch.append(rows)
+    truth, guess = ([row[key] for row in rows] for key in ("actual", "predicted"))
+    binary = {"pos_label": "malignant"}
+    expected = {
+        "accuracy": metrics.accuracy_score(truth, guess),
+        "precision": metrics.precision_score(truth, guess, **binary),
+        "recall": metrics.recall_score(truth, guess, **binary),
+        "specificity": metrics.recall_score(truth, guess, pos_label="benign"),
+        "f1": metrics.f1_score(truth, guess, **binary),
+    }
+    figures = {one.metric: one for one in judged(watch).versions[0].figures}
+    assert {name: one.value for name, one in figures.items()} == pytest.approx(expected)
+    actual, predicted = ([row[key] for row in tumours()] for key in ("actual", "predicted"))
+    assert figures["f1"].baseline == metrics.f1_score(actual, predicted, **binary)
+    assert figures["accuracy"].thresholds == {"warning": 0.9, "critical": 0.8}
+    assert figures["accuracy"].state == "critical"
+    assert figures["recall"].state is None
+
+
+@pytest.mark.parametrize(("rows", "state"), [(99, "no data"), (100, "critical")])
+def test_performance_is_judged_from_100_labels_on(start, rows, state):
+    watch = start(CONFIG.replace("0.8}", "0.99}"))
+    watch.append([row | {"predicted": "benign"} for row in sample(rows)])
+    accuracy, *_ = judged(watch).versions[0].figures
+    assert (accuracy.metric, accuracy.state) == ("accuracy", state)
+
+
+def test_accuracy_is_below_its_threshold_only_if_its_whole_interval_is(start):
+    watch = start(CONFIG.replace("{warning: 0.9, critical: 0.8}", "{warning: 0.8, critical: 0.1}"))
+    right = [row for row in tumours() if row["actual"] == row["predicted"]]
+    wrong = [row for row in tumours() if row["actual"] != row["predicted"]]
+    watch.append((right * 3)[:75] + (wrong * 3)[:25])
+    assert judged(watch).versions[0].figures[0].state == "ok"
+    watch.append((right * 3)[:675] + (wrong * 9)[:225])
+    assert judged(watch).versions[0].figures[0].state == "warning"
+
+
+def test_macro_averages_are_scikit_learns():
+    random = np.random.default_rng(2)
+    truth, guess = random.choice(list("abcd"), 300), random.choice(list("abce"), 300)
+    cells = Counter(zip(truth.tolist(), guess.tolist(), strict=True))
+    figures = performance_of([(a, p, a == p, n) for (a, p), n in cells.items()], None)
+    macro = {"average": "macro", "zero_division": 0}
+    assert figures["precision"] == pytest.approx(metrics.precision_score(truth, guess, **macro))
+    assert figures["recall"] == pytest.approx(metrics.recall_score(truth, guess, **macro))
+    assert figures["f1"] == pytest.approx(metrics.f1_score(truth, guess, **macro))
+
+
+def test_two_of_other_classes_may_differ():
+    figures = performance_of(
+        [("<other>", "<other>", True, 3), ("<other>", "<other>", False, 1)], None
+    )
+    assert figures["accuracy"] == figures["precision"] == 0.75
+
+
+def larger(row: Row, index: int) -> Row:
+    return {"mean radius": row["mean radius"] * 1.3}
+
+
+def lost(row: Row, index: int) -> Row:
+    return {"mean texture": None} if index % 3 == 0 else {}
+
+
+def unreadable(row: Row, index: int) -> Row:
+    return {"mean texture": "17.3 µm"} if index % 10 == 0 else {}
+
+
+def huge(row: Row, index: int) -> Row:
+    return {"mean symmetry": 1e9} if index % 4 == 0 else {}
+
+
+def always_benign(row: Row, index: int) -> Row:
+    return {"predicted": "benign"}
+
+
+def of_a_new_class(row: Row, index: int) -> Row:
+    return {"predicted": "unclear"} if index % 4 == 0 else {}
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "state", "explained"),
+    [
+        (larger, "mean radius", "critical", "Moved up: 76 % of values are above 15.1, 29 % in the"),
+        (lost, "mean texture", "critical", "33 % missing, 0 % in the baseline."),
+        (unreadable, "mean texture", "critical", "10 % not a valid value, 0 % in the baseline."),
+        (huge, "mean symmetry", "critical", "25 % outside the baseline's range, 0 % in the base"),
+        (always_benign, "prediction", "critical", "0 % are `malignant`, 36 % in the baseline."),
+        (of_a_new_class, "prediction", "critical", "25 % in no category of the baseline, 0 % in"),
+    ],
+)
+def test_a_field_is_judged_and_explained(start, change, name, state, explained):
+    watch = start()
+    watch.append(changed(sample(1200), change))
+    model = judged(watch)
+    one = field(model, name)
+    assert one.state == model.state == state
+    assert model.versions[0].fields[0] is one
+    assert explain_field(one).startswith(explained)
+
+
+def test_a_field_has_the_numbers_of_the_twins(start):
+    watch, rows = start(), changed(sample(1200), lost)
+    watch.append(rows)
+    one = field(judged(watch), "mean texture")
+    missing = one.bins.index("<missing>")
+    assert one.counts[missing] == 400
+    assert one.counts.sum() == one.rows == 1200
+    assert one.baseline_counts.sum() == pytest.approx(569)
+    assert one.psi == drift.psi(one.counts, one.baseline_counts)
+    (share,) = [share for share in one.shares if share.kind == "missing"]
+    assert share.ratio == pytest.approx(1 / 3)
+    assert one.statistics["missing"] == drift.share_z(400, 1200, 0, 569)
+    edges = [float(bin) for bin in one.bins[1:-3]]
+    texture = [row["mean texture"] for row in rows if row["mean texture"] is not None]
+    usual = [row["mean texture"] for row in tumours()]
+    bins = [np.searchsorted(edges, values, side="left") for values in (texture, usual)]
+    wins = np.sign(bins[0][:, None] - bins[1]).mean() / 2
+    assert one.location_shift == pytest.approx(wins)
+
+
+@pytest.mark.parametrize(
+    ("rows", "change", "explained"),
+    [
+        (
+            25,
+            lambda row, i: {"mean radius": row["mean radius"] * 1.07},
+            "Too few rows (25) to tell",
+        ),
+        (
+            20_000,
+            lambda row, i: {"mean radius": row["mean radius"] * 1.05},
+            "A real change, but a small one",
+        ),
+    ],
+)
+def test_what_is_not_both_significant_and_material_is_ok(start, rows, change, explained):
+    watch = start()
+    watch.append(changed(sample(rows), change))
+    one = field(judged(watch), "mean radius")
+    assert one.state == "ok"
+    assert explain_field(one).startswith(explained)
+
+
+def test_the_threshold_of_the_field_goes_before_the_models(start):
+    lenient = "{psi: {warning: 9, critical: 9}, location_shift: {warning: 0.4, critical: 0.4}"
+    text = CONFIG.replace("{accuracy: {warning: 0.9, critical: 0.8}}", lenient + "}")
+    watch = start(text)
+    watch.append(changed(sample(1200), larger))
+    assert field(judged(watch), "mean radius").state == "ok"
+    strict = "9, fields: {mean radius: {warning: 0.1}}}"
+    watch.config.path.write_text(text.replace("9}", strict, 1))
+    watch.load()
+    one = field(judged(watch), "mean radius")
+    assert one.thresholds["psi"] == {"warning": 0.1, "critical": 9}
+    assert one.state == "warning"
+
+
+def test_a_label_that_moved_is_shown_and_alarms_nobody(start):
+    text = CONFIG.replace(
+        "{accuracy: {warning: 0.9, critical: 0.8}}", "{accuracy: false, f1: false}"
+    )
+    watch = start(text)
+    watch.append([row | {"actual": "benign"} for row in sample(1200)])
+    model = judged(watch)
+    assert field(model, "label").state == "critical"
+    assert model.versions[0].state == "ok"
+
+
+def test_a_model_without_a_baseline_is_learning(start):
+    text = "".join(line for line in CONFIG.splitlines(True) if "baseline" not in line)
+    watch = start(text)
+    watch.append(sample(300))
+    model = judged(watch)
+    (version,) = model.versions
+    assert model.state == version.state == "learning"
+    assert (version.baseline_id, version.fields) == ("", ())
+    assert summarize(version).startswith("Learning")
+    watch.append(sample(1900))
+    assert judged(watch).state == "ok"
+    assert field(judged(watch), "mean radius").rows == 200
+
+
+def test_a_model_without_traffic_has_no_data(start):
+    watch = start()
+    watch.pass_by(60)
+    model = judged(watch)
+    assert model.state == "no data"
+    assert summarize(model.versions[0]) == "No predictions in the last hour."
+    assert "0 bytes" in advise(model, model.versions[0])[0]
+
+
+@pytest.mark.parametrize(("bad", "state"), [(9, "ok"), (10, "warning"), (40, "critical")])
+def test_rejected_rows_are_judged_by_their_share(start, bad, state):
+    watch = start()
+    with watch.log.open("a") as log:
+        log.write("{\n" * bad)
+    watch.append(sample(150))
+    model = judged(watch)
+    assert model.rejected == {"malformed": bad}
+    assert model.rejected_state == model.state == state
+
+
+def test_versions_are_judged_apart_and_one_that_retired_is_last(start):
+    text = CONFIG.replace('version: "3"', "version: {field: v}")
+    watch = start(text)
+    watch.pass_by(60, [row | {"v": "1"} for row in sample(600)])
+    watch.pass_by(600)
+    watch.pass_by(60, changed([row | {"v": "2"} for row in sample(600)], larger))
+    model = judged(watch, 300)
+    assert [(one.version, one.state) for one in model.versions] == [
+        ("2", "critical"),
+        ("1", "no data"),
+    ]
+    assert model.state == "critical"
+
+
+def test_hindsight_finds_when_it_began(start):
+    watch = start()
+    watch.pass_by(1200, sample(2000))
+    watch.pass_by(600, changed(changed(sample(1000, seed=2), larger), flipped))
+    window = watch.history.window(3600)
+    (model,) = judge(window.samples)
+    (version,) = model.versions
+    hindsight = Hindsight(watch.history, window, model.name, version)
+    began = hindsight.field_since(field(model, "mean radius"))
+    assert began.seen
+    assert began.time == pytest.approx(START + 1200, abs=30)
+    assert hindsight.figure_since.time == pytest.approx(START + 1200, abs=60)
+    assert hindsight.since.time == min(began.time, hindsight.figure_since.time)
+    line = hindsight.figure_line(version.figures[0])
+    assert line.values[30] > 0.9
+    assert line.values[-1] < 0.8
+    traffic = hindsight.traffic_line().values[1:]
+    assert traffic == pytest.approx(np.full(59, 2000 / 1200), rel=0.1)
+
+
+def test_hindsight_says_when_it_can_not_see_the_beginning_or_it_is_over(start):
+    watch = start()
+    watch.pass_by(600, changed(sample(1500), larger))
+    window = watch.history.window(3600)
+    (model,) = judge(window.samples)
+    began = Hindsight(watch.history, window, model.name, model.versions[0]).since
+    assert (began.seen, began.time) == (False, START)
+    watch.pass_by(300, sample(750, seed=2))
+    window = watch.history.window(3600)
+    (model,) = judge(window.samples)
+    one = field(model, "mean radius")
+    assert one.state == "critical"
+    assert Hindsight(watch.history, window, model.name, model.versions[0]).field_since(one) is None
+
+
+def test_advice_begins_with_broken_input(start):
+    watch = start()
+    watch.append(changed(changed(sample(1200), lost), larger))
+    model = judged(watch)
+    broken, drifted, *_ = advise(model, model.versions[0])
+    assert broken.startswith("Look at what feeds `mean texture` first")
+    assert drifted.startswith("Find out what changed for `mean radius`")
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0, "0 %"), (0.0004, "<0.1 %"), (0.002, "0.2 %"), (0.05, "5 %"), (0.0531, "5.3 %"),
+        (0.314, "31 %"), (0.9995, ">99.9 %"), (1, "100 %"), (math.nan, "–"),
+    ],
+)  # fmt: skip
+def test_shares_are_written_to_be_read(share, text):
+    assert percent(share) == text
+
+
+def test_the_worst_state_is_the_one_that_needs_attention_most():
+    assert worst(["ok", "no data", "learning"]) == "no data"
+    assert worst(["warning", "critical", "no data"]) == "critical"
+    assert worst([]) == "ok"
