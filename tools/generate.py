@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from ml_exporter.dashboards.docs import panels_as_tables
 from ml_exporter.dashboards.overview import overview, write_dashboards
-from ml_exporter.dashboards.queries import panels_as_table
 from ml_exporter.rules import write_rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,7 +22,7 @@ def replace_between_markers(text: str, name: str, generated: str) -> str:
 
 def dashboards_page(text: str) -> str:
     """docs/dashboards.md with the present panels in it."""
-    return replace_between_markers(text, "overview", panels_as_table(overview()))
+    return replace_between_markers(text, "overview", panels_as_tables(overview()))
 
 
 def main() -> None:
