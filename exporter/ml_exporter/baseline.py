@@ -285,7 +285,9 @@ class _Profile:
             return
         numbers = column.numbers
         valid = numbers.values[~np.isnan(numbers.values)]
-        present = len(column.values) - numbers.missing
+        # NaN and infinity are no values, and yet no text.
+        broken = 0 if column.text else numbers.invalid - numbers.wrong_type
+        present = len(column.values) - numbers.missing - broken
         self._present += present
         self._numbers += valid.size
         if valid.size:
@@ -308,7 +310,7 @@ class _Profile:
         """Keep every so-manieth value, and half of them each time that is too many."""
         start = -self._position % self._stride
         self._position += values.size
-        picked = values[start :: self._stride]
+        picked = values[start :: self._stride].copy()  # a view would keep all of them
         self._sample.append(picked)
         self._sampled += picked.size
         if self._sampled > 2 * _SAMPLE:

@@ -20,7 +20,8 @@ class Family:
 
     Label sets are only ever added, at value 0, so that whoever reads the first n of them
     needs no lock. `values` is an array in the order of `label_sets`. What is `kept` survives
-    the process: counters and histograms, unless it is said otherwise.
+    the process: counters and histograms, unless it is said otherwise. Where all label sets are
+    there from the start it is `complete`, and none is brought back that isn't.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class Family:
         labels: Sequence[str] = (),
         of: Mapping[str, str] | None = None,
         kept: bool | None = None,
+        complete: bool = False,
     ) -> None:
         self.name = name
         self.help = help
         self.kind = kind
         self.kept = kind != "gauge" if kept is None else kept
+        self._complete = complete
         self.label_names = (*(of or {}), *labels)
         self._constant = tuple((of or {}).values())
         self.label_sets: list[tuple[str, ...]] = []
@@ -85,6 +88,8 @@ class Family:
 
     def restore(self, key: tuple[str, ...], value: float) -> None:
         """Set what was stored under one of `keys`, whoever's constant labels it had."""
+        if self._complete and key not in self._index:
+            return
         suffix, *labels = key
         if tuple(labels[: len(self._constant)]) == self._constant:
             index = self.add(*labels[len(self._constant) :], suffix=suffix)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field, FieldType
 from ml_exporter.config import Limits, Model
 from ml_exporter.families import Family
+from ml_exporter.formats import Layout
 from ml_exporter.monitors import Monitor
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.info import BaselineInfo, ModelInfo
@@ -173,7 +174,8 @@ def baseline_performance(
     """The figures of the baseline's confusion matrix: the model's, and those of each class."""
     if baseline is None or not baseline.confusion:
         return {}, {}
-    classes = sorted({*baseline.classes, *(o.actual for o in baseline.confusion)})
+    met = (name for cell in baseline.confusion for name in (cell.actual, cell.predicted))
+    classes = sorted({*baseline.classes, *met})
     index = {name: number for number, name in enumerate(classes)}
     confusion = np.zeros((len(classes), len(classes)))
     for cell in baseline.confusion:
@@ -220,7 +222,30 @@ def without_labels_yet(batch: Batch) -> Batch:
     if column is None or not column.missing_mask().all():
         return batch
     fields = {key: values for key, values in batch.fields.items() if key != LABEL}
-    return Batch(batch.rows, fields)
+    return replace(batch, fields=fields)
+
+
+def learnable(batches: Sequence[Batch], layout: Layout) -> list[Batch]:
+    """Rows to learn from, all with the same fields, whatever chunks they came in.
+
+    They are the fields that are read, less labels that are still to come, and whatever some row
+    has where features are being discovered.
+    """
+    found = {key for batch in batches for key, column in batch.fields.items() if _has_any(column)}
+    fields = [key for key in layout.fields if key != LABEL or key in found]
+    if layout.discover:
+        fields += sorted(found - set(layout.fields))
+    return [
+        replace(
+            batch,
+            fields={key: batch.fields.get(key) or Column([ABSENT] * batch.rows) for key in fields},
+        )
+        for batch in batches
+    ]
+
+
+def _has_any(column: Column) -> bool:
+    return not column.missing_mask().all()
 
 
 def dump_rows(batch: Batch) -> bytes:

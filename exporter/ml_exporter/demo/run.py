@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,8 +18,9 @@ from ml_exporter.demo.stream import stream, write_folder
 from ml_exporter.rules import Timing
 from ml_exporter.service import Service, Settings
 from ml_exporter.training import profile
+from ml_exporter.units import parse_address
 from ml_exporter.versions import baseline_performance
-from ml_exporter.web.server import ListenError, parse_address
+from ml_exporter.web.server import ListenError
 
 DRIFT_AFTER = 60.0  # seconds
 
@@ -27,8 +30,8 @@ TIMING = Timing.shortened(2)
 
 def demonstrate(address: str, web_config: str | None, telemetry_path: str, wait: float) -> int:
     """Run until SIGINT or SIGTERM; returns the exit code."""
-    with TemporaryDirectory(prefix="ml-exporter-demo-") as name:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="ml-exporter-demo-")))
         try:
             configuration = _prepare(folder)
             service = Service(
@@ -44,26 +47,30 @@ def demonstrate(address: str, web_config: str | None, telemetry_path: str, wait:
             print(error, file=sys.stderr)
             return 1
         started = servers.start(folder, f"127.0.0.1:{service.port}", TIMING, _say_alert)
+        stack.callback(started.stop)
+        stack.enter_context(_traffic(folder / "logs"))
         _say_what_runs(address, service.port, started)
-        stopping = threading.Event()
-        traffic = threading.Thread(
-            target=stream,
-            args=(folder / "logs", stopping),
-            kwargs={"drift_after": DRIFT_AFTER},
-            name="traffic",
-        )
-        traffic.start()
-        while len(list((folder / "logs").iterdir())) < 2:  # the log of labels, too
-            time.sleep(0.05)
-        threading.Thread(target=_tell_of_drift, args=(stopping,), daemon=True).start()
-        try:
-            service.run()
-        finally:
-            stopping.set()
-            traffic.join()
-            started.stop()
+        service.run()
     _say("Stopped, and cleaned up.")
     return 0
+
+
+@contextmanager
+def _traffic(logs: Path) -> Iterator[None]:
+    """The model answers requests, in a thread of its own."""
+    stopping = threading.Event()
+    traffic = threading.Thread(
+        target=stream, args=(logs, stopping), kwargs={"drift_after": DRIFT_AFTER}
+    )
+    traffic.start()
+    threading.Thread(target=_tell_of_drift, args=(stopping,), daemon=True).start()
+    try:
+        while len(list(logs.iterdir())) < 2:  # the log of labels, too
+            time.sleep(0.05)
+        yield
+    finally:
+        stopping.set()
+        traffic.join()
 
 
 def _prepare(folder: Path) -> Path:
@@ -80,7 +87,7 @@ def _prepare(folder: Path) -> Path:
 
 def _say_what_runs(address: str, port: int, started: servers.Servers) -> None:
     host = parse_address(address)[0]
-    page = f"http://{'localhost' if host in ('0.0.0.0', '::') else host}:{port}"
+    page = f"http://{'localhost' if host in ('', '0.0.0.0', '::') else host}:{port}"
     _say(f"Status page    {page}/")
     _say(f"Metrics        {page}/metrics")
     for name, url in sorted(started.addresses.items(), reverse=True):

@@ -67,13 +67,17 @@ class JsonLines:
                 pass
             else:
                 return assemble(self._table(rows), self._layout, Counter(), consumed)
-        return self._decode_one_by_one(lines, consumed, unfinished=not data.endswith(b"\n"))
+        unfinished = end and not data.endswith(b"\n")
+        return self._decode_one_by_one(lines, consumed, unfinished)
 
     def _expect(self) -> None:
         """Compile the shape seen so far: nothing decodes faster than a struct."""
         tree = _copy(self._tree)
-        for names in self._extra:
-            _insert(tree, names)
+        for *parents, last in self._extra:
+            below: Any = tree
+            for name in parents:
+                below = below[name]
+            below[last] = None
         shape, attributes = _compile(tree)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(shape)
         self._getters = {path: _getter(path, attributes) for path in self._names}

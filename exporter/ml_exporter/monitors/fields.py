@@ -33,7 +33,12 @@ class FieldValues:
         of = {"model": model, "version": version, "baseline_id": baseline.id}
         field = ("role", "field")
         self._values = Family(
-            "ml_field_values_total", "Values of a field by bin.", "counter", (*field, "bin"), of=of
+            "ml_field_values_total",
+            "Values of a field by bin.",
+            "counter",
+            (*field, "bin"),
+            of=of,
+            complete=True,
         )
         ratio = Family(
             "ml_field_baseline_ratio",

@@ -66,16 +66,18 @@ class Outcomes:
                     self._classes[name] = None
 
     def update(self, batch: Batch) -> None:
-        self._labelled.inc(batch.rows)
         if batch.delays is not None:
             self._delay.observe(batch.delays[~np.isnan(batch.delays)])
+        label = batch.fields[LABEL]
         if not self._classified:
+            self._labelled.inc(int(np.count_nonzero(~np.isnan(label.numbers.values))))
             return
-        actual = batch.fields[LABEL].categories.names
-        predicted = batch.fields[PREDICTION].categories.names
+        actual, predicted = label.categories.names, batch.fields[PREDICTION].categories.names
         for (truth, guess), rows in Counter(zip(actual, predicted, strict=True)).items():
-            labels = (self._class(truth), self._class(guess), _correct(truth, guess))
-            self._outcomes.inc(rows, *labels)
+            if truth not in (MISSING, INVALID):  # what is no class is no truth
+                labels = (self._class(truth), self._class(guess), _correct(truth, guess))
+                self._outcomes.inc(rows, *labels)
+                self._labelled.inc(rows)
 
     def _class(self, name: str) -> str:
         if name in self._classes or name in (MISSING, INVALID):
@@ -87,4 +89,4 @@ class Outcomes:
 
 
 def _correct(actual: str, predicted: str) -> str:
-    return "true" if actual == predicted and actual not in (MISSING, INVALID) else "false"
+    return "true" if actual == predicted else "false"

@@ -78,24 +78,27 @@ def quantile_edges(values: Floats, bins: int) -> Floats:
 
     `values` are finite, in any order, at least one. The first edge is the minimum and the last
     the maximum, rounded outward to three significant digits, so that no single row's value is
-    told; the inner ones are rounded up, so that a value shared by many rows stays on its own side
-    of its edge, to the fewest digits, three or more, that keep the edges apart.
+    told; the inner ones are rounded up, to the fewest digits, three or more, that keep each below
+    the next quantile, so that a value shared by many rows stays on its own side of its edge.
 
     Returns k + 1 edges in ascending order for k bins: bin i is (edge[i], edge[i + 1]] and the
     first one includes edge[0]. The first two are equal where the least value fills a bin.
     """
-    shares = np.linspace(0, 1, bins + 1)
-    quantiles = np.quantile(values, shares, method="inverted_cdf")
+    last_of_bin = -(-np.arange(bins + 1) * values.size // bins) - 1
+    quantiles = np.sort(values)[np.maximum(last_of_bin, 0)]
     low = round_down(float(quantiles[0]), _OUTER_DIGITS)
     high = round_up(float(quantiles[-1]), _OUTER_DIGITS)
     inner = np.unique(quantiles[1:-1])
     inner = inner[inner < quantiles[-1]]
-    for digits in range(_OUTER_DIGITS, _ALL_DIGITS + 1):
-        rounded = np.array([round_up(float(edge), digits) for edge in inner])
-        uppers = np.append(rounded, high)
-        if np.all(uppers[1:] > uppers[:-1]):
-            return np.concatenate(([low], uppers))
-    return np.concatenate(([low], inner, [max(high, float(quantiles[-1]))]))
+    following = np.append(inner[1:], quantiles[-1])
+    digits = _OUTER_DIGITS
+    while np.any((rounded := _round_up_all(inner, digits)) >= following):
+        digits += 1
+    return np.concatenate(([low], rounded, [high]))
+
+
+def _round_up_all(values: Floats, digits: int) -> Floats:
+    return np.array([round_up(float(value), digits) for value in values])
 
 
 def count_bins(values: Floats, edges: Floats) -> Counts:

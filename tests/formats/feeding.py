@@ -1,0 +1,46 @@
+"""Feeds a decoder as a source does, and shows rows as plain values."""
+
+from collections import Counter
+
+from ml_exporter.batch import Field
+
+
+def feature(name):
+    return Field("feature", name)
+
+
+def feed(decoder, pieces):
+    """Decode a file that comes in pieces: what isn't consumed is given again with the next one."""
+    rows, rejected, kept = [], Counter(), b""
+    for number, piece in enumerate(pieces):
+        data, end = kept + piece, number == len(pieces) - 1
+        decoded = decoder.decode(data, end)
+        assert 0 <= decoded.consumed <= len(data)
+        kept = data[decoded.consumed :]
+        rows += plain_rows(decoded.batch)
+        rejected += decoded.rejected
+    assert kept == b""
+    return rows, rejected
+
+
+def plain_rows(batch):
+    """All that is known of each row, as texts, for NaN is unequal to itself."""
+    return [
+        repr(
+            (
+                {key: column.values[row] for key, column in sorted(batch.fields.items())},
+                batch.ids and batch.ids[row],
+                None if batch.timestamps is None else batch.timestamps[row],
+                batch.versions and batch.versions[row],
+                sorted(name for name, mask in batch.extra.items() if mask[row]),
+            )
+        )
+        for row in range(batch.rows)
+    ]
+
+
+def cut(data, places):
+    """The pieces of some bytes, cut at so many places."""
+    stops = sorted(min(place, len(data)) for place in places)
+    starts = [0, *stops]
+    return [data[start:stop] for start, stop in zip(starts, [*stops, len(data)], strict=True)]
