@@ -1,7 +1,8 @@
-"""`python -m ml_exporter` is `ml-exporter`."""
+"""`python -m ml_exporter` is the command `ml-exporter`."""
 
 import sys
 
 from ml_exporter.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

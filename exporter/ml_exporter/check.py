@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ml_exporter.baseline import Baseline, BaselineError, load
-from ml_exporter.batch import LABEL, SCORE, Field
+from ml_exporter.batch import LABEL, Field
 from ml_exporter.config import Config, Model
-from ml_exporter.pipeline import Pipeline, default_version
+from ml_exporter.pipeline import Pipeline
 from ml_exporter.store import Store
 from ml_exporter.streams import prediction_layout
-from ml_exporter.versions import Budget, baseline_paths
+from ml_exporter.versions import Budget, baseline_paths, default_version
 
 
 @dataclass
@@ -33,7 +33,7 @@ def check(config: Config) -> Report:
             report.lines.append(_line(config, model, given, budget))
     if budget.suppressed:
         report.errors.append(
-            f"{config.path}: limits.series: {budget.suppressed} series are beyond the limit of"
+            f"{config.path}:1: limits.series: {budget.suppressed} series are beyond the limit of"
             f" {config.limits.series}; raise it, or watch fewer features"
         )
     return report
@@ -90,11 +90,10 @@ def _line(
     store.close()
     version = default_version(model, given)
     baseline = " ".join(one.id for one in given.values()) or f"learn {model.learn_rows} rows"
-    fields = [key for one in given.values() for key in one.by_key] or list(
-        prediction_layout(model, None).fields
-    )
-    names = sorted({key.name for key in fields if key.role == "feature" or key in (LABEL, SCORE)})
+    layout = prediction_layout(model, next(iter(given.values()), None))
+    fields = {*layout.fields, *([LABEL] if model.labels else [])}
+    number = "discovered" if layout.discover else len(fields)
     return (
-        f"{model.name}: task={model.task} version={version} fields={len(names)}"
+        f"{model.name}: task={model.task} version={version} fields={number}"
         f" baseline={baseline} series={series}"
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_exporter import __version__, logs
-from ml_exporter.units import parse_duration
+from ml_exporter.units import parse_address, parse_duration
 
 _DONE, _BAD_INPUT = 0, 1  # argparse exits with 2 on wrong usage
 _DEFAULT_CONFIG = "ml-exporter.yml"
@@ -19,12 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logs.configure(options.log_level, options.log_format)
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader went away; there is nobody to tell
+        # The reader went away; the interpreter would complain of it once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BAD_INPUT
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -173,12 +177,12 @@ def _run(options: argparse.Namespace) -> int:
         config = load(options.config_file)
         _say_notes(config.notes)
         samples, errors = run_once(config)
-        _write(options.output or "-", samples)
-    except (ConfigError, BaselineError, OSError) as error:
+    except (ConfigError, BaselineError) as error:
         return _fail(str(error))
+    code = _write(options.output or "-", samples)
     for path, problem in errors.items():
-        _fail(f"{path}: {problem}")
-    return _BAD_INPUT if errors else _DONE
+        code = _fail(f"{path}: {problem}")
+    return code
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -222,9 +226,10 @@ def _baseline(options: argparse.Namespace) -> int:
             format_of(options.input, models[name].source.format),
             _progress if sys.stderr.isatty() else lambda rows: None,
         )
-        _write(options.output, encode(made))
-    except (ConfigError, BaselineError, OSError) as error:
+    except (ConfigError, BaselineError) as error:
         return _fail(str(error))
+    if code := _write(options.output, encode(made)):
+        return code
     classes = f", {len(made.classes)} classes" if made.classes else ""
     print(
         f"{name}: baseline {made.id} of {made.rows} rows and {len(made.fields)} fields{classes}",
@@ -272,12 +277,16 @@ def _say_notes(notes: Sequence[str]) -> None:
         print(note, file=sys.stderr)
 
 
-def _write(path: str, data: bytes) -> None:
+def _write(path: str, data: bytes) -> int:
     if path == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    else:
+        return _DONE
+    try:
         Path(path).write_bytes(data)
+    except OSError as error:
+        return _fail(f"{path}: {(error.strerror or str(error)).lower()}")
+    return _DONE
 
 
 def _fail(text: str) -> int:
@@ -286,8 +295,6 @@ def _fail(text: str) -> int:
 
 
 def _address(text: str) -> str:
-    from ml_exporter.web.server import parse_address
-
     try:
         parse_address(text)
     except ValueError as error:

@@ -12,16 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-
 from ml_exporter import baseline as baselines
 from ml_exporter.baseline import Baseline
-from ml_exporter.batch import LABEL, PREDICTION, Batch
+from ml_exporter.batch import LABEL, Batch
 from ml_exporter.config import FileSource as FileSettings
 from ml_exporter.config import Limits, Model, VersionField
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.formats import Layout
-from ml_exporter.formats.rows import UNVERSIONED
 from ml_exporter.labels import LabelJoin
 from ml_exporter.monitors.intake import Intake
 from ml_exporter.sources.files import FileSource, source_id
@@ -31,10 +28,12 @@ from ml_exporter.versions import (
     OTHER_VERSIONS,
     Budget,
     Version,
+    default_version,
     dump_rows,
+    labelled,
+    learnable,
     load_rows,
     request,
-    without_labels_yet,
 )
 
 _PREDICTIONS = "ml_predictions_total"  # every version has it
@@ -207,7 +206,8 @@ class Pipeline:
         self, name: Literal["predictions", "labels"], settings: FileSettings, layout: Layout
     ) -> Stream:
         positions = self._store.positions(self.model.name, name)
-        start = settings.start or self._start
+        # What is read once is read whole.
+        start = settings.start or self._start if self._follow else "start"
         source = FileSource(settings.path, positions, self._follow, start)
         return Stream(name, source, settings.format, layout)
 
@@ -250,14 +250,12 @@ class Pipeline:
             batch = replace(batch, versions=self._known_names(batch.versions))
         for name, part in self._by_version(batch):
             version = self._version(name)
-            predictions = without_labels_yet(part)
             learner = version.learner
-            version.update(predictions)
+            version.update(part)
             if learner is not None:
-                data = dump_rows(predictions)
-                self._store.add_learning(self.model.name, name, predictions.rows, data)
+                self._store.add_learning(self.model.name, name, part.rows, dump_rows(part))
             if LABEL in part.fields:
-                version.update_labelled(_labelled(part))
+                version.update_labelled(labelled(part))
         if self._join is not None:
             self._update_labelled(self._join.predicted(batch, self.version))
 
@@ -315,9 +313,7 @@ class Pipeline:
     def _learn(self, version: Version) -> None:
         assert version.learner is not None
         layout = self._predictions.layout
-        rows = version.learner.batches
-        if not layout.discover:  # another version has learned meanwhile what there is to read
-            rows = [_only(layout, batch) for batch in rows]
+        rows = learnable(version.learner.batches, layout)
         made = baselines.build(lambda: rows, request(self.model, version.name, self._limits))
         self._store.save_baseline(self.model.name, version.name, baselines.encode(made))
         self._learned[version.name] = made
@@ -398,26 +394,3 @@ def _versions_of(samples: Sequence[tuple[Sample, float]]) -> list[str]:
     """The versions that have counters, in their order."""
     found = (key[2] for (name, key), _ in samples if name == _PREDICTIONS)
     return list(dict.fromkeys(found))
-
-
-def default_version(model: Model, given: Mapping[str | None, Baseline]) -> str:
-    """The version of rows that don't say it themselves."""
-    if isinstance(model.version, str):
-        return model.version
-    baseline = given.get(None)
-    if model.version is None and baseline is not None and baseline.version:
-        return baseline.version
-    return UNVERSIONED
-
-
-def _only(layout: Layout, batch: Batch) -> Batch:
-    fields = {key: column for key, column in batch.fields.items() if key in layout.fields}
-    return replace(batch, fields=fields)
-
-
-def _labelled(batch: Batch) -> Batch:
-    """The rows that have their label with them, as a labelled batch."""
-    fields = {key: batch.fields[key] for key in (PREDICTION, LABEL)}
-    labelled = replace(batch, fields=fields, extra={})
-    rows = np.flatnonzero(~fields[LABEL].missing_mask())
-    return labelled if rows.size == batch.rows else labelled.take(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
 
@@ -21,6 +22,7 @@ from ml_exporter.web.status import status_pages
 
 log = logging.getLogger(__name__)
 
+_STOPPING = "the exporter is stopping"
 _RELOAD_WAIT = 30.0  # seconds that a request to reload waits for its answer
 
 
@@ -52,25 +54,29 @@ class Service:
         config = configuration.load(settings.config_file)
         for note in config.notes:
             log.warning("configuration", extra={"note": note})
-        web = self._web_config()
+        self._web = web = self._web_config()
         self._stopping = threading.Event()
         self._reloads: list[_Reload] = []
         self._lock = threading.Lock()
-        self._store = Store(config.state)
-        publication = Publication(settings.first_scrape_wait)
-        self._history = History()
-        self._telemetry = Telemetry(config, self._store, publication, self._history)
-        self._door = Door(Gate(config.access, web.users), web.headers)
         self._running = False
-        app = create_app(
-            publication,
-            self._door,
-            is_ready=lambda: self._running,
-            reload=self.reload,
-            telemetry_path=settings.telemetry_path,
-            pages=status_pages(self._history, telemetry_path=settings.telemetry_path),
-        )
-        self._server = WebServer(app, settings.listen_address, web.tls)
+        self._history = History()
+        publication = Publication(settings.first_scrape_wait)
+        with ExitStack() as opened:
+            store = Store(config.state)
+            opened.callback(store.close)
+            self._telemetry = Telemetry(config, store, publication, self._history)
+            opened.callback(self._telemetry.close)
+            self._door = Door(Gate(config.access, web.users), web.headers)
+            app = create_app(
+                publication,
+                self._door,
+                is_ready=lambda: self._running,
+                reload=self.reload,
+                telemetry_path=settings.telemetry_path,
+                pages=status_pages(self._history, telemetry_path=settings.telemetry_path),
+            )
+            self._server = WebServer(app, settings.listen_address, web.tls)
+            self._opened = opened.pop_all()
 
     @property
     def port(self) -> int:
@@ -86,9 +92,9 @@ class Service:
             self._telemetry.run(self._stopping, self._take_reloads)
         finally:
             self._running = False
+            self._refuse_reloads()
             self._server.stop()
-            self._telemetry.close()
-            self._store.close()
+            self._opened.close()
         log.info("stopped")
 
     def stop(self) -> None:
@@ -98,6 +104,8 @@ class Service:
         """Load the configuration anew, and wait for that; returns what was wrong."""
         wish = _Reload()
         with self._lock:
+            if self._stopping.is_set():
+                return [_STOPPING]
             self._reloads.append(wish)
         if not wish.done.wait(_RELOAD_WAIT):
             return ["the exporter is busy; the configuration is loaded as soon as it can"]
@@ -126,6 +134,14 @@ class Service:
             wish.errors = errors
             wish.done.set()
 
+    def _refuse_reloads(self) -> None:
+        """Answer those who wait, for the server stops when it has answered everybody."""
+        with self._lock:
+            self._stopping.set()
+            for wish in self._reloads:
+                wish.errors = [_STOPPING]
+                wish.done.set()
+
     def _reload_now(self) -> list[str]:
         try:
             config = configuration.load(self._settings.config_file)
@@ -134,16 +150,24 @@ class Service:
                 raise ConfigError(
                     [f"{config.path}: state: can't change while running; restart the exporter"]
                 )
+            if (web.tls is None) != (self._web.tls is None):
+                raise ConfigError(
+                    [
+                        f"{self._settings.web_config_file}: tls_server_config: can't be put in or"
+                        " taken out while running; restart the exporter"
+                    ]
+                )
             self._server.renew(web.tls)
         except ConfigError as error:
             self._telemetry.reload_failed(error.errors)
             return error.errors
-        except OSError as error:
+        except OSError as error:  # a certificate that was replaced just now
             errors = [f"{self._settings.web_config_file}: tls_server_config: {error}"]
             self._telemetry.reload_failed(errors)
             return errors
         errors = self._telemetry.reload(config)
         if not errors:
+            self._web = web
             self._door.gate = Gate(config.access, web.users)
             self._door.headers = web.headers
         return errors

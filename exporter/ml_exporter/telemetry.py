@@ -57,6 +57,8 @@ class Telemetry:
 
     def step(self) -> bool:
         """Let each pipeline count a chunk; False if none had anything to count."""
+        if self._save_failed and time.monotonic() - self._committed_at < _COMMIT_EVERY:
+            return False
         try:
             busy, born = self._step()
         except sqlite3.Error as error:
@@ -108,6 +110,7 @@ class Telemetry:
 
     def _start_over(self, error: sqlite3.Error) -> None:
         """Go back to what was last saved, which is what scrapes still see."""
+        self._committed_at = time.monotonic()
         if not self._save_failed:
             log.error("state can't be saved; trying again", extra={"error": error})
         self._save_failed = True

@@ -1,4 +1,4 @@
-"""Durations and sizes as Prometheus and its users write them."""
+"""Durations, sizes and addresses as Prometheus and its users write them."""
 
 from __future__ import annotations
 
@@ -44,3 +44,14 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a size such as 512KiB, 64MiB or 1GiB")
     return int(match[1]) * _BYTES[match[2]]
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of `:10058`, `127.0.0.1:10058` or `[::1]:10058`; raises ValueError.
+
+    The host of `:10058` is empty: every address of the machine.
+    """
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} is no address; it looks like ':10058' or '127.0.0.1:10058'")
+    return host.removeprefix("[").removesuffix("]"), int(port)

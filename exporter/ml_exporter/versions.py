@@ -15,6 +15,7 @@ from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field, F
 from ml_exporter.config import Limits, Model
 from ml_exporter.families import Family
 from ml_exporter.formats import Layout
+from ml_exporter.formats.rows import UNVERSIONED
 from ml_exporter.monitors import Monitor
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.info import BaselineInfo, ModelInfo
@@ -168,6 +169,16 @@ class Version:
         return affordable
 
 
+def default_version(model: Model, given: Mapping[str | None, Baseline]) -> str:
+    """The version of rows that don't say it themselves."""
+    if isinstance(model.version, str):
+        return model.version
+    baseline = given.get(None)
+    if model.version is None and baseline is not None and baseline.version:
+        return baseline.version
+    return UNVERSIONED
+
+
 def baseline_performance(
     baseline: Baseline | None, positive: str | None
 ) -> tuple[Mapping[str, float], Mapping[str, Mapping[str, float]]]:
@@ -223,6 +234,14 @@ def without_labels_yet(batch: Batch) -> Batch:
         return batch
     fields = {key: values for key, values in batch.fields.items() if key != LABEL}
     return replace(batch, fields=fields)
+
+
+def labelled(batch: Batch) -> Batch:
+    """The rows that have their label with them, as a labelled batch."""
+    fields = {key: batch.fields[key] for key in (PREDICTION, LABEL)}
+    rows = np.flatnonzero(~fields[LABEL].missing_mask())
+    without_features = replace(batch, fields=fields, extra={})
+    return without_features if rows.size == batch.rows else without_features.take(rows)
 
 
 def learnable(batches: Sequence[Batch], layout: Layout) -> list[Batch]:

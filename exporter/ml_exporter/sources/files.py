@@ -81,7 +81,8 @@ class FileSource:
     _scanned: dict[str, int] = field(default_factory=dict)  # key -> end of a scan for a line end
     _looked: float = 0.0
     _first_look: bool = True
-    _too_many: bool = False  # there are more files than may be open
+    _crowded: bool = False  # there are more files than may be open
+    _left_out: bool = False  # some of them have something new
 
     def look(self) -> None:
         """See which files there are, if it is time for that."""
@@ -97,7 +98,7 @@ class FileSource:
             for file in list(self._files.values()):
                 if chunk := self._next_of(file):
                     return chunk
-            if not self._too_many or not self._look():
+            if not self._left_out or not self._look():
                 return None
 
     def advance(self, file: OpenFile, position: Position) -> Position:
@@ -141,9 +142,10 @@ class FileSource:
     def _look(self) -> bool:
         """Open the files that there are now; returns whether there was any to open."""
         self._looked = time.monotonic()
-        self._too_many = False
         self.errors = {}
         paths = sorted(glob.glob(self.pattern, recursive=True))
+        self._crowded = len(paths) > _MOST_OPEN
+        self._left_out = False
         is_glob = glob.has_magic(self.pattern)
         if not paths:
             self.errors[self.pattern] = "no file matches" if is_glob else "no such file"
@@ -179,12 +181,13 @@ class FileSource:
                 return False
             del self._given_up[key]
         known = self.positions.get(key)
-        if known is not None and known.offset == status.st_size:
-            if not self.follow or time.time() - status.st_mtime >= _QUIET:
-                return False
+        at_end = known is not None and known.offset == status.st_size
+        quiet = self._crowded or time.time() - status.st_mtime >= _QUIET
+        if at_end and (quiet or not self.follow):
+            return False
         if len(self._files) < _MOST_OPEN or (self._first_look and self.start == "end"):
             return True
-        self._too_many = True
+        self._left_out = True
         return False
 
     def _open(self, path: str, key: str, status: os.stat_result) -> None:
@@ -217,7 +220,7 @@ class FileSource:
         """Whether a file that was read to its end may be closed until it grows again."""
         if size != file.position.offset or not self.follow or file.gone_at is not None:
             return False
-        return self._too_many or file.is_quiet(_QUIET)
+        return self._crowded or file.is_quiet(_QUIET)
 
     def _next_of(self, file: OpenFile) -> Chunk | None:
         try:

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import logging
+import re
+import socket
 import threading
+from collections.abc import Sequence
 
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server
 from flask import Flask
 
 from ml_exporter.access import Tls, ssl_context
+from ml_exporter.units import parse_address
 
 log = logging.getLogger(__name__)
 
+_EVERYWHERE = ("::", "0.0.0.0")  # the first is IPv4 too; not every machine has IPv6
+_ERRNO = re.compile(r"\[Errno -?\d+\]")
 _THREADS = 8
 _TIMEOUT = 10  # seconds that a client may keep a connection without a word
+_STOP_TIMEOUT = 1  # seconds that such a client is waited for at the end
 
 
 class ListenError(Exception):
     """An address that can't be listened on, and why."""
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of `:10058`, `127.0.0.1:10058` or `[::1]:10058`; raises ValueError."""
-    host, separator, port = text.rpartition(":")
-    if not separator or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{text!r} is no address; it looks like ':10058' or '127.0.0.1:10058'")
-    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)
-
-
 class _Server(Server):
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
+        try:
+            socket_.bind(bind_addr)
+        except OSError:
+            socket_.close()
+            raise
+        return socket_
+
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         log.log(level, msg.strip() or "connection failed", exc_info=traceback)
 
@@ -40,21 +48,39 @@ class WebServer:
     def __init__(self, app: Flask, address: str, tls: Tls | None) -> None:
         """Binds the address; raises ListenError."""
         host, port = parse_address(address)
+        hosts = [host] if host else _EVERYWHERE
         self._server = _Server(
-            (host, port), app, numthreads=_THREADS, timeout=_TIMEOUT, server_name="ml-exporter"
+            (hosts[0], port),
+            app,
+            numthreads=_THREADS,
+            timeout=_TIMEOUT,
+            shutdown_timeout=_STOP_TIMEOUT,
+            server_name="ml-exporter",
         )
         self._tls = tls
         if tls is not None:
             self._server.ssl_adapter = _adapter(tls)
         try:
-            self._server.prepare()
+            self._bind(hosts, port)
         except OSError as error:
-            raise ListenError(f"can't listen on {address}: {error}") from None
+            reason = _ERRNO.split(str(error))[-1].strip("() ").lower()
+            raise ListenError(f"can't listen on {address}: {reason}") from None
         self._thread = threading.Thread(target=self._server.serve, name="web", daemon=True)
 
     @property
     def port(self) -> int:
         return int(self._server.bind_addr[1])
+
+    def _bind(self, hosts: Sequence[str], port: int) -> None:
+        """Listen on the first host that there is."""
+        for host in hosts:
+            self._server.bind_addr = (host, port)
+            try:
+                self._server.prepare()
+                return
+            except OSError:
+                if host == hosts[-1]:
+                    raise
 
     def start(self) -> None:
         self._thread.start()

@@ -1,0 +1,419 @@
+"""What becomes of labels and of the predictions that wait for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
+from ml_exporter.labels import LabelJoin
+from ml_exporter.store import Store
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+NOON = 1_700_000_000.0
+WAIT = 30 * DAY
+NOW = NOON + 1000 * DAY  # the logs are old
+
+Outcome = tuple[str, str]  # what was true, and what was predicted
+
+
+class Joining:
+    """A join, and the outcomes that came of it."""
+
+    def __init__(self, store: Store, settle: float = 0, numbers: bool = False) -> None:
+        self.store = store
+        self.settle = settle
+        self.numbers = numbers
+        self.outcomes: list[Outcome] = []
+        self.delays: list[float] = []
+        self.versions: list[str] = []
+        self.open()
+
+    def open(self) -> None:
+        self.join = LabelJoin(
+            "m",
+            "1",
+            self.store.pending("m"),
+            wait=WAIT,
+            settle=self.settle,
+            numbers=self.numbers,
+        )
+
+    def predict(self, *ids: str, at: float, value: object = "yes", version: str = "1") -> None:
+        self.take(
+            self.join.predicted(
+                Batch(
+                    len(ids),
+                    {PREDICTION: Column([value] * len(ids))},
+                    ids=ids,
+                    timestamps=np.full(len(ids), at),
+                    versions=[version] * len(ids),
+                ),
+                "1",
+            )
+        )
+
+    def label(
+        self, *labels: tuple[str, object], at: float | None = None, now: float | None = NOW
+    ) -> None:
+        column = Column([value for _, value in labels])
+        times = None if at is None else np.full(len(labels), at)
+        ids = [id for id, _ in labels]
+        self.take(self.join.labelled(Batch(len(labels), {LABEL: column}, ids, times), now))
+
+    def pass_time(self, end: bool = False) -> None:
+        self.take(self.join.pass_time(end))
+
+    def take(self, batch: Batch) -> None:
+        assert batch.versions is not None
+        assert batch.delays is not None
+        actual, predicted = (batch.fields[key].categories.names for key in (LABEL, PREDICTION))
+        self.outcomes += zip(actual, predicted, strict=True)
+        self.delays += batch.delays.tolist()
+        self.versions += batch.versions
+
+    @property
+    def results(self) -> dict[str, float]:
+        labels = self.join.families[0]
+        values = zip(labels.label_sets, labels.values.tolist(), strict=True)
+        return {result: value for (*_, result), value in values if value}
+
+    @property
+    def expired(self) -> float:
+        return float(self.join.families[2].values[0])
+
+    @property
+    def duplicate_predictions(self) -> float:
+        return float(self.join.families[1].values[0])
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    store = Store(None)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def joining(store: Store) -> Joining:
+    return Joining(store)
+
+
+Step = tuple[str, str, float]  # a label, or "predict"; the id; when
+
+CASES: dict[str, tuple[Sequence[Step], dict[str, int], list[Outcome], int]] = {
+    "after its prediction": (
+        [("predict", "a", 0), ("no", "a", HOUR)],
+        {"joined": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "at the very end of the wait": (
+        [("predict", "a", 0), ("no", "a", WAIT)],
+        {"joined": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "later than a prediction waits": (
+        [("predict", "a", 0), ("no", "a", WAIT + 1)],
+        {"unmatched": 1},
+        [],
+        0,
+    ),
+    "later, though nobody noticed yet": (
+        [("no", "a", WAIT + 1), ("predict", "a", 0)],
+        {"unmatched": 1},
+        [],
+        0,
+    ),
+    "before its prediction": (
+        [("no", "a", 0), ("predict", "a", MINUTE)],
+        {"joined": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "before its prediction, but read after others of that time": (
+        [("predict", "b", HOUR), ("no", "a", HOUR), ("predict", "a", HOUR + MINUTE)],
+        {"joined": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "of no prediction": (
+        [("predict", "b", 0), ("no", "a", 0), ("predict", "c", HOUR + 1)],
+        {"unmatched": 1},
+        [],
+        0,
+    ),
+    "of no prediction, within its hour": (
+        [("predict", "b", 0), ("no", "a", 0), ("predict", "c", HOUR)],
+        {},
+        [],
+        0,
+    ),
+    "twice the same": (
+        [("predict", "a", 0), ("no", "a", 1), ("no", "a", 2)],
+        {"joined": 1, "duplicate": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "another one later": (
+        [("predict", "a", 0), ("no", "a", 1), ("yes", "a", 2)],
+        {"joined": 1, "corrected": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "twice before its prediction": (
+        [("no", "a", 0), ("no", "a", 1), ("yes", "a", 2), ("predict", "a", 3)],
+        {"joined": 1, "duplicate": 1, "corrected": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "never": ([("predict", "a", 0), ("predict", "b", WAIT + 1)], {}, [], 1),
+    "not yet": ([("predict", "a", 0), ("predict", "b", WAIT)], {}, [], 0),
+}
+
+
+@pytest.mark.parametrize(
+    ("steps", "results", "outcomes", "expired"), CASES.values(), ids=CASES.keys()
+)
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_label_that_comes(
+    joining: Joining,
+    steps: Sequence[Step],
+    results: dict[str, int],
+    outcomes: list[Outcome],
+    expired: int,
+    restarts: bool,
+) -> None:
+    total: Counter[str] = Counter()
+    for what, id, at in steps:
+        if what == "predict":
+            joining.predict(id, at=NOON + at)
+        else:
+            joining.label((id, what), at=NOON + at)
+        if restarts:
+            total.update(joining.results)
+            joining.open()
+    joining.pass_time()
+    total.update(joining.results)
+    assert total == results
+    assert joining.outcomes == outcomes
+    assert joining.expired == expired
+    labelled = sum(results.get(result, 0) for result in ("joined",))
+    predictions = sum(what == "predict" for what, *_ in steps)
+    assert joining.join.waiting == predictions - labelled - expired
+
+
+class TestSettling:
+    @pytest.fixture
+    def joining(self, store: Store) -> Joining:
+        joining = Joining(store, settle=HOUR)
+        joining.predict("a", at=NOON)
+        joining.label(("a", "no"), at=NOON + MINUTE)
+        joining.pass_time()
+        assert joining.outcomes == []
+        return joining
+
+    def test_the_label_counts_when_it_is_over(self, joining: Joining) -> None:
+        joining.predict("b", at=NOON + MINUTE + HOUR - 1)
+        joining.pass_time()
+        assert joining.outcomes == []
+        joining.predict("c", at=NOON + MINUTE + HOUR)
+        joining.pass_time()
+        joining.pass_time()
+        assert joining.outcomes == [("no", "yes")]
+        assert joining.delays == [MINUTE]
+
+    def test_a_correction_within_it_replaces_the_label(self, joining: Joining) -> None:
+        joining.label(("a", "yes"), at=NOON + MINUTE + HOUR)
+        joining.pass_time(end=True)
+        assert joining.outcomes == [("yes", "yes")]
+        assert joining.results == {"joined": 1, "corrected": 1}
+
+    def test_a_correction_after_it_does_not(self, joining: Joining) -> None:
+        joining.label(("a", "yes"), at=NOON + MINUTE + HOUR + 1)
+        joining.pass_time(end=True)
+        assert joining.outcomes == [("no", "yes")]
+        assert joining.results == {"joined": 1, "corrected": 1}
+
+    def test_outlives_a_restart(self, joining: Joining) -> None:
+        joining.open()
+        joining.pass_time(end=True)
+        assert joining.outcomes == [("no", "yes")]
+
+    def test_is_waited_for_by_an_early_label_too(self, joining: Joining) -> None:
+        joining.label(("e", "no"), at=NOON)
+        joining.predict("e", at=NOON + MINUTE)
+        joining.label(("e", "yes"), at=NOON + 2 * MINUTE)
+        joining.pass_time(end=True)
+        assert sorted(joining.outcomes) == [("no", "yes"), ("yes", "yes")]
+
+    def test_a_label_that_settles_does_not_expire(self, joining: Joining) -> None:
+        joining.predict("b", at=NOON + WAIT)
+        joining.label(("b", "yes"), at=NOON + WAIT)
+        joining.predict("c", at=NOON + WAIT + 2 * MINUTE)
+        joining.pass_time()
+        assert joining.expired == 0
+        assert joining.outcomes == [("no", "yes")]
+
+
+class TestOneBatch:
+    def test_may_hold_a_label_twice(self, joining: Joining) -> None:
+        joining.predict("a", at=NOON)
+        joining.label(("a", "no"), ("a", "no"), ("a", "yes"), at=NOON + 1)
+        assert joining.results == {"joined": 1, "duplicate": 1, "corrected": 1}
+        assert joining.outcomes == [("no", "yes")]
+
+    def test_may_hold_an_early_label_twice(self, joining: Joining) -> None:
+        joining.label(("a", "no"), ("a", "no"), ("a", "yes"), at=NOON)
+        joining.predict("a", at=NOON)
+        assert joining.results == {"joined": 1, "duplicate": 1, "corrected": 1}
+        assert joining.outcomes == [("no", "yes")]
+
+    def test_may_hold_a_prediction_twice(self, joining: Joining) -> None:
+        joining.predict("a", "a", at=NOON)
+        assert joining.duplicate_predictions == 1
+        assert joining.join.waiting == 1
+
+    def test_may_be_empty(self, joining: Joining) -> None:
+        joining.predict(at=NOON)
+        joining.label()
+        assert joining.results == {}
+
+
+class TestTheSameIdAgain:
+    def test_counts_as_a_duplicate_and_changes_nothing(self, joining: Joining) -> None:
+        joining.predict("a", at=NOON, value="yes")
+        joining.predict("a", at=NOON + DAY, value="no")
+        joining.label(("a", "no"), at=NOON + 2 * DAY)
+        joining.predict("a", at=NOON + 3 * DAY, value="no")
+        assert joining.duplicate_predictions == 2
+        assert joining.outcomes == [("no", "yes")]
+        assert joining.delays == [2 * DAY]
+
+    def test_is_a_new_prediction_after_the_wait(self, joining: Joining) -> None:
+        joining.predict("a", at=NOON)
+        joining.predict("b", at=NOON + WAIT + 1)
+        joining.pass_time()
+        joining.predict("a", at=NOON + WAIT + 2, value="no")
+        joining.label(("a", "no"), at=NOON + WAIT + 3)
+        assert joining.duplicate_predictions == 0
+        assert joining.outcomes == [("no", "no")]
+
+
+class TestTime:
+    def test_is_that_of_the_label_where_it_has_one(self, joining: Joining) -> None:
+        joining.predict("a", at=NOON)
+        joining.label(("a", "no"), at=NOON + DAY)
+        assert joining.delays == [DAY]
+
+    def test_is_the_time_of_day_where_it_has_none(self, joining: Joining) -> None:
+        joining.predict("a", at=NOON)
+        joining.label(("a", "no"), now=NOON + MINUTE)
+        assert joining.delays == [MINUTE]
+
+    def test_a_label_that_tells_no_time_is_never_too_late(self, joining: Joining) -> None:
+        """Its prediction is there still, and an old log may be read today."""
+        joining.predict("a", at=NOON)
+        joining.predict("b", at=NOON + 2 * WAIT)
+        joining.label(("a", "no"), now=None)
+        assert joining.outcomes == [("no", "yes")]
+        assert np.isnan(joining.delays).all()
+
+    def test_no_label_is_older_than_its_prediction(self, joining: Joining) -> None:
+        joining.predict("a", at=NOON)
+        joining.label(("a", "no"), at=NOON - DAY)
+        joining.label(("b", "no"), at=NOON - DAY)
+        joining.predict("b", at=NOON)
+        assert joining.delays == [0, 0]
+
+    def test_no_label_is_of_the_future(self, joining: Joining) -> None:
+        joining.predict("a", at=NOON)
+        joining.label(("a", "no"), at=NOON + 99 * DAY, now=NOON + DAY)
+        assert joining.delays == [DAY]
+
+    def test_an_early_label_keeps_its_own_time(self, joining: Joining) -> None:
+        """Its log was read ahead of the predictions', which had come further by themselves."""
+        joining.predict("later", at=NOON + 3 * MINUTE)
+        joining.label(("a", "no"), at=NOON + 2 * MINUTE)
+        joining.predict("a", at=NOON + MINUTE)
+        assert joining.delays == [MINUTE]
+
+    def test_passes_by_other_means_where_predictions_have_none(self, joining: Joining) -> None:
+        joining.predict("a", at=NOON)
+        joining.join.advance(NOON + WAIT + 1)
+        joining.pass_time()
+        assert joining.expired == 1
+
+    def test_goes_back_to_a_mark(self, joining: Joining) -> None:
+        joining.label(("a", "no"), at=NOON)
+        mark = joining.join.mark()
+        joining.store.savepoint()
+        joining.predict("a", "b", at=NOON + DAY)
+        joining.store.undo()
+        joining.join.reset(mark)
+        joining.pass_time()
+        assert "unmatched" not in joining.results
+        assert joining.join.waiting == 0
+
+
+class TestTheEnd:
+    def test_of_all_logs_leaves_no_label_waiting(self, joining: Joining) -> None:
+        joining.predict("a", "b", at=NOON)
+        joining.label(("x", "no"), ("a", "no"), at=NOON)
+        joining.pass_time(end=True)
+        assert joining.results == {"joined": 1, "unmatched": 1}
+        assert joining.expired == 0
+        assert joining.join.waiting == 1
+
+
+def test_an_outcome_has_the_version_of_its_prediction(joining: Joining) -> None:
+    joining.predict("a", at=NOON, version="3")
+    joining.predict("b", at=NOON, version="4")
+    joining.label(("b", "no"), ("a", "no"), at=NOON)
+    assert joining.versions == ["4", "3"]
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("fraud", "fraud"),
+        (1, "1"),
+        (1.0, "1"),
+        (True, "true"),
+        ("<odd>", "\\<odd>"),
+        ("\\<odd>", "\\<odd>"),
+        ("", "<missing>"),
+        (None, "<missing>"),
+        (float("nan"), "<invalid>"),
+        ({"a": 1}, "<invalid>"),
+        ("long " * 50, "<other>"),
+    ],
+)
+def test_classes_have_the_names_that_they_have_on_one_row(value: object, name: str) -> None:
+    store = Store(None)
+    joining = Joining(store)
+    joining.predict("a", at=NOON, value=value)
+    joining.label(("a", "no"), at=NOON)
+    # What is neither missing nor a name is missing by then.
+    assert joining.outcomes == [("no", "<missing>" if name == "<invalid>" else name)]
+    store.close()
+
+
+def test_a_long_label_is_its_own_duplicate(joining: Joining) -> None:
+    joining.predict("a", at=NOON)
+    joining.label(("a", "long " * 50), at=NOON)
+    joining.label(("a", "long " * 50), at=NOON)
+    assert joining.results == {"joined": 1, "duplicate": 1}
+
+
+def test_numbers_of_a_regression_stay_numbers(store: Store) -> None:
+    joining = Joining(store, numbers=True)
+    joining.predict("a", at=NOON, value=0.1 + 0.2)
+    ids = ["a"]
+    batch = joining.join.labelled(Batch(1, {LABEL: Column([1e-7])}, ids), NOW)
+    assert batch.fields[PREDICTION].numbers.values.tolist() == [0.1 + 0.2]
+    assert batch.fields[LABEL].numbers.values.tolist() == [1e-7]

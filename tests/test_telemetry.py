@@ -1,0 +1,352 @@
+"""The loop that counts, one step after the other."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_exporter import config, telemetry
+from ml_exporter.exposition import render
+from ml_exporter.history import History
+from ml_exporter.publication import Edition, Publication
+from ml_exporter.sources import files
+from ml_exporter.store import Store
+from ml_exporter.telemetry import Telemetry
+
+MODEL = """\
+  - name: {name}
+    task: binary
+    positive: a
+    source: {{type: file, path: {name}.jsonl}}
+    fields: {{prediction: p, label: y, features: [x]}}
+"""
+STATE = "state: {path: state}\n"
+PREDICTIONS = "ml_predictions_total"
+
+
+class Running:
+    """A telemetry without its loop: each `step` is taken by the test."""
+
+    def __init__(self, folder: Path, text: str, wait: float) -> None:
+        self.folder = folder
+        self.path = folder / "ml-exporter.yml"
+        self.path.write_text(text)
+        self.wait = wait
+        self.start()
+
+    def start(self) -> None:
+        loaded = config.load(self.path)
+        self.store = Store(loaded.state)
+        self.publication = Publication(self.wait)
+        self.telemetry = Telemetry(loaded, self.store, self.publication, History())
+
+    def append(self, name: str, *rows: dict[str, Any]) -> None:
+        with (self.folder / name).open("a") as log:
+            log.writelines(json.dumps(row) + "\n" for row in rows)
+
+    def count(self) -> None:
+        while self.telemetry.step():
+            pass
+        self.telemetry.commit()
+
+    def reload(self, text: str) -> list[str]:
+        self.path.write_text(text)
+        return self.telemetry.reload(config.load(self.path))
+
+    def scrape(self) -> Edition:
+        edition = self.publication.current
+        self.publication.scraped(edition.number)
+        return edition
+
+    def seen(self, name: str = PREDICTIONS, **labels: str) -> float | None:
+        """What a scrape shows of a family: the sum of its samples with these labels."""
+        found = [
+            value
+            for frozen in self.publication.current.samples
+            if frozen.family.name == name
+            for values, value in zip(frozen.family.label_sets, frozen.values.tolist(), strict=False)
+            if labels.items() <= dict(zip(frozen.family.label_names, values, strict=False)).items()
+        ]
+        return sum(found) if found else None
+
+    def close(self) -> None:
+        self.telemetry.close()
+        self.store.close()
+
+
+Run = Callable[..., Running]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    with ExitStack() as ends:
+
+        def run(text: str, wait: float = 0) -> Running:
+            running = Running(tmp_path, text, wait)
+            ends.callback(running.close)
+            return running
+
+        yield run
+
+
+@pytest.fixture(autouse=True)
+def look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LOOK_AGAIN", 0.0)
+
+
+def models(*names: str) -> str:
+    return "models:\n" + "".join(MODEL.format(name=name) for name in names)
+
+
+def rows(count: int) -> Sequence[dict[str, Any]]:
+    return [{"p": "a", "y": "a", "x": 1}] * count
+
+
+class TestScrapes:
+    def test_show_what_is_committed_and_nothing_ahead_of_it(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(telemetry, "_COMMIT_EVERY", 1e9)
+        running = run(models("m") + STATE)
+        running.count()
+        running.append("m.jsonl", *rows(3))
+        while running.telemetry.step():
+            pass
+        assert running.seen() == 0
+        running.telemetry.commit()
+        assert running.seen() == 3
+
+    def test_are_waited_for_before_anything_counts(self, run: Run) -> None:
+        running = run(models("m") + STATE, wait=3600)
+        running.append("m.jsonl", *rows(3))
+        for seen in (0, 0):
+            running.count()
+            assert running.seen() == seen
+            running.scrape()
+        running.count()
+        # Both classes were predicted before: only rows of a new one wait.
+        assert running.seen() == 3
+        running.append("m.jsonl", *rows(2), {"p": "new", "y": "a", "x": 1})
+        for _ in range(2):
+            running.count()
+            assert running.seen() == 3
+            assert running.seen("ml_outcomes_total", predicted="new") == 0
+            running.scrape()
+        running.count()
+        assert running.seen() == 6
+        assert running.seen("ml_outcomes_total", predicted="new") == 1
+
+    def test_are_waited_for_by_the_model_they_concern(self, run: Run) -> None:
+        running = run(models("m", "n") + STATE, wait=3600)
+        for _ in range(2):
+            running.scrape()
+        running.append("m.jsonl", {"p": "new", "y": "a", "x": 1})
+        running.append("n.jsonl", *rows(2))
+        running.count()
+        assert running.seen(model="m") == 0
+        assert running.seen(model="n") == 2
+
+    def test_see_every_row_that_came_while_they_were_waited_for(self, run: Run) -> None:
+        """Without state, old rows aren't counted; those of the first minute are new."""
+        running = run(models("m"), wait=3600)
+        running.append("m.jsonl", *rows(2))
+        for _ in range(2):
+            running.count()
+            running.scrape()
+        running.append("m.jsonl", *rows(1))
+        running.count()
+        assert running.seen() == 3
+
+
+class TestSavingThatFails:
+    def test_shows_what_was_saved_and_goes_on_without_loss(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(telemetry, "_COMMIT_EVERY", 0.0)
+        caplog.set_level(logging.INFO)
+        running = run(models("m") + STATE)
+        running.append("m.jsonl", *rows(10))
+        running.count()
+        saved = running.seen("ml_exporter_state_last_save_timestamp_seconds")
+        (pages,) = running.store._db.execute("PRAGMA page_count").fetchone()
+        running.store._db.execute(f"PRAGMA max_page_count = {pages}")
+        # What is learned of it is too much for a full disk.
+        running.append("m.jsonl", *({"p": "a", "x": "y" * 20_000} for _ in range(30)))
+        for _ in range(3):
+            assert running.telemetry.step() is False
+            assert running.seen() == 10
+            assert running.seen("ml_exporter_state_last_save_timestamp_seconds") == saved
+        running.store._db.execute("PRAGMA max_page_count = 1000000")
+        running.count()
+        assert running.seen() == 40
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("ERROR", "state can't be saved; trying again"),
+            ("INFO", "state is saved again"),
+        ]
+        running.close()
+        running.start()
+        assert running.seen() == 40
+
+    def test_within_a_step_does_no_harm_either(self, run: Run) -> None:
+        running = run(models("m") + STATE)
+        running.append("m.jsonl", *rows(10))
+        running.count()
+        running.store.commit()
+        running.store._db.execute("COMMIT")
+        running.store._db.execute("PRAGMA query_only = ON")
+        running.store._db.execute("BEGIN")
+        running.append("m.jsonl", *rows(5))
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            running.store.set_position("m", "predictions", "x", files.Position(0))
+        running.store._db.execute("PRAGMA query_only = OFF")
+        running.count()
+        assert running.seen() == 15
+
+    def test_survives_a_baseline_file_that_is_gone(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(telemetry, "_COMMIT_EVERY", 0.0)
+        text = models("m").replace("    fields", "    baseline: b.json\n    fields") + STATE
+        make_baseline(tmp_path)
+        running = run(text)
+        (tmp_path / "b.json").unlink()
+        running.append("m.jsonl", *rows(3))
+        running.telemetry._start_over(sqlite3.OperationalError("disk I/O error"))
+        running.count()
+        assert running.seen() == 3
+        assert running.seen("ml_field_values_total", field="x") == 3
+
+
+class TestReload:
+    def test_keeps_the_counters_and_the_place(self, run: Run) -> None:
+        running = run(models("m"))
+        running.append("m.jsonl", *rows(3))
+        running.count()
+        assert running.reload(models("m", "n")) == []
+        assert running.seen(model="m") == 3
+        assert running.seen(model="n") == 0
+        running.append("m.jsonl", *rows(1))
+        running.append("n.jsonl", *rows(2))
+        running.count()
+        assert running.seen(model="m") == 4
+        assert running.seen(model="n") == 2
+
+    def test_brings_back_a_model_that_was_taken_out(self, run: Run) -> None:
+        running = run(models("m", "n") + STATE)
+        running.append("n.jsonl", *rows(2))
+        running.count()
+        running.reload(models("m") + STATE)
+        assert running.seen(model="n") is None
+        running.append("n.jsonl", *rows(1))
+        running.reload(models("m", "n") + STATE)
+        running.count()
+        assert running.seen(model="n") == 3
+
+    def test_with_a_bad_baseline_goes_on_as_before(self, run: Run, tmp_path: Path) -> None:
+        running = run(models("m") + STATE)
+        running.append("m.jsonl", *rows(3))
+        running.count()
+        (tmp_path / "b.json").write_text("{}")
+        text = models("m").replace("    fields", "    baseline: b.json\n    fields") + STATE
+        errors = running.reload(text)
+        assert errors == [
+            f"{tmp_path}/b.json: not a baseline: Object missing required field `format`"
+        ]
+        running.append("m.jsonl", *rows(1))
+        running.count()
+        assert running.seen() == 4
+        assert running.seen("ml_exporter_config_last_reload_successful") == 0
+        make_baseline(tmp_path)
+        assert running.reload(text) == []
+        assert running.seen() == 4
+        assert running.seen("ml_exporter_config_last_reload_successful") == 1
+        assert running.seen("ml_field_values_total", field="x") == 0
+        running.append("m.jsonl", *rows(1))
+        running.count()
+        assert running.seen() == 5
+        assert running.seen("ml_field_values_total", field="x") == 1
+
+    def test_forgets_fields_that_are_watched_no_more(self, run: Run, tmp_path: Path) -> None:
+        make_baseline(tmp_path)
+        text = models("m").replace("    fields", "    baseline: b.json\n    fields") + STATE
+        running = run(text)
+        running.append("m.jsonl", *rows(3))
+        running.count()
+        assert running.seen("ml_field_values_total", field="x") == 3
+        running.reload(text.replace("features: [x]", "features: []"))
+        assert running.seen("ml_field_values_total", field="x") is None
+        assert running.seen("ml_field_values_total", field="prediction") == 3
+
+    def test_with_another_file_begins_at_its_end(self, run: Run) -> None:
+        running = run(models("m"))
+        running.append("other.jsonl", *rows(7))
+        running.reload(models("m").replace("m.jsonl", "other.jsonl"))
+        running.append("other.jsonl", *rows(2))
+        running.count()
+        assert running.seen() == 2
+
+
+class TestRestart:
+    def test_gives_no_series_twice(self, run: Run, tmp_path: Path) -> None:
+        make_baseline(tmp_path)
+        text = models("m").replace("    fields", "    baseline: b.json\n    fields") + STATE
+        running = run(text)
+        running.append("m.jsonl", *rows(3), {"p": "new", "y": "a", "x": 1, "extra": 1})
+        running.count()
+        before = all_series(running)
+        running.close()
+        running.start()
+        assert all_series(running) == before
+        assert len(before) == len(set(before))
+
+
+def all_series(running: Running) -> list[str]:
+    text = render(running.publication.current.samples).decode()
+    lines = (line.rpartition(" ")[0] for line in text.splitlines() if line[0] != "#")
+    return sorted(line for line in lines if "ml_source_lag" not in line and "_save_" not in line)
+
+
+def test_what_can_not_be_read_is_said_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    running = run(models("m"))
+    for _ in range(3):
+        running.count()
+    running.append("m.jsonl", *rows(1))
+    for _ in range(2):
+        running.count()
+    said = [(r.getMessage(), r.path, getattr(r, "error", "")) for r in caplog.records]  # type: ignore[attr-defined]
+    path = str(running.folder / "m.jsonl")
+    assert said == [
+        ("can't read a source", path, "no such file"),
+        ("a source can be read now", path, ""),
+    ]
+
+
+def test_the_loop_ends_with_a_commit(run: Run) -> None:
+    running = run(models("m") + STATE)
+    running.append("m.jsonl", *rows(3))
+    stopping = threading.Event()
+    running.telemetry.run(stopping, stopping.set)
+    assert running.seen() == 3
+    running.close()
+    running.start()
+    assert running.seen() == 3
+
+
+def make_baseline(folder: Path) -> None:
+    from ml_exporter import baseline
+    from ml_exporter.training import profile
+
+    (folder / "training.yml").write_text(models("m"))
+    loaded = config.load(folder / "training.yml")
+    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(50)))
+    made, _ = profile(loaded.models[0], loaded.limits, str(folder / "data.jsonl"), "jsonl")
+    (folder / "b.json").write_bytes(baseline.encode(made))
