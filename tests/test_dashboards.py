@@ -114,7 +114,7 @@ def test_dashboard_can_be_provisioned():
 
 def test_alerts_link_to_it():
     url = Links().dashboard()
-    assert f"/d/{OVERVIEW['uid']}?" in url
+    assert f"/d/{OVERVIEW['uid']}" in url
     assert set(re.findall(r"var-(\w+)=", url)) <= VARIABLES.keys()
 
 
