@@ -196,9 +196,7 @@ def scraping(exporter: str, alertmanager: str) -> dict[str, Any]:
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": [exporter.removeprefix("http://")]}]
         job.pop("scrape_interval", None)
-    config["scrape_configs"] = [
-        job for job in config["scrape_configs"] if job.get("honor_labels")
-    ]
+    config["scrape_configs"] = [job for job in config["scrape_configs"] if job.get("honor_labels")]
     config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
     return config
 

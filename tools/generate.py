@@ -6,6 +6,7 @@ from pathlib import Path
 from ml_exporter.dashboards.docs import panels_as_tables
 from ml_exporter.dashboards.overview import overview, write_dashboards
 from ml_exporter.rules import write_rules
+from ml_exporter.rules.docs import write_docs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,6 +29,7 @@ def dashboards_page(text: str) -> str:
 def main() -> None:
     paths = [
         *write_rules(ROOT / "prometheus/rules"),
+        *write_docs(ROOT / "docs"),
         *write_dashboards(ROOT / "grafana/dashboards"),
     ]
     page = ROOT / "docs/dashboards.md"

@@ -128,7 +128,8 @@ def _performance(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
         help="A figure of the labelled predictions is below its threshold over 24h, and the last "
         f"hour, if it has {LEAST_LABELLED} labels, agrees.",
         summary=f"{ABOUT_MODEL}{NAME}: {worst}, below its threshold",
-        description=f"{ABOUT_MODEL}Below their thresholds over the last 24h, by arrival of the label:{every}",
+        description=f"{ABOUT_MODEL}Below their thresholds over the last 24h, by arrival of the "
+        f"label:{every}",
     )
 
 
@@ -152,14 +153,14 @@ def _drift(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
     ):
         drifted = f'field:drift:24h{{severity="{severity}",role=~"{roles}"}}'
         of_model = f"field:drift:24h{{severity='{severity}',role=~'{roles}',%s}}"
-        number = "its predictions have drifted"
-        if name == "FeatureDrift":
-            features = "count(group by (role, field) (field:significance:24h{role='feature',%s}))"
-            number = f"{{{{ $value }}}} of {_each(features, '{{ .Value }}')} features have drifted"
+        features = "count(group by (role, field) (field:significance:24h{role='feature',%s}))"
+        number = f"{{{{ $value }}}} of {_each(features, '{{ .Value }}')} features drifted, "
         worst = _each(
             f"topk(1, max by (field) ({of_model}))",
-            f"{{{{ .Labels.field }}}} most, PSI {_number('%.2f')}",
+            f"{{{{ .Labels.field }}}} most (PSI {_number('%.2f')})",
         )
+        if name == "PredictionDrift":
+            number, worst = "", worst.replace("}} most", "}} drifted")
         shift = _each(
             "max(field:location_shift:24h{%s,role=%q,field=%q})",
             f", location shift {_number('%+.3f')}",
@@ -184,7 +185,7 @@ def _drift(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
             help=f"The distribution of a {what} differs from the baseline significantly (more "
             "than chance explains) and materially (PSI or location shift above its threshold), "
             "over 24h and over 1h.",
-            summary=f"{ABOUT_MODEL}{NAME}: {number} ({worst})",
+            summary=f"{ABOUT_MODEL}{NAME}: {number}{worst}",
             description=f"{ABOUT_MODEL}Differ from the baseline over the last 24h and the last "
             f"hour, the most first:{fields}{accuracy}",
         )
@@ -199,11 +200,13 @@ def _integrity(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
     of_model = f"model:violation_ratio:1h{{severity='{severity}',%s}}"
     share = '{{ .Labels.monitor | reReplaceAll "_ratio" "" | reReplaceAll "_" " " }}'
     percent = "{{ .Value | humanizePercentage }}"
-    worst = _each(
-        f"topk(5, max by (role, field, monitor) ({of_fields}))",
-        f"\n- {{{{ .Labels.field }}}}: {percent} {share}",
+    by_field = f"max by (role, field, monitor) ({of_fields})"
+    of_field = f"{{{{ .Labels.field }}}} {percent} {share}"
+    of_rows = f"{percent} of rows rejected"
+    summary = _each(f"topk(1, {by_field})", of_field) + _each(of_model, of_rows)
+    description = _each(f"topk(5, {by_field})", f"\n- {of_field}") + _each(
+        of_model, f"\n- {of_rows}"
     )
-    rejected = _each(of_model, f"\n- {percent} of rows rejected")
     yield build.alert(
         "DataIntegrityViolations",
         severity,
@@ -217,10 +220,10 @@ def _integrity(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
         "its threshold in the last hour and has grown by more than chance explains, or the share "
         f"of rejected rows is above {REJECTED['warning']:.0%} "
         f"(critical: {REJECTED['critical']:.0%}).",
-        summary=f"{NAME}: {{{{ $value }}}} data integrity "
-        'violation{{ if gt $value 1.0 }}s{{ end }} in the last hour',
-        description=f"{ABOUT_MODEL}Shares of the last hour above their thresholds, the greatest "
-        f"first:{worst}{rejected}",
+        summary=f"{ABOUT_MODEL}{NAME}: {summary}"
+        "{{ if gt $value 1.0 }}, one of {{ $value }} data integrity violations{{ end }}",
+        description=f"{ABOUT_MODEL}Above their thresholds in the last hour, the greatest first:"
+        f"{description}",
     )
 
 
@@ -248,25 +251,29 @@ def _exporter(build: _Builder, severity: str) -> Iterable[Alert]:
         "version, task, positive",
         f"last_over_time(ml_model_info[{span(build.timing.target_memory)}])",
     )
-    is_down = f"{feeds}\nand on (job, instance)\nup == 0"
-    is_up = f"{feeds}\nand on (job, instance)\nup == 1"
+    is_down = join_replicas("count", f"{feeds}\nand on (job, instance)\nup == 0")
+    is_up = join_replicas("group", f"{feeds}\nand on (job, instance)\nup == 1")
     never_up = f'up{{job=~".*ml-exporter.*"}} == 0\nunless on (job, instance)\n{feeds}'
-    every = join_replicas("count", f"{is_down}\nor\n{never_up}")
-    some_up = join_replicas("group", is_up)
+    if severity == "warning":
+        unknown = join_replicas("count", f"{never_up}\nand on (job)\nup == 1")
+        expr = f"{is_down}\nand\n{is_up}\nor\n{unknown}"
+    else:
+        unknown = join_replicas("count", f"{never_up}\nunless on (job)\nup == 1")
+        expr = f"{is_down}\nunless\n{is_up}\nor\n{unknown}"
     yield build.alert(
         "ExporterDown",
         severity,
-        f"{every}\n{'and' if severity == 'warning' else 'unless'}\n{some_up}",
+        expr,
         help="An exporter that fed a model, or has ml-exporter in the name of its job, can't be "
         "scraped, though another replica of it can (critical: and no other one can).",
-        summary="{{ with $labels.model }}{{ . }}: {{ end }}"
+        summary="{{ with $labels.model }}{{ . }}{{ else }}{{ $labels.job }}{{ end }}: "
         + (
-            "{{ $value }} of the exporter's replicas can't be scraped"
+            "{{ $value }} of the exporter's replicas can't be scraped, others can"
             if severity == "warning"
             else "the exporter can't be scraped"
         ),
-        description="{{ $value }} target(s) of job {{ $labels.job }}"
-        "{{ with $labels.namespace }} in namespace {{ . }}{{ end }} are down. "
+        description="Down: {{ $value }} target{{ if gt $value 1.0 }}s{{ end }} of job "
+        "{{ $labels.job }}{{ with $labels.namespace }} in namespace {{ . }}{{ end }}. "
         + (
             "Rows that they have seen are missing from all figures until they are back."
             if severity == "warning"
@@ -283,8 +290,8 @@ def _exporter(build: _Builder, severity: str) -> Iterable[Alert]:
         join_replicas("count", "ml_exporter_config_last_reload_successful == 0"),
         help="An exporter runs on with its old configuration, since the new one is invalid.",
         summary="{{ $labels.job }}: an exporter could not reload its configuration",
-        description="{{ $value }} replica(s) of job {{ $labels.job }} run with an older "
-        "configuration than their file has.",
+        description="{{ $value }} of its replicas run{{ if eq $value 1.0 }}s{{ end }} with the "
+        "configuration from before their file changed; their logs say what is wrong with it.",
         keep_firing=False,
     )
     unseen = "model:unseen_rows:24h"
@@ -299,4 +306,3 @@ def _exporter(build: _Builder, severity: str) -> Iterable[Alert]:
         "after an outage of over an hour or missed evaluations. Figures of 24h and 7d lack them.",
         keep_firing=False,
     )
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ml_exporter.rules.groups import Group, Rule
+from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import indent, join_replicas, window_sum
 from ml_exporter.rules.timing import PIECES, Timing, duration, span
 
@@ -37,31 +37,29 @@ FIELD_COUNTERS = (
 )
 
 
-def groups(timing: Timing) -> Iterable[Group]:
-    for level, counters in (("models", MODEL_COUNTERS), ("fields", FIELD_COUNTERS)):
-        rules = [rule for counter in counters for rule in _bases(timing, counter)]
-        if level == "models":
-            rules.append(_unseen_rows(timing))
-        yield Group(f"ml-exporter-counts-{level}", duration(timing.minute), tuple(rules))
+def of_window(timing: Timing, counters: Iterable[Counter], window: str) -> Iterable[Rule]:
+    """What counters counted in a window; with the hour come the pieces that all are made of.
+
+    These belong into one group: evaluated at one instant, an hour has sixty minutes.
+    """
+    for counter in counters:
+        if window == "1h":
+            yield Rule(
+                f"{counter.name}:1m",
+                f"{counter.what} of the last minute, exactly.",
+                rows_of_minute(timing, counter.name),
+            )
+            yield _sum(timing, counter, "10m")
+        yield _sum(timing, counter, window)
 
 
-def _bases(timing: Timing, counter: Counter) -> Iterable[Rule]:
-    yield Rule(
-        f"{counter.name}:1m",
-        f"{counter.what} of the last minute, exactly.",
-        rows_of_minute(timing, counter.name),
-    )
-    yield window(timing, counter, "10m")
-
-
-def window(timing: Timing, counter: Counter, name: str) -> Rule:
-    """A counter's rows in a window."""
-    piece = PIECES[name]
+def _sum(timing: Timing, counter: Counter, window: str) -> Rule:
+    piece = PIECES[window]
     source = counter.name if piece == "1m" else counter.windows
     return Rule(
-        f"{counter.windows}:{name}",
-        f"{counter.what} of the last {name}.",
-        window_sum(timing, source, piece, name),
+        f"{counter.windows}:{window}",
+        f"{counter.what} of the last {window}.",
+        window_sum(timing, source, piece, window),
     )
 
 
@@ -115,7 +113,7 @@ or
     )
 
 
-def _unseen_rows(timing: Timing) -> Rule:
+def unseen_rows(timing: Timing) -> Rule:
     """What the minutes don't have: rows of an outage over an hour, of missed evaluations."""
     day, offset = span(timing.lengths["24h"]), duration(timing.settle)
     counter = "ml_predictions_total"
@@ -137,5 +135,3 @@ clamp_min(
         "Predictions of the last 24h that the counters saw and the minutes don't have, at least.",
         f"clamp_min(\n{indent(raw)}\n  - sum_over_time({counter}:1m[{day}]),\n  0\n)",
     )
-
-

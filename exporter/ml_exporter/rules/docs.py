@@ -10,7 +10,6 @@ from ml_exporter.rules.files import rule_files
 from ml_exporter.rules.groups import Alert, Rule
 
 _WINDOW = re.compile(r"(.+):(1m|10m|1h|24h|7d)$")
-_TABLE = re.compile(r"(<!-- (\w+): generated -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def rules_table() -> str:
@@ -45,19 +44,23 @@ def alerts_table() -> str:
     return "\n".join((*header, *rows)) + "\n"
 
 
-def write_docs(folder: Path) -> None:
+def write_docs(folder: Path) -> list[Path]:
+    """Renew the tables in the pages of a folder; returns their paths."""
+    paths = []
     for name, table in (("rules", rules_table()), ("alerts", alerts_table())):
         path = folder / f"{name}.md"
         path.write_text(with_table(path.read_text(encoding="utf-8"), name, table), "utf-8")
+        paths.append(path)
+    return paths
 
 
-def with_table(text: str, name: str, table: str) -> str:
-    """A page with the table of that name replaced; raises ValueError where there is none."""
-    if not any(match[2] == name for match in _TABLE.finditer(text)):
-        raise ValueError(f"no line <!-- {name}: generated --> in the page")
-    return _TABLE.sub(
-        lambda match: match[1] + table + match[3] if match[2] == name else match[0], text
-    )
+def with_table(page: str, name: str, table: str) -> str:
+    """A page with another table of that name; raises ValueError where it has none."""
+    begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"expected {begin} ... {end} once")
+    before, after = page.split(begin, maxsplit=1)[0], page.split(end)[1]
+    return f"{before}{begin}\n{table}{end}{after}"
 
 
 def _rules() -> Iterable[Rule | Alert]:
@@ -66,7 +69,7 @@ def _rules() -> Iterable[Rule | Alert]:
 
 def _of_any_window(rule: Rule) -> str:
     """Its help, which names the first of its windows and severities, for all of them."""
-    text = re.sub(r"[,.]? ([Oo]ver|of the last) (1m|10m|1h|24h|7d)(?=[.:])", "", rule.help)
+    text = re.sub(r"(?<! and)[,.]? ([Oo]ver|of the last) (1m|10m|1h|24h|7d)(?=[.:])", "", rule.help)
     for severity in ("warning", "critical"):
         text = text.replace(f" {severity} threshold", " threshold").replace(f" ({severity})", "")
     return text

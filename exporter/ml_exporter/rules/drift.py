@@ -112,13 +112,9 @@ def statistics(window: str) -> Iterable[Rule]:
 
 
 def _psi(values: str, rows: str, window: str) -> Rule:
-    share = (
-        f"({values} + 0.5)\n/ ignoring (bin) group_left () ({rows} + 0.5 * field:baseline_bins)"
-    )
+    share = f"({values} + 0.5)\n/ ignoring (bin) group_left () ({rows} + 0.5 * field:baseline_bins)"
     ratio = "field:baseline_smoothed_ratio"
-    terms = (
-        f"(\n{indent(share)}\n  - {ratio}\n)\n* ln(\n{indent(share)}\n  / {ratio}\n)"
-    )
+    terms = f"(\n{indent(share)}\n  - {ratio}\n)\n* ln(\n{indent(share)}\n  / {ratio}\n)"
     return Rule(
         f"field:psi:{window}",
         f"Population stability index against the baseline, over {window}.",

@@ -19,7 +19,7 @@ def groups(timing: Timing) -> Iterable[Group]:
     yield Group("ml-exporter-baselines", duration(timing.minute), baseline)
     for window in WINDOWS:
         rules = (
-            *(counts.window(timing, counter, window) for counter in counts.FIELD_COUNTERS),
+            *counts.of_window(timing, counts.FIELD_COUNTERS, window),
             Rule(
                 f"field:rows:{window}",
                 f"Values of the field, over {window}: one a row.",

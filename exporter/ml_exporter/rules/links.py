@@ -16,8 +16,9 @@ class Links:
         return f"{self.runbooks}/{alert}.md"
 
     def dashboard(self) -> str:
-        """The overview of the alert's model, as a template; without a version, of all of them."""
+        """The overview, of the alert's model and version where it has them, as a template."""
         return (
-            f"{self.grafana}/d/ml-exporter-overview?var-model={{{{ $labels.model | urlquery }}}}"
+            f"{self.grafana}/d/ml-exporter-overview"
+            "{{ with $labels.model }}?var-model={{ . | urlquery }}{{ end }}"
             "{{ with $labels.version }}&var-version={{ . | urlquery }}{{ end }}"
         )

@@ -23,13 +23,14 @@ def groups(timing: Timing) -> Iterable[Group]:
     yield Group("ml-exporter-models", duration(timing.minute), (_model_info(timing),))
     for window in WINDOWS:
         rules = (
-            *(counts.window(timing, counter, window) for counter in counts.MODEL_COUNTERS),
+            *counts.of_window(timing, counts.MODEL_COUNTERS, window),
+            *([counts.unseen_rows(timing)] if window == "1h" else []),
             *_class_counts(window),
             *_class_figures(window),
             *_model_figures(window),
             rejected_ratio(window),
         )
-        yield Group(f"ml-exporter-performance-{window}", timing.interval(window), rules)
+        yield Group(f"ml-exporter-models-{window}", timing.interval(window), rules)
 
 
 def _model_info(timing: Timing) -> Rule:
@@ -122,9 +123,7 @@ def _of_positive_class(figure: str) -> str:
 def _macro_average(metric: str, window: str) -> str:
     support, predicted = f"class:support:{window}", f"class:predicted:{window}"
     occurring = f"({support} + {predicted} > 0)"
-    mean = without(
-        "avg", "class", f"class:{metric}:{window} and {occurring}\nor\n0 * {occurring}"
-    )
+    mean = without("avg", "class", f"class:{metric}:{window} and {occurring}\nor\n0 * {occurring}")
     return f'{mean}\nand ignoring (task, positive)\nmodel:info{{task="multiclass"}}'
 
 

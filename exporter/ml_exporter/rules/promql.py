@@ -54,9 +54,12 @@ def union(parts: Mapping[str, str], label: str) -> str:
 def window_sum(timing: Timing, counter: str, piece: str, window: str) -> str:
     """The sum over a window of what is recorded for shorter ones.
 
-    Every sample of the minutes is one piece; of longer pieces, which overlap, a subquery takes
-    one a length. Its steps are at multiples of that length since 1970, so the pieces touch.
+    Of minutes it takes every sample. Longer pieces are recorded every minute and overlap, so a
+    subquery takes one a length: its steps are at multiples of that length since 1970, and the
+    pieces touch. It looks `settle` late, when the latest piece is sure to be stored.
     """
     length = span(timing.lengths[window])
-    step = "" if piece == "1m" else f":{duration(timing.lengths[piece])}"
-    return f"sum_over_time({counter}:{piece}[{length}{step}])"
+    if piece == "1m":
+        return f"sum_over_time({counter}:1m[{length}])"
+    step, offset = duration(timing.lengths[piece]), duration(timing.settle)
+    return f"sum_over_time({counter}:{piece}[{length}:{step}] offset {offset})"

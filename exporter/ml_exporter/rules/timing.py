@@ -54,7 +54,7 @@ class Timing:
 
     @classmethod
     def shortened(cls, minute: float = 2.0, **lengths: float) -> Timing:
-        """The same rules for a demo or a test: a minute lasts so many seconds, a day thirty of them.
+        """The same rules for a demo or a test: a minute lasts so many seconds, a day 30 minutes.
 
         `lengths` replaces single ones, in seconds: `Timing.shortened(2, **{"24h": 120})`.
         """
