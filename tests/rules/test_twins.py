@@ -258,7 +258,7 @@ def test_drifted_fields(recorded: Prometheus, exposed: Exposed, window: str) -> 
         limits = {of: strictest(exposed, model, of, role, name) for of in size}
         if significance > 1 and any(size[of] > limits[of] for of in size):
             drifted[model].add((role, name))
-    expected = {(model,): float(len(fields)) for model, fields in drifted.items()}
+    expected: Figures = {(model,): float(len(fields)) for model, fields in drifted.items()}
     assert expected[("flight-delays",)] > 2
     assert_equal(figures(recorded, f"model:drifted_fields:{window}", "model"), expected)
 
