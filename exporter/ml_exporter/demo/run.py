@@ -34,6 +34,7 @@ def demonstrate(address: str, web_config: str | None, telemetry_path: str, wait:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ml-exporter-demo-")))
         try:
             configuration = _prepare(folder)
+            stack.enter_context(_traffic(folder / "logs"))
             service = Service(
                 Settings(
                     config_file=str(configuration),
@@ -48,7 +49,6 @@ def demonstrate(address: str, web_config: str | None, telemetry_path: str, wait:
             return 1
         started = servers.start(folder, f"127.0.0.1:{service.port}", TIMING, _say_alert)
         stack.callback(started.stop)
-        stack.enter_context(_traffic(folder / "logs"))
         _say_what_runs(address, service.port, started)
         service.run()
     _say("Stopped, and cleaned up.")
