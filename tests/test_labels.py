@@ -227,6 +227,15 @@ class TestSettling:
         assert joining.outcomes == [("no", "yes")]
         assert joining.delays == [MINUTE]
 
+    def test_so_does_a_correction_of_a_label_that_came_first(self, joining: Joining) -> None:
+        joining.label(("b", "no"), at=NOON)
+        joining.label(("b", "maybe"), at=NOON + HOUR)
+        joining.label(("b", "yes"), at=NOON + HOUR + 1)
+        joining.predict("b", at=NOON - MINUTE)
+        joining.pass_time(end=True)
+        assert sorted(joining.outcomes) == [("maybe", "yes"), ("no", "yes")]
+        assert joining.results == {"joined": 2, "corrected": 2}
+
     def test_a_correction_within_it_replaces_the_label(self, joining: Joining) -> None:
         joining.label(("a", "yes"), at=NOON + MINUTE + HOUR)
         joining.pass_time(end=True)

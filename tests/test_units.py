@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ml_exporter.units import parse_duration, parse_size
+from ml_exporter.units import parse_duration
 
 SECONDS = {"y": 31_536_000, "w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 
@@ -54,17 +54,3 @@ def test_durations(text: str, seconds: float) -> None:
 def test_bad_durations(text: str, error: str) -> None:
     with pytest.raises(ValueError, match=re.escape(error)):
         parse_duration(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("0B", 0), ("512KiB", 2**19), ("64MiB", 2**26), ("1GiB", 2**30)],
-)
-def test_sizes(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "64", "64MB", "64 MiB", "-1KiB", "1.5GiB", "9" * 5000 + "B"])
-def test_bad_sizes(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a size such as 512KiB, 64MiB or 1GiB"):
-        parse_size(text)

@@ -61,7 +61,7 @@ class PendingStore(Protocol):
         """Let go of predictions made before a time; how many of them had no label."""
 
     def add_early(self, rows: Sequence[Early]) -> None:
-        """Keep labels without a prediction, the first of each id."""
+        """Keep labels without a prediction, in place of an earlier one with the same id."""
 
     def find_early(self, ids: Iterable[str]) -> Mapping[str, Early]:
         """The kept labels with these ids."""
@@ -177,6 +177,10 @@ class LabelJoin:
             if pending is None:
                 if first := early.get(id):
                     self._labels.inc(1, "duplicate" if first.label == labels[row] else "corrected")
+                    since = first.since if first.at is None else first.at
+                    settles = self._settle > 0 and at - since <= self._settle
+                    if settles and first.label != labels[row]:
+                        early[id] = kept[id] = first._replace(label=labels[row])
                 else:
                     since = max(at, self._clock)
                     early[id] = kept[id] = Early(id, labels[row], at if dated else None, since)

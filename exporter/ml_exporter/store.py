@@ -297,7 +297,7 @@ class ModelPending:
 
     def add_early(self, rows: Sequence[Early]) -> None:
         self._db.executemany(
-            "INSERT OR IGNORE INTO early VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO early VALUES (?, ?, ?, ?, ?)",
             [(self._model, _key(row.id), *row[1:]) for row in rows],
         )
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from ml_exporter.units import parse_duration, parse_size
+from ml_exporter.units import parse_duration
 
 Choice = TypeVar("Choice", bound=str)
 Value = TypeVar("Value")
@@ -169,11 +169,6 @@ class Node:
         """Seconds of a Prometheus duration."""
         _, text = self._scalar("a duration such as 30d, 1h30m or 10s")
         return self._parsed(parse_duration, text, 0.0)
-
-    def size(self) -> int:
-        """Bytes of a size in KiB, MiB or GiB."""
-        _, text = self._scalar("a size such as 512KiB, 64MiB or 1GiB")
-        return self._parsed(parse_size, text, 0)
 
     def class_name(self) -> str:
         """The name that this class has in the series: see `batch.category_name`.
