@@ -6,8 +6,17 @@ from sklearn.datasets import load_breast_cancer
 
 from ml_exporter.baseline import BaselineError
 from ml_exporter.batch import LABEL, PREDICTION, SCORE
-from ml_exporter.config import Fields, FileSource, LabelFields, Labels, Limits, Model, VersionField
-from ml_exporter.training import format_of, profile
+from ml_exporter.config import (
+    Fields,
+    FileSource,
+    LabelFields,
+    Labels,
+    Limits,
+    Model,
+    VersionField,
+    format_of,
+)
+from ml_exporter.training import profile
 from tests.reference import count_one_by_one
 
 LOG = FileSource("log.jsonl", "jsonl")

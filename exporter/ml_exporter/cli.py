@@ -209,8 +209,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _baseline(options: argparse.Namespace) -> int:
     from ml_exporter.baseline import BaselineError, encode
-    from ml_exporter.config import ConfigError, load
-    from ml_exporter.training import format_of, profile
+    from ml_exporter.config import ConfigError, format_of, load
+    from ml_exporter.training import profile
 
     try:
         config = load(options.config_file)

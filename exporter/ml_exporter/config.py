@@ -37,6 +37,7 @@ __all__ = [
     "Token",
     "UserRole",
     "VersionField",
+    "format_of",
     "load",
 ]
 
@@ -282,16 +283,21 @@ def _source(node: Node, folder: Path) -> FileSource:
     section.check_keys(KEYS["source"])
     path = section.require("path").text()
     log_format = section.read("format", lambda node: node.choice(("jsonl", "csv", "tsv")), None)
-    extension = os.path.splitext(path)[1].lower()
-    if path and section.get("format") is None and extension not in _FORMATS:
+    by_extension = format_of(path)
+    if path and section.get("format") is None and not by_extension:
         section.require("path").error(
             "its extension tells no format; name it, as in 'format: jsonl'"
         )
     return FileSource(
         path=_absolute(path, folder),
-        format=log_format or _FORMATS.get(extension, ""),
+        format=log_format or by_extension,
         start=section.read("from", lambda node: node.choice(("start", "end")), None),
     )
+
+
+def format_of(path: str, default: str = "") -> str:
+    """The format that the extension of a path tells, or else the default."""
+    return _FORMATS.get(os.path.splitext(path)[1].lower(), default)
 
 
 def _absolute(path: str, folder: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePath
 
 from ml_exporter import baseline as baselines
 from ml_exporter.baseline import Baseline, BaselineError
@@ -15,13 +14,6 @@ from ml_exporter.formats.rows import Layout
 from ml_exporter.sources.files import FileSource
 from ml_exporter.streams import prediction_layout
 from ml_exporter.versions import request, without_labels_yet
-
-_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv"}
-
-
-def format_of(path: str, default: str) -> str:
-    """The format that a file's extension tells, or else the one of the model's log."""
-    return _FORMATS.get(PurePath(path).suffix.lower(), default)
 
 
 def profile(

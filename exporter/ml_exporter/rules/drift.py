@@ -10,17 +10,7 @@ from collections.abc import Iterable
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
 from ml_exporter.rules.timing import Timing
-
-# The statistic of each test, as `ml_exporter.statistics.drift.STATISTICS` has it.
-STATISTICS = {
-    "distribution": "g_statistic",
-    "location": "location_z",
-    "scale": "scale_z",
-    "missing": "missing_z",
-    "invalid": "invalid_z",
-    "out_of_range": "out_of_range_z",
-    "unseen": "unseen_z",
-}
+from ml_exporter.statistics.drift import STATISTICS
 
 VALUES = "ml_field_values_total"  # with the window's name: values of the window, by bin
 BASELINE = "field:baseline_count"
