@@ -5,16 +5,24 @@ docs/configuration.md says what each key means to the user.
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from ml_exporter import roles, thresholds
+from ml_exporter import roles, source_settings, thresholds
 from ml_exporter.batch import FieldType, Role
 from ml_exporter.roles import Access, Token, UserRole, read_access
+from ml_exporter.source_settings import (
+    EventSource,
+    FileSource,
+    KafkaSource,
+    SourceSettings,
+    SqlSource,
+    format_of,
+    read_source,
+)
 from ml_exporter.thresholds import Threshold, read_thresholds
 from ml_exporter.yaml_file import read_yaml
 from ml_exporter.yaml_nodes import ConfigError, Node, Section, suggestion
@@ -24,14 +32,18 @@ __all__ = [
     "Access",
     "Config",
     "ConfigError",
+    "EventSource",
     "FieldType",
     "Fields",
     "FileSource",
+    "KafkaSource",
     "LabelFields",
     "Labels",
     "Limits",
     "Model",
     "Role",
+    "SourceSettings",
+    "SqlSource",
     "Task",
     "Threshold",
     "Token",
@@ -52,14 +64,14 @@ KEYS: dict[str, tuple[str, ...]] = {
     ),
     "version": ("field",),
     "learn": ("rows",),
-    "source": ("type", "path", "format", "from"),
+    **source_settings.KEYS,
     "fields": ("id", "timestamp", "prediction", "score", "label", "features"),
     "scores": ("path", "classes"),
-    "labels": ("source", "fields", "wait", "settle"),
+    "labels": ("source", "fields", "wait", "settle", "redis"),
     "label_fields": ("id", "label", "timestamp"),
     **thresholds.KEYS,
     **roles.KEYS,
-    "limits": ("series", "versions", "categories"),
+    "limits": ("series", "versions", "categories", "pending", "pending_size"),
     "state": ("path",),
 }
 # Keys that a file may have already; each is reported in `Config.notes`.
@@ -67,24 +79,6 @@ LATER_KEYS: dict[str, tuple[str, ...]] = {
     "config": ("proxy",),
     "model": ("segments", "constraints"),
 }
-_LATER_SOURCES = ("proxy", "events", "kafka", "sql")
-_FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-}
-
-
-@dataclass(frozen=True)
-class FileSource:
-    """Log files: `path` is an absolute path or glob."""
-
-    path: str
-    format: str  # "jsonl", "csv" or "tsv"
-    start: Literal["start", "end"] | None = None  # `from:`; None: start with state, end without
-
 
 @dataclass(frozen=True)
 class Fields:
@@ -112,10 +106,11 @@ class LabelFields:
 class Labels:
     """Ground truth that comes later, joined by id."""
 
-    source: FileSource
+    source: SourceSettings
     fields: LabelFields
     wait: float = 30 * 86400.0  # seconds
     settle: float = 0.0  # seconds
+    redis: str | None = None  # where replicas share what waits; None: each keeps its own
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,7 @@ class Model:
 
     name: str
     task: Task
-    source: FileSource
+    source: SourceSettings
     fields: Fields
     version: str | VersionField | None = None
     positive: str | None = None  # binary: the positive class; else None
@@ -154,6 +149,8 @@ class Limits:
     series: int = 40_000
     versions: int = 5
     categories: int = 50
+    pending: int = 10_000_000  # predictions that may wait for their label, of each model
+    pending_size: int = 4 << 30  # bytes of them
 
 
 @dataclass(frozen=True)
@@ -220,7 +217,7 @@ def _model(node: Node, folder: Path) -> Model:
     return Model(
         name=section.require("name").text(),
         task=task or "binary",
-        source=_source(section.require("source"), folder),
+        source=read_source(section.require("source"), folder),
         fields=fields,
         version=section.read("version", _version, None),
         positive=positive,
@@ -267,44 +264,6 @@ def _learn(node: Node) -> int:
     section = node.mapping()
     section.check_keys(KEYS["learn"])
     return section.require("rows").integer(50)
-
-
-def _source(node: Node, folder: Path) -> FileSource:
-    section = node.mapping()
-    source_type = section.require("type")
-    name = source_type.text()
-    if name != "file":
-        if name in _LATER_SOURCES:
-            source_type.error(f"source type {name!r} is not in this version; use 'file'")
-        elif name:
-            nearest = suggestion(name, ("file", *_LATER_SOURCES))
-            source_type.error(f"unknown source type {name!r}{nearest}")
-        return FileSource("", "")
-    section.check_keys(KEYS["source"])
-    path = section.require("path").text()
-    log_format = section.read("format", lambda node: node.choice(("jsonl", "csv", "tsv")), None)
-    by_extension = format_of(path)
-    if path and section.get("format") is None and not by_extension:
-        section.require("path").error(
-            "its extension tells no format; name it, as in 'format: jsonl'"
-        )
-    return FileSource(
-        path=_absolute(path, folder),
-        format=log_format or by_extension,
-        start=section.read("from", lambda node: node.choice(("start", "end")), None),
-    )
-
-
-def format_of(path: str, default: str = "") -> str:
-    """The format that the extension of a path tells, or else the default."""
-    return _FORMATS.get(os.path.splitext(path)[1].lower(), default)
-
-
-def _absolute(path: str, folder: Path) -> str:
-    """The path under the folder, whose own name is no part of a glob."""
-    if os.path.isabs(path):
-        return path
-    return os.path.join(glob.escape(str(folder)) if glob.has_magic(path) else folder, path)
 
 
 def _fields(node: Node, task: Task | None, positive: str | None) -> Fields:
@@ -389,7 +348,7 @@ def _labels(node: Node, folder: Path, prediction: Fields) -> Labels:
     fields = section.require("fields").mapping()
     fields.check_keys(KEYS["label_fields"])
     return Labels(
-        source=_source(section.require("source"), folder),
+        source=read_source(section.require("source"), folder),
         fields=LabelFields(
             id=fields.require("id").text(),
             label=fields.require("label").text(),
@@ -397,6 +356,7 @@ def _labels(node: Node, folder: Path, prediction: Fields) -> Labels:
         ),
         wait=section.read("wait", Node.duration, Labels.wait),
         settle=section.read("settle", Node.duration, Labels.settle),
+        redis=section.read("redis", Node.text, None),
     )
 
 
@@ -407,6 +367,8 @@ def _limits(node: Node) -> Limits:
         series=section.read("series", lambda node: node.integer(1), Limits.series),
         versions=section.read("versions", lambda node: node.integer(1), Limits.versions),
         categories=section.read("categories", lambda node: node.integer(1), Limits.categories),
+        pending=section.read("pending", lambda node: node.integer(1), Limits.pending),
+        pending_size=section.read("pending_size", Node.size, Limits.pending_size),
     )
 
 

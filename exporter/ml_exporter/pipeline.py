@@ -15,13 +15,12 @@ from typing import Literal
 from ml_exporter import baseline as baselines
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, Batch
-from ml_exporter.config import FileSource as FileSettings
-from ml_exporter.config import Limits, Model, VersionField
+from ml_exporter.config import Limits, Model, SourceSettings, VersionField
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.formats import Layout
 from ml_exporter.labels import LabelJoin
 from ml_exporter.monitors.intake import Intake
-from ml_exporter.sources.files import FileSource, source_id
+from ml_exporter.sources import open_source
 from ml_exporter.store import Sample, Store
 from ml_exporter.streams import Stream, Work, label_layout, prediction_layout
 from ml_exporter.versions import (
@@ -84,7 +83,7 @@ class Pipeline:
         self._predictions = self._stream("predictions", model.source, layout)
         self._labels: Stream | None = None
         self._join: LabelJoin | None = None
-        self._intake = Intake(model.name, self.version, source_id(model.source.path))
+        self._intake = Intake(model.name, self.version, self._predictions.source.source_id)
         if model.labels is not None:
             self._labels = self._stream("labels", model.labels.source, label_layout(model))
             self._join = LabelJoin(
@@ -123,7 +122,7 @@ class Pipeline:
         self._is_open = True
         for stream in self._streams:
             source = stream.source
-            if not self._store.begin(self.model.name, stream.name, source.pattern):
+            if not self._store.begin(self.model.name, stream.name, source.name):
                 source.start = "start"  # what is new came while nobody looked
             source.look()
 
@@ -203,12 +202,12 @@ class Pipeline:
         return [self._predictions, *([self._labels] if self._labels else [])]
 
     def _stream(
-        self, name: Literal["predictions", "labels"], settings: FileSettings, layout: Layout
+        self, name: Literal["predictions", "labels"], settings: SourceSettings, layout: Layout
     ) -> Stream:
         positions = self._store.positions(self.model.name, name)
         # What is read once is read whole.
         start = settings.start or self._start if self._follow else "start"
-        source = FileSource(settings.path, positions, self._follow, start)
+        source = open_source(settings, positions, self._follow, start)
         return Stream(name, source, settings.format, layout)
 
     def _next_work(self) -> Work | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -14,9 +14,8 @@ from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
 from ml_exporter.config import Model, VersionField
 from ml_exporter.formats import Decoder, HeaderError, Layout, decoder
-from ml_exporter.sources.files import Chunk, FileSource, OpenFile
+from ml_exporter.sources.parts import Chunk, Part, Source
 from ml_exporter.statistics.bins import INVALID, MISSING
-from ml_exporter.store import Position
 
 
 @dataclass
@@ -29,17 +28,16 @@ class Work:
     rejected: Counter[str]
     consumed: int
     done: int = 0
+    settle: Callable[[], None] | None = None
 
     def move(self, stop: int) -> bool:
         """Move the log's position past the rows before `stop`; whether that was all of them."""
-        position = self.chunk.file.position
         finished = stop >= self.batch.rows
-        if finished:
-            position = Position(position.offset + self.consumed)
-        else:
-            self.done = stop
-            position = replace(position, length=len(self.chunk.data), rows=stop)
-        self.stream.source.advance(self.chunk.file, position)
+        self.done = stop
+        position = self.chunk.after(self.consumed) if finished else self.chunk.within(stop)
+        self.stream.source.advance(self.chunk.part, position)
+        if finished and self.settle is not None:
+            self.settle()
         return finished
 
 
@@ -48,10 +46,10 @@ class Stream:
     """A log and its decoders, one a file."""
 
     name: Literal["predictions", "labels"]
-    source: FileSource
+    source: Source
     format: str
     layout: Layout
-    _decoders: WeakKeyDictionary[OpenFile, Decoder] = field(default_factory=WeakKeyDictionary)
+    _decoders: WeakKeyDictionary[Part, Decoder] = field(default_factory=WeakKeyDictionary)
 
     def next(self, now: float) -> Work | None:
         """What the next chunk holds, or None while there is nothing whole."""
@@ -69,9 +67,9 @@ class Stream:
             rejected = Counter(too_large=chunk.too_large)
             return Work(self, chunk, Batch(0, {}), rejected, chunk.skipped)
         try:
-            decoded = self._decoder(chunk.file).decode(chunk.data, chunk.end)
+            decoded = self._decoder(chunk.part).decode(chunk.data, chunk.end)
         except HeaderError as error:
-            self.source.give_up(chunk.file, str(error))
+            self.source.give_up(chunk.part, str(error))
             return Work(self, chunk, Batch(0, {}), Counter(unreadable=1), consumed=0)
         if not decoded.consumed:
             return None
@@ -80,15 +78,15 @@ class Stream:
             batch, rejected = _present_labels(batch, rejected)
         else:
             batch = _dated(batch, now)
-        done = chunk.file.position.rows
-        return Work(self, chunk, batch, rejected, decoded.consumed, done)
+        done = chunk.part.position.rows
+        return Work(self, chunk, batch, rejected, decoded.consumed, done, decoded.settle)
 
-    def _decoder(self, file: OpenFile) -> Decoder:
-        if file not in self._decoders or file.position.offset == 0:
-            self._decoders[file] = decoder(self.format, self.layout)
-            if file.position.offset > 0:
-                self._decoders[file].resume(file.head())
-        return self._decoders[file]
+    def _decoder(self, part: Part) -> Decoder:
+        if part not in self._decoders or part.position.offset == 0:
+            self._decoders[part] = decoder(self.format, self.layout)
+            if part.position.offset > 0:
+                self._decoders[part].resume(part.head())
+        return self._decoders[part]
 
 
 def _dated(batch: Batch, now: float) -> Batch:

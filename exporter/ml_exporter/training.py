@@ -85,7 +85,7 @@ def _read(pattern: str, format: str, layout: Layout, rejected: Counter[str]) -> 
     decoders: dict[str, Decoder] = {}
     try:
         while (chunk := source.next()) is not None:
-            file = chunk.file
+            file = chunk.part
             if file.key not in decoders:
                 decoders[file.key] = decoder(format, layout)
             if chunk.too_large:
@@ -95,7 +95,7 @@ def _read(pattern: str, format: str, layout: Layout, rejected: Counter[str]) -> 
             try:
                 decoded = decoders[file.key].decode(chunk.data, chunk.end)
             except HeaderError as error:
-                raise BaselineError(f"{file.path}: {error}") from None
+                raise BaselineError(f"{file.name}: {error}") from None
             rejected += decoded.rejected
             source.skip(file, decoded.consumed)
             yield decoded.batch

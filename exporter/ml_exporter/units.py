@@ -1,4 +1,4 @@
-"""Durations and addresses as Prometheus and its users write them."""
+"""Durations, sizes and addresses as Prometheus and its users write them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ _DURATION = re.compile(
     r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
 )
 _MILLISECONDS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
+_SIZE = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB)", re.ASCII)
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _LONGEST = (2**63 - 1) // 10**6  # milliseconds; Prometheus counts nanoseconds in 64 bits
 
 
@@ -30,6 +32,14 @@ def parse_duration(text: str) -> float:
     if milliseconds > _LONGEST:
         raise ValueError(f"{text!r} is too long a duration")
     return milliseconds / 1000
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as `64MiB`, `1GiB` or `512KiB`; raises ValueError."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 512KiB, 64MiB or 1GiB")
+    return int(match[1]) * _BYTES[match[2]]
 
 
 def parse_address(text: str) -> tuple[str, int]:

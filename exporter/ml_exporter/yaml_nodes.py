@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from ml_exporter.units import parse_duration
+from ml_exporter.units import parse_duration, parse_size
 
 Choice = TypeVar("Choice", bound=str)
 Value = TypeVar("Value")
@@ -169,6 +169,14 @@ class Node:
         """Seconds of a Prometheus duration."""
         _, text = self._scalar("a duration such as 30d, 1h30m or 10s")
         return self._parsed(parse_duration, text, 0.0)
+
+    def size(self) -> int:
+        """Bytes of a size; at least one."""
+        _, text = self._scalar("a size such as 64MiB")
+        size = self._parsed(parse_size, text, 1)
+        if size < 1:
+            self.error("must be more than nothing")
+        return size
 
     def class_name(self) -> str:
         """The name that this class has in the series: see `batch.category_name`.

@@ -34,12 +34,12 @@ class Reader:
     def take(self, chunk: Chunk) -> None:
         if chunk.too_large:
             self.too_large += chunk.too_large
-            self.source.skip(chunk.file, chunk.skipped)
+            self.source.skip(chunk.part, chunk.skipped)
             return
         length = len(chunk.data) if chunk.end else chunk.data.rfind(b"\n") + 1
         if length:
             self.lines += chunk.data[:length].decode().splitlines()
-            self.source.skip(chunk.file, length)
+            self.source.skip(chunk.part, length)
 
 
 @pytest.fixture(autouse=True)
@@ -236,13 +236,13 @@ class TestRestart:
         source = FileSource(str(log), {})
         chunk = source.next()
         assert chunk is not None
-        source.advance(chunk.file, Position(0, length=4, rows=1))
+        source.advance(chunk.part, Position(0, length=4, rows=1))
         source.close()
         write(log, "d\n")
         again = FileSource(str(log), source.positions)
         chunk = again.next()
         assert chunk is not None
-        assert (chunk.data, chunk.file.position.rows) == (b"a\nb\n", 1)
+        assert (chunk.data, chunk.part.position.rows) == (b"a\nb\n", 1)
         again.close()
 
     def test_of_a_chunk_counted_in_part_is_not_taken_for_that_of_another_file(
@@ -252,7 +252,7 @@ class TestRestart:
         source = FileSource(str(log), {})
         chunk = source.next()
         assert chunk is not None
-        source.advance(chunk.file, Position(0, length=4, rows=1))
+        source.advance(chunk.part, Position(0, length=4, rows=1))
         source.close()
         log.write_text("x\ny\nz\n")
         assert following(log, source.positions).read() == ["x", "y", "z"]
@@ -432,7 +432,7 @@ class TestTrouble:
         reader = following(log)
         chunk = reader.source.next()
         assert chunk is not None
-        reader.source.give_up(chunk.file, "no header")
+        reader.source.give_up(chunk.part, "no header")
         for more in ("", "more\n"):
             write(log, more)
             assert reader.read() == []

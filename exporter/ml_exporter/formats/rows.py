@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -81,6 +81,7 @@ class Decoded:
     batch: Batch
     rejected: Counter[str]
     consumed: int
+    settle: Callable[[], None] | None = None  # what is to be remembered once all is counted
 
 
 class Decoder(Protocol):

@@ -9,9 +9,10 @@ import stat
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from ml_exporter.formats.rows import LONGEST_ROW
+from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.store import Position
 
 _CHUNK = 1 << 19  # bytes; what fits the processor's cache is counted fastest
@@ -23,21 +24,17 @@ _QUIET = 600.0  # seconds without growth, after which a file that was read to it
 _MOST_OPEN = 256  # files
 
 
-@dataclass(eq=False)
-class OpenFile:
-    """A file being read. `position.offset` is where the first byte not yet counted is."""
+@dataclass(eq=False, kw_only=True)
+class OpenFile(Part):
+    """A file being read. Its name is its path, its key device and inode, which outlast a rename."""
 
-    path: str
-    key: str  # device and inode: a file keeps them when it is renamed
     handle: BinaryIO
-    position: Position
     ended: bool = False  # nothing more will be written to it
     gone_at: float | None = None  # when it was found to match no more, on the monotonic clock
     asked: int = -1  # the offset of the last chunk
     window: int = _CHUNK  # bytes of the next one
 
     def head(self) -> bytes:
-        """The beginning of the file, where some formats say how to read the rest."""
         return os.pread(self.handle.fileno(), 2 * LONGEST_ROW, 0)
 
     def status(self) -> os.stat_result:
@@ -45,20 +42,6 @@ class OpenFile:
 
     def is_quiet(self, seconds: float) -> bool:
         return time.time() - self.status().st_mtime >= seconds
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Bytes at a file's position; `end` if the file ends with them for good.
-
-    `too_large` is 1 where a row beyond all bounds was skipped in place of reading it.
-    """
-
-    file: OpenFile
-    data: bytes
-    end: bool
-    too_large: int = 0
-    skipped: int = 0  # bytes
 
 
 @dataclass
@@ -69,10 +52,10 @@ class FileSource:
     at the first look and has no position: later ones are read from their start.
     """
 
-    pattern: str
+    name: str  # the pattern
     positions: dict[str, Position]
     follow: bool = True
-    start: Literal["start", "end"] = "start"
+    start: Start = "start"
     errors: dict[str, str] = field(default_factory=dict)  # path -> what is wrong with it
     moved: set[str] = field(default_factory=set)  # keys of positions that aren't saved yet
     _given_up: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # by key
@@ -101,8 +84,16 @@ class FileSource:
             if not self._left_out or not self._look():
                 return None
 
-    def advance(self, file: OpenFile, position: Position) -> Position:
+    @property
+    def source_id(self) -> str:
+        return source_id(self.name)
+
+    def committed(self) -> None:
+        """Files need not be told."""
+
+    def advance(self, file: Part, position: Position) -> Position:
         """Move a file's position; returns it with what tells the file from others."""
+        assert isinstance(file, OpenFile)
         length = min(_HEAD, position.offset + position.length)
         if length != file.position.head_length:
             head = _digest(os.pread(file.handle.fileno(), length, 0))
@@ -115,14 +106,15 @@ class FileSource:
         self._scanned.pop(file.key, None)
         return position
 
-    def skip(self, file: OpenFile, length: int) -> Position:
+    def skip(self, file: Part, length: int) -> Position:
         """Move past bytes that are done with."""
         return self.advance(file, Position(file.position.offset + length))
 
-    def give_up(self, file: OpenFile, problem: str) -> None:
+    def give_up(self, file: Part, problem: str) -> None:
         """Read no more of a file until it is written anew, because of what is wrong with it."""
-        self._given_up[file.key] = (file.path, problem, file.status().st_size)
-        self.errors[file.path] = problem
+        assert isinstance(file, OpenFile)
+        self._given_up[file.key] = (file.name, problem, file.status().st_size)
+        self.errors[file.name] = problem
         self._close(file)
 
     def lag(self) -> int:
@@ -143,12 +135,12 @@ class FileSource:
         """Open the files that there are now; returns whether there was any to open."""
         self._looked = time.monotonic()
         self.errors = {}
-        paths = sorted(glob.glob(self.pattern, recursive=True))
+        paths = sorted(glob.glob(self.name, recursive=True))
         self._crowded = len(paths) > _MOST_OPEN
         self._left_out = False
-        is_glob = glob.has_magic(self.pattern)
+        is_glob = glob.has_magic(self.name)
         if not paths:
-            self.errors[self.pattern] = "no file matches" if is_glob else "no such file"
+            self.errors[self.name] = "no file matches" if is_glob else "no such file"
         found: set[str] = set()
         opened = False
         for path in paths:
@@ -197,7 +189,7 @@ class FileSource:
         )
         known = self.positions.get(key)
         size = status.st_size
-        file = OpenFile(path, key, handle, known or Position(0))
+        file = OpenFile(name=path, key=key, handle=handle, position=known or Position(0))
         self._files[key] = file
         if known is None:
             skip = self._first_look and self.start == "end"
@@ -228,8 +220,8 @@ class FileSource:
             if chunk is None and (file.ended or self._is_done_with(file, file.status().st_size)):
                 self._close(file)
         except OSError as error:
-            self.errors[file.path] = _problem(error)
-            self._failing[file.key] = (file.path, _problem(error))
+            self.errors[file.name] = _problem(error)
+            self._failing[file.key] = (file.name, _problem(error))
             self._close(file)
             return None
         return chunk

@@ -1,0 +1,192 @@
+"""Where the rows of a model, or its labels, come from: the configuration's `source` as types."""
+
+from __future__ import annotations
+
+import glob
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ml_exporter.yaml_nodes import Node, Section, suggestion
+
+Start = Literal["start", "end"]
+
+ROW_FORMATS = ("jsonl", "csv", "tsv", "parquet", "arrow")
+CAPTURE_FORMATS = ("sagemaker", "sagemaker-ground-truth", "cloudevents")
+# What a request and its response look like on the wire; `auto` tells them apart.
+PROTOCOLS = (
+    *("auto", "kserve-v1", "open-inference", "tensorflow-serving", "torchserve", "mlflow"),
+    *("seldon", "bentoml", "json"),
+)
+FORMATS = (*ROW_FORMATS, *CAPTURE_FORMATS, *PROTOCOLS)
+_STREAMED = tuple(name for name in FORMATS if name not in ("csv", "tsv", "parquet", "arrow"))
+_COLUMNS = ("csv", "tsv")  # formats whose columns may have to be named
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "file_source": ("type", "path", "format", "columns", "from"),
+    "event_source": ("type", "format", "buffer"),
+    "kafka_source": ("type", "brokers", "topic", "group", "format", "from", "options"),
+    "sql_source": ("type", "url", "table", "cursor", "interval", "from"),
+}
+_LATER = ("proxy",)
+_FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+_COMPRESSIONS = (".gz", ".zst")
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Log files: `path` is an absolute path or glob."""
+
+    path: str
+    format: str  # one of FORMATS
+    start: Start | None = None  # `from:`; None: start with state, end without
+    columns: tuple[str, ...] = ()  # of CSV and TSV without a header
+
+
+@dataclass(frozen=True)
+class EventSource:
+    """What is posted to the exporter: /api/v1/predictions, /api/v1/labels, /api/v1/events."""
+
+    format: str = "jsonl"  # "jsonl" or "cloudevents"
+    buffer: int = 64 << 20  # bytes that may wait to be counted; what comes beyond is refused
+    start: Start = "start"
+
+
+@dataclass(frozen=True)
+class KafkaSource:
+    """A topic, whose partitions the exporters of one group share."""
+
+    brokers: tuple[str, ...]
+    topic: str
+    group: str = "ml-exporter"
+    format: str = "jsonl"
+    start: Start | None = None
+    options: tuple[tuple[str, str], ...] = ()  # librdkafka's own
+
+
+@dataclass(frozen=True)
+class SqlSource:
+    """A table, read in the order of a column that only grows."""
+
+    url: str
+    table: str
+    cursor: str
+    interval: float = 10.0  # seconds between queries
+    start: Start | None = None
+    format: str = "jsonl"  # what rows are turned into
+
+
+SourceSettings = FileSource | EventSource | KafkaSource | SqlSource
+
+
+def read_source(node: Node, folder: Path) -> SourceSettings:
+    """The source that a section describes; relative paths are under `folder`."""
+    section = node.mapping()
+    source_type = section.require("type")
+    match source_type.text():
+        case "file":
+            return _file_source(section, folder)
+        case "events":
+            return _event_source(section)
+        case "kafka":
+            return _kafka_source(section)
+        case "sql":
+            return _sql_source(section)
+        case "":
+            pass
+        case name if name in _LATER:
+            source_type.error(f"source type {name!r} is not in this version")
+        case name:
+            nearest = suggestion(name, ("file", "events", "kafka", "sql", *_LATER))
+            source_type.error(f"unknown source type {name!r}{nearest}")
+    return FileSource("", "")
+
+
+def format_of(path: str, default: str = "") -> str:
+    """The format that the extension of a path tells, or else the default."""
+    stem, extension = os.path.splitext(path.lower())
+    if extension in _COMPRESSIONS:
+        extension = os.path.splitext(stem)[1]
+    return _FORMATS.get(extension, default)
+
+
+def _file_source(section: Section, folder: Path) -> FileSource:
+    section.check_keys(KEYS["file_source"])
+    path = section.require("path").text()
+    by_extension = format_of(path)
+    if path and section.get("format") is None and not by_extension:
+        section.require("path").error(
+            "its extension tells no format; name it, as in 'format: jsonl'"
+        )
+    format = section.read("format", lambda node: node.choice(FORMATS), None) or by_extension
+    columns = section.read("columns", _names, ())
+    if columns and format not in _COLUMNS:
+        section.require("columns").error("only csv and tsv without a header need their columns")
+    return FileSource(_absolute(path, folder), format, _start(section), columns)
+
+
+def _event_source(section: Section) -> EventSource:
+    section.check_keys(KEYS["event_source"])
+    return EventSource(
+        format=section.read("format", lambda node: node.choice(("jsonl", "cloudevents")), None)
+        or EventSource.format,
+        buffer=section.read("buffer", Node.size, EventSource.buffer),
+    )
+
+
+def _kafka_source(section: Section) -> KafkaSource:
+    section.check_keys(KEYS["kafka_source"])
+    return KafkaSource(
+        brokers=_names(section.require("brokers")),
+        topic=section.require("topic").text(),
+        group=section.read("group", Node.text, KafkaSource.group),
+        format=section.read("format", lambda node: node.choice(_STREAMED), None)
+        or KafkaSource.format,
+        start=_start(section),
+        options=section.read("options", _options, ()),
+    )
+
+
+def _sql_source(section: Section) -> SqlSource:
+    section.check_keys(KEYS["sql_source"])
+    return SqlSource(
+        url=section.require("url").text(),
+        table=section.require("table").text(),
+        cursor=section.require("cursor").text(),
+        interval=section.read("interval", Node.duration, SqlSource.interval),
+        start=_start(section),
+    )
+
+
+def _start(section: Section) -> Start | None:
+    return section.read("from", lambda node: node.choice(("start", "end")), None)
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    names = tuple(item.text() for item in node.items())
+    if node.kind == "a list" and not names:
+        node.error("must name at least one")
+    if len(set(names)) < len(names):
+        node.error("names one twice")
+    return names
+
+
+def _options(node: Node) -> tuple[tuple[str, str], ...]:
+    return tuple((key.text(), value.text()) for key, value in node.mapping())
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """The path under the folder, whose own name is no part of a glob."""
+    if os.path.isabs(path):
+        return path
+    return os.path.join(glob.escape(str(folder)) if glob.has_magic(path) else folder, path)
