@@ -114,7 +114,7 @@ class TestCategories:
     )
     def test_value(self, values, text, names, wrong_type):
         categories = Column(values, text).categories
-        assert list(categories.names) == names
+        assert categories.of_rows == names
         assert categories.wrong_type == wrong_type
 
 

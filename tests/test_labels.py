@@ -70,7 +70,7 @@ class Joining:
     def take(self, batch: Batch) -> None:
         assert batch.versions is not None
         assert batch.delays is not None
-        actual, predicted = (batch.fields[key].categories.names for key in (LABEL, PREDICTION))
+        actual, predicted = (batch.fields[key].categories.of_rows for key in (LABEL, PREDICTION))
         self.outcomes += zip(actual, predicted, strict=True)
         self.delays += batch.delays.tolist()
         self.versions += batch.versions

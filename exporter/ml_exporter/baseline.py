@@ -13,7 +13,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field, FieldType, Role
+from ml_exporter.batch import (
+    ABSENT,
+    LABEL,
+    PREDICTION,
+    Batch,
+    Categories,
+    Column,
+    Field,
+    FieldType,
+    Role,
+)
 from ml_exporter.statistics.bins import (
     ANY,
     INVALID,
@@ -80,7 +90,7 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             return np.append(counted, (numbers.missing, numbers.invalid))
         counts = dict.fromkeys(self.counts, 0)
         rest = ANY if ANY in counts else OTHER
-        for name, rows in Counter(column.categories.names).items():
+        for name, rows in column.categories.counts.items():
             counts[name if name in counts else rest] += rows
         return np.array(list(counts.values()), dtype=np.int64)
 
@@ -242,10 +252,9 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
 def outcomes(batch: Batch, classes: Sequence[str]) -> Counter[tuple[str, str]]:
     """Actual and predicted class of each row that has both, counted; others are `<other>`."""
     known = set(classes)
-    actual = batch.fields[LABEL].categories.names
-    predicted = batch.fields[PREDICTION].categories.names
+    actual, predicted = batch.fields[LABEL].categories, batch.fields[PREDICTION].categories
     cells: Counter[tuple[str, str]] = Counter()
-    for (truth, guess), rows in Counter(zip(actual, predicted, strict=True)).items():
+    for (truth, guess), rows in actual.cross(predicted).items():
         if truth not in (MISSING, INVALID) and guess not in (MISSING, INVALID):
             cell = (truth if truth in known else OTHER, guess if guess in known else OTHER)
             cells[cell] += rows
@@ -281,7 +290,7 @@ class _Profile:
 
     def update(self, column: Column) -> None:
         if self._type == "category":
-            self._add_categories(column.categories.names)
+            self._add_categories(column.categories)
             return
         numbers = column.numbers
         valid = numbers.values[~np.isnan(numbers.values)]
@@ -299,11 +308,11 @@ class _Profile:
         if valid.size == present and np.unique(valid).size > _FEW_NUMBERS:
             self._most_differ = True  # if it is to be a category after all
         else:
-            self._add_categories(column.categories.names)
+            self._add_categories(column.categories)
 
-    def _add_categories(self, names: Sequence[str]) -> None:
+    def _add_categories(self, categories: Categories) -> None:
         if not self._most_differ:
-            self._categories.update(names)
+            self._categories.update(categories.counts)
             self._most_differ = len(self._categories) > _DISTINCT
 
     def _add_to_sample(self, values: Floats) -> None:

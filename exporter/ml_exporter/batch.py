@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -21,6 +21,10 @@ FieldType = Literal["number", "category"]
 ABSENT = msgspec.UNSET  # the row has no such field at all; null is None
 
 LONGEST_NAME = 200  # characters; no longer text is made a category, or a label, of its own
+
+Value = TypeVar("Value")
+
+_FEW_PAIRS = 1 << 16  # of names: no more are counted in an array of them all
 
 _WHOLE_DECIMAL = re.compile(r"[+-]?\d+\.0*")
 _DECIMALS = msgspec.json.Decoder(list[float | None])
@@ -50,10 +54,52 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Categories:
-    """A column as names of categories, `<missing>` or `<invalid>` where a row has none."""
+    """A column as categories: `<missing>` or `<invalid>` where a row has none."""
 
-    names: Sequence[str]  # (rows,)
-    wrong_type: int
+    codes: NDArray[np.int32]  # (rows,), indices into names
+    names: Sequence[str]  # each once, in any order; some may be of no row
+    wrong_type: int = 0
+
+    @staticmethod
+    def of(names: Sequence[str], wrong_type: int = 0) -> Categories:
+        """From the name of each row."""
+        codes, distinct = encode(names)
+        return Categories(codes, list(distinct), wrong_type)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Rows of each name that has any."""
+        rows = np.bincount(self.codes, minlength=len(self.names)).tolist()
+        return {name: n for name, n in zip(self.names, rows, strict=True) if n}
+
+    @cached_property
+    def of_rows(self) -> list[str]:
+        """The name of each row."""
+        names = self.names
+        return [names[code] for code in self.codes.tolist()]
+
+    def cross(self, other: Categories) -> dict[tuple[str, str], int]:
+        """Rows of each pair of names, this column's first, that has any."""
+        width = len(other.names)
+        pairs = self.codes.astype(np.int64) * width + other.codes
+        if width * len(self.names) <= _FEW_PAIRS:
+            rows = np.bincount(pairs)
+            distinct = np.flatnonzero(rows)
+            rows = rows[distinct]
+        else:
+            distinct, rows = np.unique(pairs, return_counts=True)
+        return {
+            (self.names[pair // width], other.names[pair % width]): count
+            for pair, count in zip(distinct.tolist(), rows.tolist(), strict=True)
+        }
+
+
+def encode(values: Sequence[Value]) -> tuple[NDArray[np.int32], dict[Value, int]]:
+    """Codes of hashable values, and the code of each distinct one, in the order of occurrence."""
+    index: dict[Value, int] = {}
+    for value in dict.fromkeys(values):
+        index[value] = len(index)
+    return np.fromiter(map(index.__getitem__, values), np.int32, len(values)), index
 
 
 @dataclass(frozen=True)
@@ -134,14 +180,21 @@ class Column:
         if types & {dict, list} or (bool in types and types & {int, float}):
             # These don't hash, or have equal hashes and unequal names.
             wrong_type = sum(isinstance(value, dict | list) for value in self.values)
-            return Categories([category_name(value) for value in self.values], wrong_type)
-        if self.text:
-            names = {value: _name_of_text(str(value), decimal=True) for value in set(self.values)}
-        else:
-            names = {value: category_name(value) for value in set(self.values)}
-        if types == {str} and all(value == name for value, name in names.items()):
-            return Categories(self.values, 0)  # type: ignore[arg-type]
-        return Categories([names[value] for value in self.values], 0)
+            return Categories.of([category_name(value) for value in self.values], wrong_type)
+        codes, values = encode(self.values)
+        return named(codes, values, self.text)
+
+
+def named(codes: NDArray[np.int32], values: Iterable[object], text: bool) -> Categories:
+    """Categories of rows whose distinct values are these, of which some may have one name."""
+    if text:
+        names = [_name_of_text(str(value), decimal=True) for value in values]
+    else:
+        names = [category_name(value) for value in values]
+    if len(set(names)) == len(names):
+        return Categories(codes, names)
+    same, distinct = encode(names)
+    return Categories(same[codes], list(distinct))
 
 
 def _numbers(values: Floats, missing: int, wrong_type: int) -> Numbers:

@@ -246,7 +246,7 @@ class LabelJoin:
 
 def _texts(column: Column) -> list[str]:
     """Names as they are kept: an empty text is none, and none is escaped."""
-    return list(map(_text, column.categories.names, column.values))
+    return list(map(_text, column.categories.of_rows, column.values))
 
 
 def _text(name: str, value: object) -> str:

@@ -98,7 +98,7 @@ def _dated(batch: Batch, now: float) -> Batch:
 
 def _present_labels(batch: Batch, rejected: Counter[str]) -> tuple[Batch, Counter[str]]:
     """The labels that are labels: null is none."""
-    names = batch.fields[LABEL].categories.names if batch.rows else []
+    names = batch.fields[LABEL].categories.of_rows if batch.rows else []
     rows = [row for row, name in enumerate(names) if name not in (MISSING, INVALID)]
     if len(rows) == batch.rows:
         return batch, rejected

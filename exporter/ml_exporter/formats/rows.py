@@ -150,7 +150,7 @@ def assemble(table: Table, layout: Layout, rejected: Counter[str], consumed: int
     if layout.version is not None:
         versions = [
             UNVERSIONED if name in (MISSING, INVALID) else name
-            for name in column(layout.version).categories.names
+            for name in column(layout.version).categories.of_rows
         ]
 
     batch = Batch(rows, fields, ids, timestamps, versions, table.extra)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,8 +71,8 @@ class Outcomes:
         if not self._classified:
             self._labelled.inc(int(np.count_nonzero(~np.isnan(label.numbers.values))))
             return
-        actual, predicted = label.categories.names, batch.fields[PREDICTION].categories.names
-        for (truth, guess), rows in Counter(zip(actual, predicted, strict=True)).items():
+        predicted = batch.fields[PREDICTION].categories
+        for (truth, guess), rows in label.categories.cross(predicted).items():
             if truth not in (MISSING, INVALID):  # what is no class is no truth
                 labels = (self._class(truth), self._class(guess), _correct(truth, guess))
                 self._outcomes.inc(rows, *labels)
