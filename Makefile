@@ -4,6 +4,7 @@ SHELL := bash
 .PHONY: demo test lint types unit tools benchmark generate lock clean help
 
 BIN := .venv/bin
+BUILT_FROM := pyproject.toml setup.py exporter/ml_exporter/formats/_scanner.c
 
 demo: .venv/demo.stamp  ## A real model whose traffic drifts, the exporter, and its status page
 	$(BIN)/ml-exporter demo $(ARGS)
@@ -47,8 +48,8 @@ help:  ## This list
 .venv/bin/python:
 	tools/venv .venv
 
-.venv/demo.stamp: requirements-demo.lock pyproject.toml | .venv/bin/python
-.venv/dev.stamp: requirements-dev.lock pyproject.toml | .venv/bin/python
+.venv/demo.stamp: requirements-demo.lock $(BUILT_FROM) | .venv/bin/python
+.venv/dev.stamp: requirements-dev.lock $(BUILT_FROM) | .venv/bin/python
 .venv/%.stamp:
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-$*.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -102,23 +102,43 @@ def encode(values: Sequence[Value]) -> tuple[NDArray[np.int32], dict[Value, int]
     return np.fromiter(map(index.__getitem__, values), np.int32, len(values)), index
 
 
-@dataclass(frozen=True)
 class Column:
     """The values of one field as the log has them.
 
     `text` says that every value is text because the format knows nothing else (CSV).
     What the values are as numbers or as categories is worked out once, when first asked for.
+    Formats have columns of their own, which know it without a Python object for each value.
     """
 
-    values: Sequence[object]
-    text: bool = False
+    def __init__(self, values: Sequence[object], text: bool = False) -> None:
+        self._values = values
+        self.text = text
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Column):
+            return NotImplemented
+        return self.text == other.text and list(self.values) == list(other.values)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Column({list(self.values)!r}, text={self.text})"
+
+    @property
+    def values(self) -> Sequence[object]:
+        """All values; what is neither text, number, boolean nor null is an empty dict or list."""
+        return self._values
 
     @cached_property
     def absent(self) -> int:
         """Rows that have no such field at all."""
-        if type(ABSENT) not in self.types:
-            return 0
-        return sum(value is ABSENT for value in self.values)
+        return int(np.count_nonzero(self.absent_mask())) if type(ABSENT) in self.types else 0
+
+    def absent_mask(self) -> NDArray[np.bool_]:
+        return np.array([value is ABSENT for value in self.values], dtype=np.bool_)
 
     @cached_property
     def types(self) -> set[type]:
@@ -131,6 +151,17 @@ class Column:
 
     def take(self, rows: Sequence[int]) -> Column:
         return Column([self.values[row] for row in rows], self.text)
+
+    def texts(self) -> list[str] | None:
+        """All values, if each is text, and not empty; None if not, or if that isn't known yet."""
+        return None
+
+    def seconds(self) -> tuple[Floats, list[int]] | None:
+        """Seconds since 1970 of values that are times, NaN where a row has none.
+
+        Rows in the list have a value that is anything else. None if that isn't known yet.
+        """
+        return None
 
     @cached_property
     def numbers(self) -> Numbers:
@@ -145,7 +176,7 @@ class Column:
             return self._numbers_one_by_one()
         values = np.array(self.values, dtype=np.float64)
         missing = self.values.count(None) if type(None) in types else 0
-        return _numbers(values, missing, wrong_type=0)
+        return numbers_of(values, missing, wrong_type=0)
 
     def _numbers_of_text(self) -> Numbers:
         texts: Sequence[str] = self.values  # type: ignore[assignment]
@@ -172,7 +203,7 @@ class Column:
                 wrong_type += 1
             else:
                 values[row] = number
-        return _numbers(values, missing, wrong_type)
+        return numbers_of(values, missing, wrong_type)
 
     @cached_property
     def categories(self) -> Categories:
@@ -185,19 +216,22 @@ class Column:
         return named(codes, values, self.text)
 
 
-def named(codes: NDArray[np.int32], values: Iterable[object], text: bool) -> Categories:
+def named(
+    codes: NDArray[np.int32], values: Iterable[object], text: bool, wrong_type: int = 0
+) -> Categories:
     """Categories of rows whose distinct values are these, of which some may have one name."""
     if text:
         names = [_name_of_text(str(value), decimal=True) for value in values]
     else:
         names = [category_name(value) for value in values]
     if len(set(names)) == len(names):
-        return Categories(codes, names)
+        return Categories(codes, names, wrong_type)
     same, distinct = encode(names)
-    return Categories(same[codes], list(distinct))
+    return Categories(same[codes], list(distinct), wrong_type)
 
 
-def _numbers(values: Floats, missing: int, wrong_type: int) -> Numbers:
+def numbers_of(values: Floats, missing: int, wrong_type: int) -> Numbers:
+    """Numbers without those that are NaN or infinite."""
     finite = np.isfinite(values)
     valid = int(np.count_nonzero(finite))
     if valid < values.size:

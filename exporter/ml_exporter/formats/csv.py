@@ -1,19 +1,19 @@
-"""CSV and TSV with a header line (RFC 4180): quoted fields may hold line ends.
+"""CSV and TSV, with a header line or with columns named beforehand (RFC 4180).
 
-A row that isn't closed or has the wrong number of fields costs its own line and no other:
-reading goes on at the next line.
+Quoted fields may hold line ends. A row that isn't closed or has the wrong number of fields costs
+its own line and no other: reading goes on at the next line.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from ml_exporter.formats import _scanner
 from ml_exporter.formats.rows import (
     LONGEST_ROW,
     MOST_FEATURES,
@@ -23,6 +23,7 @@ from ml_exporter.formats.rows import (
     assemble,
     extra_name,
 )
+from ml_exporter.formats.spans import Spans
 
 _BOM = b"\xef\xbb\xbf"
 _LONGEST_RECORD = LONGEST_ROW + 1  # bytes, with its line ends
@@ -41,35 +42,100 @@ class _Header(NamedTuple):
     extra: Sequence[str]  # what to call the fields that aren't known
 
 
-class _Columns(NamedTuple):
-    rows: int
-    values: list[list[str]]  # of each column that is read
+class _Record(NamedTuple):
+    """What begins at some line: how many bytes that is, and its fields or what is wrong."""
+
+    size: int
+    lines: int
+    fields: list[str]
+    problem: str | None = None  # a reason, or `unclosed` where all belong to a quoted field
 
 
 class Csv:
-    """A decoder of one file, whose first line that isn't blank names the columns."""
+    """A decoder of one file, whose first line that isn't blank names the columns.
 
-    def __init__(self, layout: Layout, delimiter: str) -> None:
+    `columns` are their names where there is no such line.
+    """
+
+    def __init__(self, layout: Layout, delimiter: str, columns: Sequence[str] = ()) -> None:
         self._layout = layout
         self._delimiter = delimiter
-        self._header: _Header | None = None
+        self._header = self._header_of(columns) if columns else None
 
     def resume(self, head: bytes) -> None:
-        self._read_header(head, end=False)
+        if self._header is None:
+            self._read_header(head, end=False)
 
     def decode(self, data: bytes, end: bool) -> Decoded:
         start = self._read_header(data, end) if self._header is None else 0
-        if self._header is None:
-            return self._decoded(_Header(0, {}, ()), _Columns(0, []), Counter(), start)
+        header = self._header
+        rejected: Counter[str] = Counter()
+        if header is None:
+            return assemble(Table(0, {}, text=True), self._layout, rejected, start)
         stop = len(data) if end else data.rfind(b"\n") + 1
-        body = data[start:stop]
-        columns = self._columns_at_once(body, self._header)
-        if columns is not None:
-            return self._decoded(self._header, columns, Counter(), stop)
-        unfinished = len(data) - stop
-        rows, rejected, length = self._rows_one_by_one(body, self._header, end, unfinished)
-        columns = _transposed(rows, self._header)
-        return self._decoded(self._header, columns, rejected, start + length)
+        width = max(1, len(header.read))
+        spans = Spans(data, width, data.count(b"\n", start, stop) + 1, text=True)
+        consumed = self._read(spans, header, start, stop, end, rejected)
+        columns = {name: spans.column(slot) for slot, name in enumerate(header.read)}
+        extra = {name: np.ones(spans.rows, dtype=np.bool_) for name in header.extra}
+        table = Table(spans.rows, columns, text=True, extra=extra)
+        return assemble(table, self._layout, rejected, consumed)
+
+    def _read(
+        self,
+        spans: Spans,
+        header: _Header,
+        start: int,
+        stop: int,
+        end: bool,
+        rejected: Counter[str],
+    ) -> int:
+        """Read the records of some bytes; returns where it came to."""
+        data = spans.data[:stop]
+        slots = np.full(header.width, -1, dtype=np.int32)
+        slots[list(header.read.values())] = np.arange(len(header.read))
+        offset = start
+        while True:
+            offset, spans.rows = _scanner.scan_csv(
+                *(ord(self._delimiter), slots, data, offset, spans.rows),
+                *(spans.starts, spans.lengths, spans.kinds),
+            )
+            if offset >= stop:
+                return offset
+            record = self._record(data, offset, header)
+            if record.problem == "unclosed" and not end:
+                all_read = offset + record.size == stop and record.lines < _MOST_LINES
+                if all_read and len(spans.data) - offset <= _LONGEST_RECORD:
+                    return offset  # the rest of it may still be written
+            if record.problem is None:
+                if record.fields:
+                    spans.add([record.fields[column] for column in header.read.values()])
+                offset += record.size
+                continue
+            line = data.find(b"\n", offset) + 1 or stop
+            last = end and line == stop and not data.endswith(b"\n")
+            reason = "malformed" if record.problem == "unclosed" else record.problem
+            rejected["truncated" if last and reason != "too_large" else reason] += 1
+            offset = line
+
+    def _record(self, data: bytes, start: int, header: _Header) -> _Record:
+        """Read the record that begins somewhere."""
+        lines = _Lines(data, start)
+        if lines.first_is_too_large:
+            return _Record(0, 1, [], "too_large")
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        try:
+            fields = next(reader, [])
+        except UnicodeError:
+            return _Record(0, 1, [], "malformed" if reader.line_num else "encoding")
+        except csv.Error as error:
+            unclosed = "unexpected end of data" in str(error)
+            problem = "unclosed" if unclosed else "malformed"
+            return _Record(lines.size, reader.line_num, [], problem)
+        if fields and len(fields) != header.width:
+            problem = "ragged_row" if reader.line_num == 1 else "malformed"
+            return _Record(lines.size, reader.line_num, [], problem)
+        return _Record(lines.size, reader.line_num, fields)
 
     def _read_header(self, data: bytes, end: bool) -> int:
         """Read the header if it is there, and say how many bytes were taken up to its end."""
@@ -81,18 +147,20 @@ class Csv:
             line = data[start : stop or len(data)].removeprefix(_BOM)
             start = stop or len(data)
             if line.strip():
-                self._header = self._parse_header(line)
+                self._header = self._header_of(self._names(line))
                 return start
             if not stop:
                 return start
 
-    def _parse_header(self, line: bytes) -> _Header:
+    def _names(self, line: bytes) -> list[str]:
         try:
-            names = next(self._reader([line.decode()]))
+            return next(csv.reader([line.decode()], delimiter=self._delimiter, strict=True))
         except UnicodeError:
             raise HeaderError("the header line is not UTF-8") from None
         except csv.Error as error:
             raise HeaderError(f"the header line can't be read: {error}") from None
+
+    def _header_of(self, names: Sequence[str]) -> _Header:
         layout = self._layout
         wanted = set(layout.paths())
         twice = [
@@ -111,115 +179,25 @@ class Csv:
             extra[extra_name(name, extra)] = None
         return _Header(len(names), read, list(extra))
 
-    def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        return csv.reader(lines, delimiter=self._delimiter, strict=True)
 
-    def _columns_at_once(self, body: bytes, header: _Header) -> _Columns | None:
-        """All rows, if there is nothing wrong with any of them."""
-        if max(map(len, body.split(b"\n"))) > LONGEST_ROW:
-            return None
-        try:
-            text = body.decode()
-        except UnicodeError:
-            return None
-        return self._split(text, header) or self._parse(text, len(body), header)
+class _Lines(Iterable[str]):
+    """The lines that a record may have, decoded as they are asked for."""
 
-    def _split(self, text: str, header: _Header) -> _Columns | None:
-        """Rows without quotes or blank lines among them, at several times the speed."""
-        lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-        delimiters = {line.count(self._delimiter) for line in lines}
-        if '"' in text or delimiters != {header.width - 1} or not all(lines):
-            return None
-        fields = self._delimiter.join(lines).split(self._delimiter)
-        if any("\r" in line for line in lines):
-            return None
-        return _Columns(len(lines), [fields[at :: header.width] for at in header.read.values()])
+    def __init__(self, data: bytes, start: int) -> None:
+        self._data = data
+        self._start = start
+        self.size = 0  # bytes, of those that were asked for
 
-    def _parse(self, text: str, size: int, header: _Header) -> _Columns | None:
-        reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=self._delimiter, strict=True)
-        try:
-            rows = list(reader)
-        except csv.Error:
-            return None
-        # Whether a record of several lines is too large is looked at one by one.
-        more_lines = reader.line_num - len(rows)
-        if more_lines and (more_lines >= _MOST_LINES or size > LONGEST_ROW):
-            return None
-        rows = [row for row in rows if row]
-        return _transposed(rows, header) if set(map(len, rows)) <= {header.width} else None
+    @property
+    def first_is_too_large(self) -> bool:
+        stop = self._data.find(b"\n", self._start, self._start + _LONGEST_RECORD)
+        return stop < 0 and len(self._data) - self._start > LONGEST_ROW
 
-    def _rows_one_by_one(
-        self, body: bytes, header: _Header, end: bool, unfinished: int
-    ) -> tuple[list[list[str]], Counter[str], int]:
-        """Rows, rejected rows, and the length of both; `unfinished` bytes follow the body."""
-        rows: list[list[str]] = []
-        rejected: Counter[str] = Counter()
-        lines = _lines(body)
-        rest = len(body) + unfinished
-        number = 0
-        while number < len(lines):
-            taken, outcome = self._record(lines, number, header)
-            if outcome == "unclosed" and not end:
-                all_read = number + taken == len(lines) and taken < _MOST_LINES
-                if all_read and rest <= _LONGEST_RECORD:
-                    break  # the rest of it may still be written
-            if isinstance(outcome, str):
-                taken = 1
-                last = end and number == len(lines) - 1 and not body.endswith(b"\n")
-                reason = "malformed" if outcome == "unclosed" else outcome
-                rejected["truncated" if last and reason != "too_large" else reason] += 1
-            elif outcome:
-                rows.append(outcome)
-            rest -= sum(map(len, lines[number : number + taken]))
-            number += taken
-        return rows, rejected, len(body) + unfinished - rest
-
-    def _record(
-        self, lines: list[bytes], number: int, header: _Header
-    ) -> tuple[int, list[str] | str]:
-        """How many lines were read for the record that begins at one, and its fields or a reason.
-
-        It is `unclosed` where they all belong to a quoted field that goes on.
-        """
-        if len(lines[number]) > _LONGEST_RECORD:
-            return 1, "too_large"
-        reader = csv.reader(_record_lines(lines, number), delimiter=self._delimiter, strict=True)
-        try:
-            fields = next(reader, [])
-        except UnicodeError:
-            return 1, "malformed" if reader.line_num else "encoding"
-        except csv.Error as error:
-            unclosed = "unexpected end of data" in str(error)
-            return reader.line_num, "unclosed" if unclosed else "malformed"
-        if fields and len(fields) != header.width:
-            return 1, "ragged_row" if reader.line_num == 1 else "malformed"
-        return reader.line_num, fields
-
-    def _decoded(
-        self, header: _Header, columns: _Columns, rejected: Counter[str], consumed: int
-    ) -> Decoded:
-        extra = {name: np.ones(columns.rows, dtype=np.bool_) for name in header.extra}
-        values = dict(zip(header.read, columns.values, strict=True))
-        table = Table(columns.rows, values, text=True, extra=extra)
-        return assemble(table, self._layout, rejected, consumed)
-
-
-def _transposed(rows: list[list[str]], header: _Header) -> _Columns:
-    return _Columns(len(rows), [[row[at] for row in rows] for at in header.read.values()])
-
-
-def _record_lines(lines: list[bytes], number: int) -> Iterator[str]:
-    """The lines that a record beginning at one may have."""
-    size = 0
-    for at in range(number, min(number + _MOST_LINES, len(lines))):
-        size += len(lines[at])
-        if size > _LONGEST_RECORD:
-            return
-        yield lines[at].decode()
-
-
-def _lines(body: bytes) -> list[bytes]:
-    """Lines with their line feeds; nothing else ends one."""
-    return [line + b"\n" for line in body.split(b"\n")[:-1]] + [
-        line for line in [body.rpartition(b"\n")[2]] if line
-    ]
+    def __iter__(self) -> Iterator[str]:
+        for _ in range(_MOST_LINES):
+            start = self._start + self.size
+            stop = self._data.find(b"\n", start) + 1 or len(self._data)
+            if start == stop or stop - self._start > _LONGEST_RECORD:
+                return
+            self.size += stop - start
+            yield self._data[start:stop].decode()

@@ -1,24 +1,32 @@
 """JSON Lines: one object a line, flat or nested.
 
-https://jsonlines.org/ and RFC 8259. NaN and Infinity, which that forbids and many loggers
-write, are read; of a name that occurs twice in an object the last value counts.
+https://jsonlines.org/
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import ABSENT, LONGEST_NAME
+from ml_exporter.batch import ABSENT
+from ml_exporter.formats import _scanner
+from ml_exporter.formats.json_objects import (
+    Names,
+    Rejected,
+    Tree,
+    insert,
+    leaves,
+    object_of,
+    unknown,
+    value_at,
+)
+from ml_exporter.formats.json_shape import shape
 from ml_exporter.formats.rows import (
-    LONGEST_ROW,
+    MOST_EXTRA_FIELDS,
     MOST_FEATURES,
     OTHER_FIELDS,
     Decoded,
@@ -27,28 +35,24 @@ from ml_exporter.formats.rows import (
     assemble,
     extra_name,
 )
+from ml_exporter.formats.spans import Spans
 
 _BOM = b"\xef\xbb\xbf"
-_Names = tuple[str, ...]
-_Tree = dict[str, "_Tree | None"]  # None: a value, whatever it is
-_Getter = Callable[[Sequence[Any]], list[object]]
-
-
-class _Rejected(Exception):
-    """A line that isn't a row, with its reason."""
+_CUT = ("malformed", "encoding")  # what may be wrong with the beginning of a good row
 
 
 class JsonLines:
-    """Decodes objects of the shape seen so far at full speed, and any other one by one."""
+    """Decodes lines of the shape seen so far at full speed, and any other one by one."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._names = {path: tuple(path.split(".")) for path in layout.paths()}
-        self._known = {*self._names, *layout.known}
-        self._tree: _Tree = {}
+        self._paths: dict[str, Names] = {path: tuple(path.split(".")) for path in layout.paths()}
+        self._known = {*self._paths, *layout.known}
+        self._tree: Tree = {}
         for names in sorted((tuple(path.split(".")) for path in self._known), key=len):
-            _insert(self._tree, names)
-        self._extra: dict[_Names, str] = {}  # unknown fields met so far
+            insert(self._tree, names)
+        self._literal: set[str] = set()  # paths met as one name with dots in it
+        self._extra: dict[Names, str] = {}  # unknown fields met so far
         self._discovered: set[str] = set()  # features met so far
         self._expect()
 
@@ -57,61 +61,83 @@ class JsonLines:
 
     def decode(self, data: bytes, end: bool) -> Decoded:
         consumed = len(data) if end else data.rfind(b"\n") + 1
-        lines = data[:consumed].split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        if not self._layout.discover and max(map(len, lines), default=0) <= LONGEST_ROW:
-            try:
-                rows = list(map(self._decoder.decode, lines))
-            except (msgspec.MsgspecError, UnicodeError, RecursionError):
-                pass
-            else:
-                return assemble(self._table(rows), self._layout, Counter(), consumed)
-        unfinished = end and not data.endswith(b"\n")
-        return self._decode_one_by_one(lines, consumed, unfinished)
+        lines = data if consumed == len(data) else data[:consumed]
+        rejected: Counter[str] = Counter()
+        if self._layout.discover:
+            objects = []
+            for line in lines.split(b"\n"):
+                if (row := self._object(line, rejected)) is not None:
+                    objects.append(row)
+            table = self._table_of_objects(objects)
+        else:
+            table = self._table(lines, rejected)
+        if end and not data.endswith(b"\n") and rejected:
+            rejected = self._with_truncated(data, rejected)
+        return assemble(table, self._layout, rejected, consumed)
 
     def _expect(self) -> None:
-        """Compile the shape seen so far: nothing decodes faster than a struct."""
-        tree = _copy(self._tree)
-        for *parents, last in self._extra:
-            below: Any = tree
-            for name in parents:
-                below = below[name]
-            below[last] = None
-        shape, attributes = _compile(tree)
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(shape)
-        self._getters = {path: _getter(path, attributes) for path in self._names}
-        self._extra_getters = {
-            names: attrgetter(attributes[names]) for names in self._extra if names in attributes
+        """Tell the scanner of the shape seen so far."""
+        slot_of = {path: slot for slot, path in enumerate(self._paths)}
+        paths = {names: slot_of[path] for path, names in self._paths.items()}
+        paths |= {(path,): slot_of[path] for path in self._literal}
+        self._extra_slots = {
+            name: len(slot_of) + number
+            for number, name in enumerate([*dict.fromkeys(self._extra.values()), OTHER_FIELDS])
         }
+        extra = [(names, self._extra_slots[name]) for names, name in self._extra.items()]
+        is_full = len(self._extra_slots) > MOST_EXTRA_FIELDS
+        others = self._extra_slots[OTHER_FIELDS] if is_full else -1
+        # There is room for more, so that what is met on the way has its place, too.
+        self._slots = len(slot_of) + MOST_EXTRA_FIELDS + 1
+        self._shape = shape(self._tree, paths, extra, self._slots, others)
 
-    def _table(self, rows: Sequence[Any]) -> Table:
-        extra: dict[str, NDArray[np.bool_]] = {}
-        for names, get in self._extra_getters.items():
-            met = np.array([value is not ABSENT for value in map(get, rows)], dtype=np.bool_)
+    def _table(self, lines: bytes, rejected: Counter[str]) -> Table:
+        spans = Spans(lines, self._slots, lines.count(b"\n") + 1, text=False)
+        extra: dict[str, list[int]] = {}  # rows that the scanner left out
+        offset = 0
+        while True:
+            offset, spans.rows = _scanner.scan_json(
+                self._shape, lines, offset, spans.rows, spans.starts, spans.lengths, spans.kinds
+            )
+            if offset == len(lines):
+                break
+            stop = lines.find(b"\n", offset) + 1 or len(lines)
+            if (row := self._object(lines[offset:stop], rejected)) is not None:
+                for name in self._unknown(row):
+                    extra.setdefault(name, []).append(spans.rows)
+                values = [value_at(row, path, names) for path, names in self._paths.items()]
+                spans.add(values)
+            offset = stop
+        columns = {path: spans.column(slot) for slot, path in enumerate(self._paths)}
+        masks: dict[str, NDArray[np.bool_]] = {}
+        for name, slot in self._extra_slots.items():
+            met = spans.met(slot)
+            met[extra.get(name, [])] = True
             if met.any():
-                extra[self._extra[names]] = met | extra.get(self._extra[names], False)
-        columns = {path: get(rows) for path, get in self._getters.items()}
-        return Table(len(rows), columns, extra=extra)
+                masks[name] = met
+        return Table(spans.rows, columns, extra=masks)
 
-    def _decode_one_by_one(self, lines: list[bytes], consumed: int, unfinished: bool) -> Decoded:
-        rows: list[dict[str, Any]] = []
-        rejected: Counter[str] = Counter()
-        for number, line in enumerate(lines):
-            if not (text := line.removeprefix(_BOM).strip()):
-                continue
-            try:
-                rows.append(_object(text))
-            except _Rejected as rejection:
-                reason = str(rejection)
-                cut = unfinished and number == len(lines) - 1 and reason in _CUT
-                rejected["truncated" if cut else reason] += 1
-        return assemble(self._table_of_objects(rows), self._layout, rejected, consumed)
+    def _object(self, line: bytes, rejected: Counter[str]) -> dict[str, Any] | None:
+        """The object of a line; None if there is none, or it is rejected."""
+        if not (text := line.removeprefix(_BOM).strip()):
+            return None
+        try:
+            return object_of(text)
+        except Rejected as rejection:
+            rejected[str(rejection)] += 1
+            return None
+
+    def _with_truncated(self, data: bytes, rejected: Counter[str]) -> Counter[str]:
+        """Call the last line, if it is bad, what it is: cut off in the middle."""
+        of_last: Counter[str] = Counter()
+        self._object(data[data.rfind(b"\n") + 1 :], of_last)
+        cut = of_last & Counter(_CUT)
+        return rejected - cut + Counter(truncated=cut.total())
 
     def _table_of_objects(self, rows: list[dict[str, Any]]) -> Table:
         columns: dict[str, list[object]] = {
-            path: [row[path] if path in row else _descend(row, names) for row in rows]
-            for path, names in self._names.items()
+            path: [value_at(row, path, names) for row in rows]
+            for path, names in self._paths.items()
         }
         if self._layout.discover:
             self._discover(rows, columns)
@@ -120,7 +146,7 @@ class JsonLines:
 
     def _discover(self, rows: list[dict[str, Any]], columns: dict[str, list[object]]) -> None:
         for number, row in enumerate(rows):
-            for path, value in _leaves(row, self._known):
+            for path, value in leaves(row, self._known):
                 if path not in self._discovered:
                     if len(self._discovered) >= MOST_FEATURES:
                         continue
@@ -129,161 +155,32 @@ class JsonLines:
                     columns[path] = [ABSENT] * len(rows)
                 columns[path][number] = value
 
-    def _extra_fields(self, rows: list[dict[str, Any]]) -> dict[str, NDArray[np.bool_]]:
+    def _extra_fields(self, rows: Sequence[dict[str, Any]]) -> dict[str, NDArray[np.bool_]]:
         extra: dict[str, NDArray[np.bool_]] = {}
-        shape_changed = False
         for number, row in enumerate(rows):
-            for names in _unknown(row, self._tree):
-                if len(names) == 1 and names[0] in self._known:
-                    self._tree[names[0]] = None  # a path as one name with dots in it
-                    shape_changed = True
-                    continue
-                name = self._extra.get(names)
-                if name is None:
-                    name = extra_name(".".join(names), self._extra.values())
-                    if name != OTHER_FIELDS:
-                        self._extra[names] = name
-                        shape_changed = True
+            for name in self._unknown(row):
                 if name not in extra:
                     extra[name] = np.zeros(len(rows), dtype=np.bool_)
                 extra[name][number] = True
-        if shape_changed:
-            self._expect()
         return extra
 
-
-_CUT = ("malformed", "encoding")  # what may be wrong with the beginning of a good row
-
-
-def _insert(tree: _Tree, names: _Names) -> None:
-    *parents, last = names
-    for name, following in zip(parents, names[1:], strict=True):
-        if following.isdecimal():  # an index into a list is looked up later
-            tree[name] = None
-            return
-        below = tree.setdefault(name, {})
-        if below is None:
-            return
-        tree = below
-    tree.setdefault(last, None)
-
-
-def _copy(tree: _Tree) -> _Tree:
-    return {name: None if below is None else _copy(below) for name, below in tree.items()}
-
-
-def _compile(tree: _Tree) -> tuple[type, dict[_Names, str]]:
-    """A struct of a tree's shape, and the dotted attribute of each of its values."""
-    fields: list[tuple[str, Any, Any]] = []
-    attributes: dict[_Names, str] = {}
-    rename = {}
-    for number, (name, below) in enumerate(tree.items()):
-        if not _can_name_a_field(name):
-            continue
-        attribute = f"f{number}"
-        rename[attribute] = name
-        if below is None:
-            fields.append((attribute, Any, ABSENT))
-            attributes[(name,)] = attribute
-        else:
-            struct, inner = _compile(below)
-            fields.append((attribute, struct, msgspec.field(default_factory=struct)))
-            attributes.update({(name, *names): f"{attribute}.{a}" for names, a in inner.items()})
-    struct = msgspec.defstruct(
-        "Row", fields, rename=rename, forbid_unknown_fields=True, gc=False, kw_only=True
-    )
-    return struct, attributes
-
-
-def _can_name_a_field(name: str) -> bool:
-    """Whether a struct can have it; objects with other names are decoded one by one."""
-    return not any(mark in '"\\' or mark < " " for mark in name)
-
-
-def _getter(path: str, attributes: Mapping[_Names, str]) -> _Getter:
-    nested = _nested_getter(tuple(path.split(".")), attributes)
-    if "." not in path or (path,) not in attributes:
-        return nested
-    literal = attrgetter(attributes[(path,)])
-    return lambda rows: [
-        other if value is ABSENT else value
-        for value, other in zip(map(literal, rows), nested(rows), strict=True)
-    ]
-
-
-def _nested_getter(names: _Names, attributes: Mapping[_Names, str]) -> _Getter:
-    depth = next((d for d in range(len(names), 0, -1) if names[:d] in attributes), 0)
-    if not depth:
-        return lambda rows: [ABSENT] * len(rows)
-    get = attrgetter(attributes[names[:depth]])
-    rest = names[depth:]
-    if not rest:
-        return lambda rows: list(map(get, rows))
-    return lambda rows: [_descend(value, rest) for value in map(get, rows)]
-
-
-def _descend(value: object, names: Iterable[str]) -> object:
-    for name in names:
-        if isinstance(value, dict):
-            value = value.get(name, ABSENT)
-        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
-            value = value[int(name)]
-        else:
-            return ABSENT
-    return value
-
-
-def _unknown(row: dict[str, Any], tree: _Tree, parents: _Names = ()) -> Iterator[_Names]:
-    """The names of values that are in no tree, each with its parents, which are."""
-    for name, value in row.items():
-        if name not in tree:
-            yield (*parents, name)
-        elif isinstance(value, dict) and (below := tree[name]) is not None:
-            yield from _unknown(value, below, (*parents, name))
-
-
-def _leaves(row: dict[str, Any], known: set[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted paths and values of what may be features."""
-    for name, value in row.items():
-        path = prefix + name
-        if path in known or len(path) > LONGEST_NAME or isinstance(value, list):
-            continue
-        if isinstance(value, dict):
-            yield from _leaves(value, known, path + ".")
-        else:
-            yield path, value
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    if len(line) > LONGEST_ROW:
-        raise _Rejected("too_large")
-    try:
-        row = msgspec.json.decode(line)
-    except UnicodeError:
-        raise _Rejected("encoding") from None
-    except RecursionError:
-        raise _Rejected("too_deep") from None
-    except msgspec.DecodeError:
-        row = _lenient_object(line)
-    if not isinstance(row, dict):
-        raise _Rejected("malformed")
-    return row
-
-
-def _lenient_object(line: bytes) -> Any:
-    """What the standard library takes beyond the standard: NaN, Infinity, numbers of any size."""
-    try:
-        row = json.loads(line.decode(), parse_int=_integer)
-        if b"\\u" in line:
-            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except UnicodeError:
-        raise _Rejected("encoding") from None
-    except RecursionError:
-        raise _Rejected("too_deep") from None
-    except ValueError:
-        raise _Rejected("malformed") from None
-    return row
-
-
-def _integer(digits: str) -> float:
-    return int(digits) if len(digits) < 300 else float(digits)
+    def _unknown(self, row: dict[str, Any]) -> list[str]:
+        """What the unknown fields of a row are called; from now on they are expected."""
+        found = []
+        is_new = False
+        for names in unknown(row, self._tree):
+            if len(names) == 1 and names[0] in self._known:
+                self._tree[names[0]] = None
+                self._literal.add(names[0])
+                is_new = True
+                continue
+            name = self._extra.get(names)
+            if name is None:
+                name = extra_name(".".join(names), self._extra.values())
+                if name != OTHER_FIELDS:
+                    self._extra[names] = name
+                    is_new = True
+            found.append(name)
+        if is_new:
+            self._expect()
+        return found

@@ -66,10 +66,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as a format read them: a list of raw values for each path."""
+    """Rows as a format read them: for each path a list of raw values, or a column of its own."""
 
     rows: int
-    columns: Mapping[str, Sequence[object]]
+    columns: Mapping[str, Sequence[object] | Column]
     text: bool = False
     extra: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
@@ -114,6 +114,8 @@ def assemble(table: Table, layout: Layout, rejected: Counter[str], consumed: int
         values = table.columns.get(path)
         if values is None:
             return Column([ABSENT] * rows)
+        if isinstance(values, Column):
+            return values
         column = Column(values, table.text)
         if column.types & {dict, list}:
             # They are of the wrong type, whatever is in them: that is all to remember.
@@ -134,11 +136,9 @@ def assemble(table: Table, layout: Layout, rejected: Counter[str], consumed: int
 
     ids: list[str] | None = None
     if layout.id is not None:
-        found = [_id(value, table.text) for value in column(layout.id).values]
-        for row, id in enumerate(found):
-            if id is None:
-                reasons.setdefault(row, "no_id")
-        ids = [id or "" for id in found]
+        ids, without = _ids(column(layout.id))
+        for row in without:
+            reasons.setdefault(row, "no_id")
 
     timestamps = None
     if layout.timestamp is not None:
@@ -160,6 +160,15 @@ def assemble(table: Table, layout: Layout, rejected: Counter[str], consumed: int
     return Decoded(batch, rejected, consumed)
 
 
+def _ids(column: Column) -> tuple[list[str], list[int]]:
+    """The id of each row, and the rows that have none."""
+    texts = column.texts()
+    if texts is not None and not column.text:
+        return texts, []
+    found = [_id(value, column.text) for value in texts or column.values]
+    return [id or "" for id in found], [row for row, id in enumerate(found) if id is None]
+
+
 def _id(value: object, text: bool) -> str | None:
     """An id as it is written; a number has one form, whatever it was written as."""
     if isinstance(value, str):
@@ -169,12 +178,12 @@ def _id(value: object, text: bool) -> str | None:
 
 
 def _rows_without_fields(columns: Iterable[Column], rows: int) -> list[int]:
-    candidates = list(range(rows))
+    without = np.ones(rows, dtype=np.bool_)
     for column in columns:
         if not column.absent:
             return []
-        candidates = [row for row in candidates if column.values[row] is ABSENT]
-    return candidates
+        without &= column.absent_mask()
+    return np.flatnonzero(without).tolist()
 
 
 def parse_timestamps(column: Column) -> tuple[Floats, list[int]]:
@@ -183,6 +192,15 @@ def parse_timestamps(column: Column) -> tuple[Floats, list[int]]:
     ISO 8601 (without an offset it is UTC), or a number since 1970 in seconds, milliseconds,
     microseconds or nanoseconds, by its magnitude. A text of eight digits is a date, if it can be.
     """
+    known = column.seconds()
+    if known is not None:
+        seconds, rest = known
+        if rest:
+            others = Column([column.values[row] for row in rest], column.text)
+            values, bad = parse_timestamps(others)
+            seconds[rest] = values
+            return seconds, [rest[row] for row in bad]
+        return seconds, []
     if column.types <= {int, float}:
         values = column.numbers.values
         return _seconds(values), np.flatnonzero(np.isnan(values)).tolist()

@@ -1,0 +1,57 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+class Shape:
+    def __new__(
+        cls,
+        nodes: tuple[tuple[bool, tuple[tuple[bytes, int, int, bool], ...]], ...],
+        slots: int,
+        others: int,
+    ) -> Shape: ...
+
+def scan_json(
+    shape: Shape,
+    data: bytes,
+    offset: int,
+    row: int,
+    starts: Array,
+    lengths: Array,
+    kinds: Array,
+    /,
+) -> tuple[int, int]: ...
+def scan_csv(
+    delimiter: int,
+    slots: Array,
+    data: bytes,
+    offset: int,
+    row: int,
+    starts: Array,
+    lengths: Array,
+    kinds: Array,
+    /,
+) -> tuple[int, int]: ...
+def numbers(
+    text: bool,
+    data: bytes,
+    starts: Array,
+    lengths: Array,
+    kinds: Array,
+    values: Array,
+    /,
+) -> tuple[int, int, list[int]]: ...
+def moments(
+    data: bytes, starts: Array, lengths: Array, kinds: Array, seconds: Array, /
+) -> list[int]: ...
+def distinct(
+    seed: int,
+    data: bytes,
+    starts: Array,
+    lengths: Array,
+    kinds: Array,
+    codes: Array,
+    firsts: Array,
+    /,
+) -> int: ...
