@@ -1,4 +1,4 @@
-/* Finds where the values of a log's rows stand, and reads them as numbers, times and names.
+/* Finds where the values of a log's rows stand, and what numbers and times they are.
  *
  * The decoders in jsonl.py and csv.py say what rows are; this does the usual ones at speed. Any
  * line that is in some way unusual is left to them: a scan stops in front of it. So nothing here
@@ -16,6 +16,7 @@
 enum kind { ABSENT, NULL_, TRUE_, FALSE_, NUMBER, TEXT, ESCAPED, OBJECT, ARRAY };
 
 #define LONGEST_ROW (1 << 20)
+#define AHEAD 16 /* rows whose bytes are fetched beforehand: each is a line of the cache away */
 #define DEEPEST 64 /* levels of objects and lists; what is deeper is unusual */
 
 typedef const unsigned char *cursor;
@@ -52,6 +53,96 @@ static int is_utf8(cursor p, cursor end) {
     return 1;
 }
 
+/* --- numbers ---------------------------------------------------------------------------- */
+
+static const double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+/* digits / 10^places, correctly rounded, where digits > 2^53 and 10^places < 2^64; negative where
+ * the quotient has too few bits to tell. */
+static double divide(uint64_t digits, int places) {
+    uint64_t by = 1;
+    for (int i = 0; i < places; i++) by *= 10;
+    unsigned __int128 dividend = (unsigned __int128)digits << 63;
+    unsigned __int128 quotient = dividend / by;
+    uint64_t high = (uint64_t)(quotient >> 64), low = (uint64_t)quotient;
+    int bits = high ? 128 - __builtin_clzll(high) : 64 - __builtin_clzll(low);
+    int drop = bits - 54; /* of what is kept, one bit is to round by */
+    if (drop < 1) return -1.0;
+    uint64_t kept = (uint64_t)(quotient >> drop);
+    int rest = (quotient & (((unsigned __int128)1 << drop) - 1)) != 0 || dividend % by != 0;
+    kept = (kept >> 1) + (kept & 1 & (rest | (kept >> 1 & 1)));
+    return ldexp((double)kept, drop + 1 - 63);
+}
+
+/* A decimal as JSON writes it, a plus sign allowed where `text`: 1, or 0 if it is none. */
+static int decimal(cursor p, cursor end, int text, double *value) {
+    int negative = p < end && *p == '-';
+    if (p < end && (*p == '-' || (text && *p == '+'))) p++;
+    uint64_t digits = 0;
+    int significant = 0, exponent = 0, any = 0;
+    for (; p < end && *p >= '0' && *p <= '9'; p++, any = 1) {
+        if (significant < 19) {
+            digits = digits * 10 + (*p - '0');
+            significant += digits != 0;
+        } else {
+            significant = 20;
+            exponent++;
+        }
+    }
+    if (p < end && *p == '.') {
+        for (p++; p < end && *p >= '0' && *p <= '9'; p++, any = 1) {
+            if (significant < 19) {
+                digits = digits * 10 + (*p - '0');
+                significant += digits != 0;
+                exponent--;
+            } else {
+                significant = 20;
+            }
+        }
+    }
+    if (!any) return 0;
+    if (p < end && (*p | 32) == 'e') {
+        int sign = 1, power = 0;
+        cursor first = ++p;
+        if (p < end && (*p == '+' || *p == '-')) sign = *p++ == '-' ? -1 : 1, first++;
+        for (; p < end && *p >= '0' && *p <= '9'; p++)
+            if (power < 100000) power = power * 10 + (*p - '0');
+        if (p == first) return 0;
+        exponent += sign * power;
+    }
+    if (p != end) return 0;
+    double size = -1.0;
+    if (digits == 0 && significant < 20) {
+        size = 0.0;
+    } else if (significant < 20 && exponent >= -22 && exponent <= 22 && digits <= 1ULL << 53) {
+        /* Both are exact, so one operation rounds once (Clinger, 1990). */
+        size = exponent < 0 ? (double)digits / POWERS[-exponent] : (double)digits * POWERS[exponent];
+    } else if (significant < 20 && exponent >= -19 && exponent <= 0 && digits > 1ULL << 53) {
+        size = exponent ? divide(digits, -exponent) : (double)digits;
+    }
+    if (size < 0.0) return -1; /* left to the slow way */
+    *value = negative ? -size : size;
+    return 1;
+}
+
+/* The same for any number of digits and any exponent: too large is infinite, and what Python must
+ * be asked about is NaN. */
+static double number(cursor p, cursor end, int text) {
+    double value = Py_NAN;
+    char copy[1100];
+    Py_ssize_t size = end - p;
+    if (decimal(p, end, text, &value) >= 0 || size >= (Py_ssize_t)sizeof copy) return value;
+    memcpy(copy, p, (size_t)size);
+    copy[size] = 0;
+    value = PyOS_string_to_double(copy, NULL, NULL);
+    if (value == -1.0 && PyErr_Occurred()) {
+        PyErr_Clear();
+        return Py_NAN;
+    }
+    return value;
+}
+
 /* --- JSON (RFC 8259) -------------------------------------------------------------------- */
 
 typedef struct entry {
@@ -82,6 +173,7 @@ typedef struct {
     cursor base;
     int32_t *starts, *lengths;
     uint8_t *kinds;
+    double *values;
     Py_ssize_t capacity;
     Py_ssize_t row;
 } scan;
@@ -235,6 +327,7 @@ static inline void put(scan *s, int slot, cursor start, cursor end, int kind) {
     s->starts[at] = (int32_t)(start - s->base);
     s->lengths[at] = (int32_t)(end - start);
     s->kinds[at] = (uint8_t)kind;
+    if (kind == NUMBER) s->values[at] = number(start, end, 0);
 }
 
 /* Which entry has a key; keys mostly come in the order in which they are expected. */
@@ -250,13 +343,20 @@ static const entry *find(const node *n, cursor key, Py_ssize_t size, int *expect
     return NULL;
 }
 
-/* Of a name that occurs twice in an object the last value counts, whatever the first one held. */
-static void clear(scan *s, int number) {
+/* Of a name that occurs twice in an object the last value counts, whatever the first one held. It is
+ * unusual where the values may be another key's. */
+static int clear(scan *s, int number) {
     const node *n = &s->shape->nodes[number];
     for (int i = 0; i < n->size; i++) {
-        if (n->entries[i].slot >= 0 && !n->entries[i].shared) s->kinds[n->entries[i].slot * s->capacity + s->row] = ABSENT;
-        if (n->entries[i].child >= 0) clear(s, n->entries[i].child);
+        const entry *e = &n->entries[i];
+        if (e->slot >= 0) {
+            uint8_t *kind = &s->kinds[e->slot * s->capacity + s->row];
+            if (e->shared && *kind != ABSENT) return 0;
+            *kind = ABSENT;
+        }
+        if (e->child >= 0 && !clear(s, e->child)) return 0;
     }
+    return 1;
 }
 
 static cursor scan_node(scan *s, int number, cursor p, cursor end, int depth);
@@ -264,7 +364,7 @@ static cursor scan_node(scan *s, int number, cursor p, cursor end, int depth);
 static cursor scan_member(scan *s, const entry *e, int lenient, cursor p, cursor end, int depth) {
     int kind;
     cursor start = p;
-    if (e && e->child >= 0) clear(s, e->child);
+    if (e && e->child >= 0 && !clear(s, e->child)) return NULL;
     if (e && e->child >= 0 && p < end && (*p == '{' || (*p == '[' && s->shape->nodes[e->child].lenient))) {
         kind = *p == '{' ? OBJECT : ARRAY;
         p = scan_node(s, e->child, p, end, depth + 1);
@@ -297,8 +397,14 @@ static cursor scan_node(scan *s, int number, cursor p, cursor end, int depth) {
         if (is_object) {
             if (p >= end || *p != '"') return NULL;
             cursor key = p + 1;
-            if (!(p = scan_string(key, end, &escaped)) || escaped) return NULL;
-            e = find(n, key, p - 1 - key, &expected);
+            e = expected < n->size ? &n->entries[expected] : NULL;
+            if (e && end - key > e->size && key[e->size] == '"' && !memcmp(key, e->key, (size_t)e->size)) {
+                p = key + e->size + 1;
+                expected++;
+            } else {
+                if (!(p = scan_string(key, end, &escaped)) || escaped) return NULL;
+                e = find(n, key, p - 1 - key, &expected);
+            }
             p = skip_spaces(p, end);
             if (p >= end || *p++ != ':') return NULL;
             p = skip_spaces(p, end);
@@ -377,11 +483,12 @@ static PyTypeObject ShapeType = {
 /* --- buffers ---------------------------------------------------------------------------- */
 
 typedef struct {
-    Py_buffer data, starts, lengths, kinds;
+    Py_buffer data, starts, lengths, kinds, values; /* values only while scanning */
     Py_ssize_t rows;
 } spans;
 
 static void release(spans *s) {
+    PyBuffer_Release(&s->values);
     PyBuffer_Release(&s->data);
     PyBuffer_Release(&s->starts);
     PyBuffer_Release(&s->lengths);
@@ -391,8 +498,9 @@ static void release(spans *s) {
 /* Whether the arrays belong together, and data is short enough for their numbers. */
 static int check(spans *s) {
     s->rows = s->kinds.len;
-    if (s->starts.len == s->rows * 4 && s->lengths.len == s->rows * 4 && s->data.len <= INT32_MAX) return 1;
-    PyErr_SetString(PyExc_ValueError, "spans are arrays of int32, int32 and uint8 of one size");
+    int alike = s->starts.len == s->rows * 4 && s->lengths.len == s->rows * 4;
+    if (alike && (!s->values.obj || s->values.len == s->rows * 8) && s->data.len <= INT32_MAX) return 1;
+    PyErr_SetString(PyExc_ValueError, "spans are arrays of int32, int32, uint8 and float64 of one size");
     release(s);
     return 0;
 }
@@ -400,28 +508,31 @@ static int check(spans *s) {
 /* Whether every span lies within the data: they may have been put together by anybody. */
 static int check_spans(spans *s) {
     const int32_t *starts = s->starts.buf, *lengths = s->lengths.buf;
+    const uint32_t size = (uint32_t)s->data.len;
+    uint32_t outside = 0;
     for (Py_ssize_t row = 0; row < s->rows; row++) {
-        if (starts[row] < 0 || lengths[row] < 0 || (Py_ssize_t)starts[row] + lengths[row] > s->data.len) {
-            PyErr_SetString(PyExc_ValueError, "a span lies outside the data");
-            release(s);
-            return 0;
-        }
+        uint32_t start = (uint32_t)starts[row], length = (uint32_t)lengths[row];
+        outside |= (start > size) | (length > size - start); /* less than nothing is very much */
     }
-    return 1;
+    if (!outside) return 1;
+    PyErr_SetString(PyExc_ValueError, "a span lies outside the data");
+    release(s);
+    return 0;
 }
 
 /* --- scanning --------------------------------------------------------------------------- */
 
 PyDoc_STRVAR(scan_json_doc,
-"scan_json(shape, data, offset, row, starts, lengths, kinds) -> (offset, row)\n\n"
+"scan_json(shape, data, offset, row, starts, lengths, kinds, values) -> (offset, row)\n\n"
 "Scan lines from an offset on, filling the arrays from a row on, up to the end of the data, an\n"
-"unusual line, or the end of the arrays. Arrays are (slots, capacity); kinds must be zero.");
+"unusual line, or the end of the arrays. Arrays are (slots, capacity); kinds must be zero. Values\n"
+"are the numbers that numbers say, NaN where Python must be asked, and undefined for other kinds.");
 
 static PyObject *scan_json(PyObject *module, PyObject *args) {
     Shape *shape;
     Py_ssize_t offset, row;
-    spans in;
-    if (!PyArg_ParseTuple(args, "O!y*nnw*w*w*", &ShapeType, &shape, &in.data, &offset, &row, &in.starts, &in.lengths, &in.kinds))
+    spans in = {0};
+    if (!PyArg_ParseTuple(args, "O!y*nnw*w*w*w*", &ShapeType, &shape, &in.data, &offset, &row, &in.starts, &in.lengths, &in.kinds, &in.values))
         return NULL;
     if (!check(&in)) return NULL;
     Py_ssize_t capacity = shape->slots ? in.rows / shape->slots : 0;
@@ -431,8 +542,7 @@ static PyObject *scan_json(PyObject *module, PyObject *args) {
         return NULL;
     }
     cursor base = in.data.buf, end = base + in.data.len, line = base + offset;
-    scan s = {shape, base, in.starts.buf, in.lengths.buf, in.kinds.buf, capacity, row};
-    Py_BEGIN_ALLOW_THREADS
+    scan s = {shape, base, in.starts.buf, in.lengths.buf, in.kinds.buf, in.values.buf, capacity, row};
     while (line < end && s.row < capacity) {
         cursor p = skip_spaces(line, end);
         if (p < end && *p == '\n') {
@@ -452,22 +562,22 @@ static PyObject *scan_json(PyObject *module, PyObject *args) {
         s.row++;
         line = p < end ? p + 1 : end;
     }
-    Py_END_ALLOW_THREADS
     release(&in);
     return Py_BuildValue("nn", (Py_ssize_t)(line - base), s.row);
 }
 
 PyDoc_STRVAR(scan_csv_doc,
-"scan_csv(delimiter, slots, data, offset, row, starts, lengths, kinds) -> (offset, row)\n\n"
+"scan_csv(delimiter, slots, data, offset, row, starts, lengths, kinds, values) -> (offset, row)\n\n"
 "The same of lines of CSV. `slots` is an int32 array: of each column, its slot or -1. Records\n"
-"with quotes that are anything but around a whole field of one line are unusual.");
+"with quotes that are anything but around a whole field of one line are unusual. Values are the\n"
+"numbers that texts say, NaN where they say none, or Python must be asked.");
 
 static PyObject *scan_csv(PyObject *module, PyObject *args) {
     unsigned char delimiter;
     Py_buffer columns;
     Py_ssize_t offset, row;
-    spans in;
-    if (!PyArg_ParseTuple(args, "by*y*nnw*w*w*", &delimiter, &columns, &in.data, &offset, &row, &in.starts, &in.lengths, &in.kinds))
+    spans in = {0};
+    if (!PyArg_ParseTuple(args, "by*y*nnw*w*w*w*", &delimiter, &columns, &in.data, &offset, &row, &in.starts, &in.lengths, &in.kinds, &in.values))
         return NULL;
     if (!check(&in)) {
         PyBuffer_Release(&columns);
@@ -488,8 +598,8 @@ static PyObject *scan_csv(PyObject *module, PyObject *args) {
     cursor base = in.data.buf, end = base + in.data.len, line = base + offset;
     int32_t *starts = in.starts.buf, *lengths = in.lengths.buf;
     uint8_t *kinds = in.kinds.buf;
+    double *values = in.values.buf;
     const uint64_t splitter = EVERY(delimiter);
-    Py_BEGIN_ALLOW_THREADS
     while (line < end && row < capacity) {
         cursor p = line;
         if (*p == '\n' || (*p == '\r' && p + 1 < end && p[1] == '\n')) { /* blank */
@@ -548,6 +658,7 @@ static PyObject *scan_csv(PyObject *module, PyObject *args) {
                 starts[at] = (int32_t)(start - base);
                 lengths[at] = (int32_t)(stop - start);
                 kinds[at] = (uint8_t)kind;
+                values[at] = kind == TEXT ? number(start, stop, 1) : Py_NAN;
             }
             column++;
             if (p < end && *p == delimiter) {
@@ -561,7 +672,6 @@ static PyObject *scan_csv(PyObject *module, PyObject *args) {
         row++;
         line = p < end ? p + 1 : end;
     }
-    Py_END_ALLOW_THREADS
     Py_ssize_t reached = line - base;
     PyBuffer_Release(&columns);
     release(&in);
@@ -569,149 +679,6 @@ static PyObject *scan_csv(PyObject *module, PyObject *args) {
 }
 
 /* --- values ----------------------------------------------------------------------------- */
-
-static const double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-
-/* digits / 10^places, correctly rounded, where digits > 2^53 and 10^places < 2^64; negative where
- * the quotient has too few bits to tell. */
-static double divide(uint64_t digits, int places) {
-    uint64_t by = 1;
-    for (int i = 0; i < places; i++) by *= 10;
-    unsigned __int128 dividend = (unsigned __int128)digits << 63;
-    unsigned __int128 quotient = dividend / by;
-    uint64_t high = (uint64_t)(quotient >> 64), low = (uint64_t)quotient;
-    int bits = high ? 128 - __builtin_clzll(high) : 64 - __builtin_clzll(low);
-    int drop = bits - 54; /* of what is kept, one bit is to round by */
-    if (drop < 1) return -1.0;
-    uint64_t kept = (uint64_t)(quotient >> drop);
-    int rest = (quotient & (((unsigned __int128)1 << drop) - 1)) != 0 || dividend % by != 0;
-    kept = (kept >> 1) + (kept & 1 & (rest | (kept >> 1 & 1)));
-    return ldexp((double)kept, drop + 1 - 63);
-}
-
-/* A decimal as JSON writes it, a plus sign allowed where `text`: 1, or 0 if it is none. */
-static int decimal(cursor p, cursor end, int text, double *value) {
-    int negative = p < end && *p == '-';
-    if (p < end && (*p == '-' || (text && *p == '+'))) p++;
-    uint64_t digits = 0;
-    int significant = 0, exponent = 0, any = 0;
-    for (; p < end && *p >= '0' && *p <= '9'; p++, any = 1) {
-        if (significant < 19) {
-            digits = digits * 10 + (*p - '0');
-            significant += digits != 0;
-        } else {
-            significant = 20;
-            exponent++;
-        }
-    }
-    if (p < end && *p == '.') {
-        for (p++; p < end && *p >= '0' && *p <= '9'; p++, any = 1) {
-            if (significant < 19) {
-                digits = digits * 10 + (*p - '0');
-                significant += digits != 0;
-                exponent--;
-            } else {
-                significant = 20;
-            }
-        }
-    }
-    if (!any) return 0;
-    if (p < end && (*p | 32) == 'e') {
-        int sign = 1, power = 0;
-        cursor first = ++p;
-        if (p < end && (*p == '+' || *p == '-')) sign = *p++ == '-' ? -1 : 1, first++;
-        for (; p < end && *p >= '0' && *p <= '9'; p++)
-            if (power < 100000) power = power * 10 + (*p - '0');
-        if (p == first) return 0;
-        exponent += sign * power;
-    }
-    if (p != end) return 0;
-    double size = -1.0;
-    if (digits == 0 && significant < 20) {
-        size = 0.0;
-    } else if (significant < 20 && exponent >= -22 && exponent <= 22 && digits <= 1ULL << 53) {
-        /* Both are exact, so one operation rounds once (Clinger, 1990). */
-        size = exponent < 0 ? (double)digits / POWERS[-exponent] : (double)digits * POWERS[exponent];
-    } else if (significant < 20 && exponent >= -19 && exponent <= 0 && digits > 1ULL << 53) {
-        size = exponent ? divide(digits, -exponent) : (double)digits;
-    }
-    if (size < 0.0) return -1; /* left to the slow way */
-    *value = negative ? -size : size;
-    return 1;
-}
-
-/* The same for any number of digits and any exponent; too large is infinite. */
-static double slow_decimal(cursor p, cursor end) {
-    char copy[1100];
-    Py_ssize_t size = end - p;
-    if (size >= (Py_ssize_t)sizeof copy) return Py_NAN; /* the caller asks Python */
-    memcpy(copy, p, (size_t)size);
-    copy[size] = 0;
-    double value = PyOS_string_to_double(copy, NULL, NULL);
-    if (value == -1.0 && PyErr_Occurred()) {
-        PyErr_Clear();
-        return Py_NAN;
-    }
-    return value;
-}
-
-PyDoc_STRVAR(numbers_doc,
-"numbers(text, data, starts, lengths, kinds, values) -> (missing, wrong_type, [row, ...])\n\n"
-"Fill a float64 array with numbers, NaN where a value is none. Rows in the list are left to the\n"
-"caller. `text`: values are text that may say a number.");
-
-static PyObject *numbers(PyObject *module, PyObject *args) {
-    int text;
-    spans in;
-    Py_buffer out;
-    if (!PyArg_ParseTuple(args, "py*y*y*y*w*", &text, &in.data, &in.starts, &in.lengths, &in.kinds, &out)) return NULL;
-    if (!check(&in) || !check_spans(&in)) {
-        PyBuffer_Release(&out);
-        return NULL;
-    }
-    PyObject *rest = PyList_New(0), *result = NULL;
-    Py_ssize_t missing = 0, wrong = 0;
-    if (!rest) goto done;
-    if (out.len != in.rows * 8) {
-        PyErr_SetString(PyExc_ValueError, "values must have a float64 for each row");
-        goto done;
-    }
-    const int32_t *starts = in.starts.buf, *lengths = in.lengths.buf;
-    const uint8_t *kinds = in.kinds.buf;
-    cursor base = in.data.buf;
-    double *values = out.buf;
-    for (Py_ssize_t row = 0; row < in.rows; row++) {
-        int kind = kinds[row], found = 0;
-        cursor start = base + starts[row], end = start + lengths[row];
-        values[row] = Py_NAN;
-        if (kind == ABSENT || kind == NULL_ || (kind == TEXT && !lengths[row])) {
-            missing++;
-            continue;
-        }
-        if (kind == NUMBER || (text && kind == TEXT)) {
-            found = decimal(start, end, text, &values[row]);
-            if (found < 0) values[row] = slow_decimal(start, end);
-        }
-        if (found > 0 || (found < 0 && values[row] == values[row])) continue;
-        if (kind == NUMBER || text) {
-            PyObject *number = PyLong_FromSsize_t(row);
-            if (!number || PyList_Append(rest, number) < 0) {
-                Py_XDECREF(number);
-                goto done;
-            }
-            Py_DECREF(number);
-        } else {
-            wrong++;
-        }
-    }
-    result = Py_BuildValue("nnO", missing, wrong, rest);
-done:
-    Py_XDECREF(rest);
-    PyBuffer_Release(&out);
-    release(&in);
-    return result;
-}
 
 /* Days since 1970-01-01 of the proleptic Gregorian calendar (Hinnant, "chrono-compatible
  * low-level date algorithms"). */
@@ -771,7 +738,7 @@ PyDoc_STRVAR(moments_doc,
 "Rows in the list have a value that isn't such a text, and are left to the caller.");
 
 static PyObject *moments(PyObject *module, PyObject *args) {
-    spans in;
+    spans in = {0};
     Py_buffer out;
     if (!PyArg_ParseTuple(args, "y*y*y*y*w*", &in.data, &in.starts, &in.lengths, &in.kinds, &out)) return NULL;
     if (!check(&in) || !check_spans(&in)) {
@@ -791,6 +758,7 @@ static PyObject *moments(PyObject *module, PyObject *args) {
     for (Py_ssize_t row = 0; row < in.rows; row++) {
         int kind = kinds[row];
         cursor start = base + starts[row];
+        if (row + AHEAD < in.rows) __builtin_prefetch(base + starts[row + AHEAD]);
         seconds[row] = Py_NAN;
         if (kind == ABSENT || kind == NULL_ || (kind == TEXT && !lengths[row])) continue;
         if (kind == TEXT && moment(start, start + lengths[row], &seconds[row])) continue;
@@ -828,7 +796,7 @@ PyDoc_STRVAR(distinct_doc,
 
 static PyObject *distinct(PyObject *module, PyObject *args) {
     unsigned long long seed;
-    spans in;
+    spans in = {0};
     Py_buffer out, first;
     if (!PyArg_ParseTuple(args, "Ky*y*y*y*w*w*", &seed, &in.data, &in.starts, &in.lengths, &in.kinds, &out, &first))
         return NULL;
@@ -857,6 +825,7 @@ static PyObject *distinct(PyObject *module, PyObject *args) {
     for (Py_ssize_t row = 0; row < in.rows; row++) {
         cursor p = base + starts[row];
         int32_t length = lengths[row];
+        if (row + AHEAD < in.rows) __builtin_prefetch(base + starts[row + AHEAD]);
         size_t at = hash_of(p, length, kinds[row], seed) & (size - 1);
         for (;; at = (at + 1) & (size - 1)) {
             int32_t known = table[at];
@@ -885,7 +854,6 @@ done:
 static PyMethodDef METHODS[] = {
     {"scan_json", scan_json, METH_VARARGS, scan_json_doc},
     {"scan_csv", scan_csv, METH_VARARGS, scan_csv_doc},
-    {"numbers", numbers, METH_VARARGS, numbers_doc},
     {"moments", moments, METH_VARARGS, moments_doc},
     {"distinct", distinct, METH_VARARGS, distinct_doc},
     {NULL, NULL, 0, NULL},

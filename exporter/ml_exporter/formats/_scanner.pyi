@@ -20,6 +20,7 @@ def scan_json(
     starts: Array,
     lengths: Array,
     kinds: Array,
+    values: Array,
     /,
 ) -> tuple[int, int]: ...
 def scan_csv(
@@ -31,17 +32,9 @@ def scan_csv(
     starts: Array,
     lengths: Array,
     kinds: Array,
-    /,
-) -> tuple[int, int]: ...
-def numbers(
-    text: bool,
-    data: bytes,
-    starts: Array,
-    lengths: Array,
-    kinds: Array,
     values: Array,
     /,
-) -> tuple[int, int, list[int]]: ...
+) -> tuple[int, int]: ...
 def moments(
     data: bytes, starts: Array, lengths: Array, kinds: Array, seconds: Array, /
 ) -> list[int]: ...

@@ -74,7 +74,7 @@ class Csv:
             return assemble(Table(0, {}, text=True), self._layout, rejected, start)
         stop = len(data) if end else data.rfind(b"\n") + 1
         width = max(1, len(header.read))
-        spans = Spans(data, width, data.count(b"\n", start, stop) + 1, text=True)
+        spans = Spans(data, width, text=True)
         consumed = self._read(spans, header, start, stop, end, rejected)
         columns = {name: spans.column(slot) for slot, name in enumerate(header.read)}
         extra = {name: np.ones(spans.rows, dtype=np.bool_) for name in header.extra}
@@ -98,10 +98,13 @@ class Csv:
         while True:
             offset, spans.rows = _scanner.scan_csv(
                 *(ord(self._delimiter), slots, data, offset, spans.rows),
-                *(spans.starts, spans.lengths, spans.kinds),
+                *(spans.starts, spans.lengths, spans.kinds, spans.values),
             )
             if offset >= stop:
                 return offset
+            if spans.rows == spans.capacity:
+                spans.grow()
+                continue
             record = self._record(data, offset, header)
             if record.problem == "unclosed" and not end:
                 all_read = offset + record.size == stop and record.lines < _MOST_LINES

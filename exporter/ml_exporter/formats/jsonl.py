@@ -92,15 +92,25 @@ class JsonLines:
         self._shape = shape(self._tree, paths, extra, self._slots, others)
 
     def _table(self, lines: bytes, rejected: Counter[str]) -> Table:
-        spans = Spans(lines, self._slots, lines.count(b"\n") + 1, text=False)
+        spans = Spans(lines, self._slots, text=False)
         extra: dict[str, list[int]] = {}  # rows that the scanner left out
         offset = 0
         while True:
             offset, spans.rows = _scanner.scan_json(
-                self._shape, lines, offset, spans.rows, spans.starts, spans.lengths, spans.kinds
+                self._shape,
+                lines,
+                offset,
+                spans.rows,
+                spans.starts,
+                spans.lengths,
+                spans.kinds,
+                spans.values,
             )
             if offset == len(lines):
                 break
+            if spans.rows == spans.capacity:
+                spans.grow()
+                continue
             stop = lines.find(b"\n", offset) + 1 or len(lines)
             if (row := self._object(lines[offset:stop], rejected)) is not None:
                 for name in self._unknown(row):

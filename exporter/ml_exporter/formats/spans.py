@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
@@ -37,18 +36,10 @@ Kinds = NDArray[np.uint8]
 _SEED = secrets.randbits(64)
 
 
-class Kind(IntEnum):
-    """What a span holds; of text and of what is escaped, the quotes are not in it."""
+_SAMPLE = 1 << 14  # bytes
 
-    ABSENT = 0
-    NULL = 1
-    TRUE = 2
-    FALSE = 3
-    NUMBER = 4
-    TEXT = 5
-    ESCAPED = 6  # text that isn't its own bytes: "\n" in JSON, `""` in CSV
-    OBJECT = 7
-    LIST = 8
+# What a span holds; the quotes around a text are not in it.
+ABSENT_, NULL, TRUE, FALSE, NUMBER, TEXT, ESCAPED, OBJECT, LIST = range(9)
 
 
 @dataclass
@@ -57,22 +48,35 @@ class Spans:
 
     data: bytes
     slots: int
-    capacity: int  # rows
     text: bool  # CSV, in which every value is text
     rows: int = 0
+    capacity: int = field(init=False)  # rows
     _tail: list[bytes] = field(default_factory=list)  # values that are not in the data
     _tail_size: int = 0
 
     def __post_init__(self) -> None:
+        # As many as there would be if all were like the first ones, and some more.
+        lines = self.data.count(b"\n", 0, _SAMPLE) + 1
+        self.capacity = lines * max(1, len(self.data) // _SAMPLE) * 5 // 4 + 100
         shape = (self.slots, self.capacity)
         self.starts = np.empty(shape, dtype=np.int32)
         self.lengths = np.empty(shape, dtype=np.int32)
         self.kinds = np.zeros(shape, dtype=np.uint8)
+        self.values = np.empty(shape)
+
+    def grow(self) -> None:
+        """Make room for twice as many."""
+        self.starts = np.concatenate((self.starts, np.empty_like(self.starts)), axis=1)
+        self.lengths = np.concatenate((self.lengths, np.empty_like(self.lengths)), axis=1)
+        self.kinds = np.concatenate((self.kinds, np.zeros_like(self.kinds)), axis=1)
+        self.values = np.concatenate((self.values, np.empty_like(self.values)), axis=1)
+        self.capacity *= 2
 
     def add(self, values: Sequence[object]) -> None:
         """Add a row that was decoded in another way: a value for each slot."""
         for slot, value in enumerate(values):
             kind, token = _token(value, self.text)
+            self.values[slot, self.rows] = np.nan  # it is asked for where it is wanted
             self.kinds[slot, self.rows] = kind
             self.starts[slot, self.rows] = len(self.data) + self._tail_size
             self.lengths[slot, self.rows] = len(token)
@@ -85,15 +89,14 @@ class Spans:
         kinds = self.kinds[slot, rows]
         if not self.text and kinds.size and not kinds.all():
             # What is absent has no place; it must have one all the same.
-            self.starts[slot, rows][kinds == Kind.ABSENT] = 0
-            self.lengths[slot, rows][kinds == Kind.ABSENT] = 0
-        return SpanColumn(
-            self._all, self.starts[slot, rows], self.lengths[slot, rows], kinds, self.text
-        )
+            self.starts[slot, rows][kinds == ABSENT_] = 0
+            self.lengths[slot, rows][kinds == ABSENT_] = 0
+        spans = (self.starts[slot, rows], self.lengths[slot, rows], kinds, self.values[slot, rows])
+        return SpanColumn(self._all, *spans, self.text)
 
     def met(self, slot: int) -> NDArray[np.bool_]:
         """Which rows have anything there."""
-        return np.not_equal(self.kinds[slot, : self.rows], Kind.ABSENT)
+        return np.not_equal(self.kinds[slot, : self.rows], ABSENT_)
 
     @cached_property
     def _all(self) -> bytes:
@@ -104,13 +107,20 @@ class SpanColumn(Column):
     """The values of one field, as spans of `data`."""
 
     def __init__(
-        self, data: bytes, starts: Offsets, lengths: Offsets, kinds: Kinds, text: bool
+        self,
+        data: bytes,
+        starts: Offsets,
+        lengths: Offsets,
+        kinds: Kinds,
+        values: Floats,
+        text: bool,
     ) -> None:
         super().__init__((), text)
         self._data = data
         self._starts = starts
         self._lengths = lengths
         self._kinds = kinds
+        self._scanned = values  # what numbers say, if the scanner could tell
 
     def __len__(self) -> int:
         return self._kinds.size
@@ -121,23 +131,24 @@ class SpanColumn(Column):
 
     @cached_property
     def absent(self) -> int:
-        return int(np.count_nonzero(self._kinds == Kind.ABSENT))
+        return int(np.count_nonzero(self._kinds == ABSENT_))
 
     def absent_mask(self) -> NDArray[np.bool_]:
-        return np.equal(self._kinds, Kind.ABSENT)
+        return np.equal(self._kinds, ABSENT_)
 
     def missing_mask(self) -> NDArray[np.bool_]:
-        empty = np.equal(self._kinds, Kind.TEXT) & np.equal(self._lengths, 0)
-        return np.less_equal(self._kinds, Kind.NULL) | empty
+        missing = np.less_equal(self._kinds, NULL)
+        missing |= np.equal(self._kinds, TEXT) & np.equal(self._lengths, 0)
+        return missing
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> SpanColumn:
         picked = np.asarray(rows, dtype=np.intp)
         spans = (self._starts[picked], self._lengths[picked], self._kinds[picked])
-        return SpanColumn(self._data, *spans, self.text)
+        return SpanColumn(self._data, *spans, self._scanned[picked], self.text)
 
     def texts(self) -> list[str] | None:
         """All values, if each is text without escapes, and not empty."""
-        if not ((self._kinds == Kind.TEXT) & (self._lengths > 0)).all():
+        if not ((self._kinds == TEXT) & (self._lengths > 0)).all():
             return None
         stops = (self._starts + self._lengths).tolist()
         starts = self._starts.tolist()
@@ -146,23 +157,28 @@ class SpanColumn(Column):
 
     @cached_property
     def numbers(self) -> Numbers:
-        values = np.empty(len(self))
-        missing, wrong_type, rest = _scanner.numbers(self.text, self._data, *self._spans, values)
-        for row in rest:
+        kinds, values = self._kinds, self._scanned
+        said = np.equal(kinds, TEXT if self.text else NUMBER)
+        if not said.all():
+            said |= np.equal(kinds, ESCAPED) & self.text
+            values = np.where(said, values, np.nan)
+        missing = self.missing_mask()
+        wrong_type = values.size - int(np.count_nonzero(said | missing))
+        for row in np.flatnonzero(np.isnan(values) & said & ~missing).tolist():
             value = self._value(row)
             number = number_of_text(str(value)) if self.text else number_of_json(value)
             if number is None:
                 wrong_type += 1
             else:
                 values[row] = number
-        return numbers_of(values, missing, wrong_type)
+        return numbers_of(values, int(np.count_nonzero(missing)), wrong_type)
 
     @cached_property
     def categories(self) -> Categories:
         codes = np.empty(len(self), dtype=np.int32)
         firsts = np.empty(len(self), dtype=np.int32)
         count = _scanner.distinct(_SEED, self._data, *self._spans, codes, firsts)
-        wrong_type = int(np.count_nonzero(self._kinds >= Kind.OBJECT))
+        wrong_type = int(np.count_nonzero(self._kinds >= OBJECT))
         return named(codes, map(self._value, firsts[:count].tolist()), self.text, wrong_type)
 
     def seconds(self) -> tuple[Floats, list[int]]:
@@ -177,26 +193,27 @@ class SpanColumn(Column):
     def _value(self, row: int) -> object:
         start = int(self._starts[row])
         token = self._data[start : start + int(self._lengths[row])]
-        match self._kinds[row]:
-            case Kind.ABSENT:
-                return ABSENT
-            case Kind.NULL:
-                return None
-            case Kind.TRUE:
-                return True
-            case Kind.FALSE:
-                return False
-            case Kind.OBJECT:  # of the wrong type, whatever is in it
-                return {}
-            case Kind.LIST:
-                return []
-            case Kind.TEXT:
-                return token.decode()
-            case Kind.ESCAPED if self.text:
+        kind = self._kinds[row]
+        if kind == TEXT:
+            return token.decode()
+        if kind == NUMBER:
+            return _number(token)
+        if kind == ESCAPED:  # text that isn't its own bytes: "\n" in JSON, `""` in CSV
+            if self.text:
                 return token.decode().replace('""', '"')
-            case Kind.ESCAPED:
-                return msgspec.json.decode(b'"%b"' % token)
-        return _number(token)
+            return msgspec.json.decode(b'"%b"' % token)
+        return _CONSTANTS[kind]()
+
+
+# A nested value is of the wrong type, whatever is in it.
+_CONSTANTS: dict[int, Callable[[], object]] = {
+    ABSENT_: lambda: ABSENT,
+    NULL: lambda: None,
+    TRUE: lambda: True,
+    FALSE: lambda: False,
+    OBJECT: dict,
+    LIST: list,
+}
 
 
 def _number(token: bytes) -> Any:
@@ -212,21 +229,21 @@ def integer(digits: str) -> float:
     return int(digits) if len(digits) < 300 else float(digits)
 
 
-def _token(value: object, text: bool) -> tuple[Kind, bytes]:
+def _token(value: object, text: bool) -> tuple[int, bytes]:
     """A value as a span of bytes of its own."""
     match value:
         case msgspec.UNSET:
-            return Kind.ABSENT, b""
+            return ABSENT_, b""
         case str():
             if text or ('"' not in value and "\\" not in value and value.isprintable()):
-                return Kind.TEXT, value.encode()
-            return Kind.ESCAPED, msgspec.json.encode(value)[1:-1]
+                return TEXT, value.encode()
+            return ESCAPED, msgspec.json.encode(value)[1:-1]
         case None:
-            return Kind.NULL, b""
+            return NULL, b""
         case bool():
-            return (Kind.TRUE if value else Kind.FALSE), b""
+            return (TRUE if value else FALSE), b""
         case dict():
-            return Kind.OBJECT, b""
+            return OBJECT, b""
         case list():
-            return Kind.LIST, b""
-    return Kind.NUMBER, json.dumps(value).encode()
+            return LIST, b""
+    return NUMBER, json.dumps(value).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,13 +109,11 @@ def count_bins(values: Floats, edges: Floats) -> Counts:
     """
     # One comparison an edge is an order of magnitude faster than a binary search a value.
     buffer = np.empty(values.shape, dtype=np.bool_)
-    below = np.count_nonzero(np.less(values, edges[0], out=buffer))
-    cumulative = [below]
-    for edge in edges[1:]:
-        cumulative.append(np.count_nonzero(np.less_equal(values, edge, out=buffer)))
-    cumulative.append(values.size - np.count_nonzero(np.isnan(values, out=buffer)))
-    counts: Counts = np.diff(cumulative, prepend=0).astype(np.int64)
-    return counts
+    below, *uppers = edges.tolist()
+    cumulative = [0, np.count_nonzero(np.less(values, below, buffer))]
+    cumulative += [np.count_nonzero(np.less_equal(values, upper, buffer)) for upper in uppers]
+    cumulative.append(values.size - np.count_nonzero(np.isnan(values, buffer)))
+    return np.array([after - before for before, after in pairwise(cumulative)], dtype=np.int64)
 
 
 def bin_labels(edges: Floats) -> list[str]:
