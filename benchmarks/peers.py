@@ -98,6 +98,8 @@ def ask_duckdb(log: Path, plan: Plan) -> dict[str, Any]:
             header = next(lines).strip().split(",")
         types = {name: types.get(name, "VARCHAR") for name in header}
         source = f"read_csv({text(log)}, header=true, columns={types})"
+    elif log.suffix == ".parquet":
+        source = f"read_parquet({text(log)})"
     else:
         source = f"read_json({text(log)}, format='newline_delimited', columns={types})"
     asked = questions(plan)
@@ -135,6 +137,8 @@ def ask_polars(log: Path, plan: Plan) -> dict[str, Any]:
     )
     if log.suffix == ".csv":
         rows = pl.scan_csv(log, schema_overrides=types)
+    elif log.suffix == ".parquet":
+        rows = pl.scan_parquet(log)
     else:
         rows = pl.scan_ndjson(log, schema=types)
     asked = questions(plan)

@@ -9,17 +9,20 @@ from ml_exporter.access import Tls
 from ml_exporter.config import (
     Access,
     Config,
+    EventSource,
     Fields,
     FileSource,
+    KafkaSource,
     LabelFields,
     Labels,
     Limits,
     Model,
+    SqlSource,
     Threshold,
     Token,
     VersionField,
 )
-from ml_exporter.units import parse_duration
+from ml_exporter.units import parse_duration, parse_size
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/configuration.md").read_text()
@@ -55,6 +58,13 @@ DEFAULTS: dict[tuple[str, str], object] = {
     ("limits", "series"): Limits.series,
     ("limits", "versions"): Limits.versions,
     ("limits", "categories"): Limits.categories,
+    ("limits", "pending"): Limits.pending,
+    ("limits", "pending_size"): Limits.pending_size,
+    ("event_source", "format"): EventSource.format,
+    ("event_source", "buffer"): EventSource.buffer,
+    ("kafka_source", "group"): KafkaSource.group,
+    ("kafka_source", "format"): KafkaSource.format,
+    ("sql_source", "interval"): SqlSource.interval,
     ("tls_server_config", "client_auth_type"): Tls.client_auth_type,
     ("tls_server_config", "min_version"): Tls.min_version,
     ("tls_server_config", "max_version"): Tls.max_version,
@@ -62,9 +72,18 @@ DEFAULTS: dict[tuple[str, str], object] = {
 }
 
 
+def parse_default(text: str) -> object:
+    for parse in (parse_duration, parse_size):
+        try:
+            return parse(text)
+        except ValueError:
+            continue
+    return yaml.safe_load(text)
+
+
 def test_the_defaults_on_the_page_are_those_of_the_code() -> None:
     defaults = {
-        (section, key): parse_duration(text) if section == "labels" else yaml.safe_load(text)
+        (section, key): parse_default(text)
         for section in SECTIONS
         for key, text in documented(section).items()
         if text
@@ -95,8 +114,11 @@ def test_the_smallest_example_is_a_model(tmp_path: Path) -> None:
 def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
     path = tmp_path / "ml-exporter.yml"
     path.write_text(EXAMPLES[1])
-    loaded = config.load(path, {"INGEST_TOKEN": "s3cret"})
-    credit, species, topics = loaded.models
+    loaded = config.load(
+        path,
+        {"INGEST_TOKEN": "s3cret", "KAFKA_PASSWORD": "hush", "DB_URL": "sqlite:///labels.db"},
+    )
+    credit, species, topics, spam, prices = loaded.models
     assert credit == Model(
         name="credit",
         version=VersionField("model_version"),
@@ -153,16 +175,36 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
             },
         ),
     )
+    assert topics.source == FileSource(
+        f"{tmp_path}/logs/topics.tsv",
+        "tsv",
+        columns=("id", "topic", "scores.sports", "scores.politics"),
+    )
     assert topics.labels == Labels(
-        source=FileSource(f"{tmp_path}/labels/topics.tsv", "tsv"),
+        source=EventSource(),
         fields=LabelFields("request_id", "actual", "known_at"),
         wait=60 * 86400,
         settle=3600,
     )
+    assert spam.source == KafkaSource(
+        brokers=("kafka-0:9092", "kafka-1:9092"),
+        topic="predictions",
+        group="monitoring",
+        format="open-inference",
+        start="start",
+        options=(("security.protocol", "sasl_ssl"), ("sasl.password", "hush")),
+    )
+    assert spam.fields.decided_by == ("false", "true")
+    assert spam.labels == Labels(
+        source=SqlSource("sqlite:///labels.db", "labels", "id", interval=60, start="end"),
+        fields=LabelFields("request_id", "actual"),
+        redis="redis://redis:6379/0",
+    )
+    assert prices.source == EventSource("cloudevents", buffer=16 << 20)
     assert loaded == Config(
         path=path,
         models=loaded.models,
-        limits=Limits(20_000, 3, 30),
+        limits=Limits(20_000, 3, 30, pending=1_000_000, pending_size=512 << 20),
         access=Access(
             tokens=(Token("s3cret", frozenset({"ingest"})),),
             users={

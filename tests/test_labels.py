@@ -23,10 +23,19 @@ Outcome = tuple[str, str]  # what was true, and what was predicted
 class Joining:
     """A join, and the outcomes that came of it."""
 
-    def __init__(self, store: Store, settle: float = 0, numbers: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settle: float = 0,
+        numbers: bool = False,
+        most: int = 1000,
+        most_bytes: int = 1 << 20,
+    ) -> None:
         self.store = store
         self.settle = settle
         self.numbers = numbers
+        self.most = most
+        self.most_bytes = most_bytes
         self.outcomes: list[Outcome] = []
         self.delays: list[float] = []
         self.versions: list[str] = []
@@ -40,6 +49,8 @@ class Joining:
             wait=WAIT,
             settle=self.settle,
             numbers=self.numbers,
+            most=self.most,
+            most_bytes=self.most_bytes,
         )
 
     def predict(self, *ids: str, at: float, value: object = "yes", version: str = "1") -> None:
@@ -84,6 +95,10 @@ class Joining:
     @property
     def expired(self) -> float:
         return float(self.join.families[2].values[0])
+
+    @property
+    def evicted(self) -> float:
+        return float(self.join.families[3].values[0])
 
     @property
     def duplicate_predictions(self) -> float:
@@ -171,6 +186,66 @@ CASES: dict[str, tuple[Sequence[Step], dict[str, int], list[Outcome], int]] = {
         [("no", "yes")],
         0,
     ),
+    "with an older time than its prediction": (
+        [("predict", "a", HOUR), ("no", "a", 0)],
+        {"joined": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "before its prediction, and later by its own time": (
+        [("no", "a", HOUR), ("predict", "a", 0)],
+        {"joined": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "of a class nobody knows": (
+        [("predict", "a", 0), ("purple", "a", 1)],
+        {"joined": 1},
+        [("purple", "yes")],
+        0,
+    ),
+    "while predictions' clock runs backwards": (
+        [("predict", "b", HOUR), ("predict", "a", 0), ("no", "a", MINUTE), ("no", "b", HOUR)],
+        {"joined": 2},
+        [("no", "yes"), ("no", "yes")],
+        0,
+    ),
+    "while labels' clock runs backwards": (
+        [("predict", "a", 0), ("no", "a", HOUR), ("no", "a", MINUTE), ("yes", "a", 0)],
+        {"joined": 1, "duplicate": 1, "corrected": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "of no prediction, while the clock was set back": (
+        [("predict", "b", 2 * HOUR), ("no", "a", 2 * HOUR), ("predict", "c", 0)],
+        {},
+        [],
+        0,
+    ),
+    "to an id that differs after 64 characters": (
+        [("predict", "x" * 64 + "a", 0), ("predict", "x" * 64 + "b", 0), ("no", "x" * 64 + "b", 1)],
+        {"joined": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "to an id of a megabyte": (
+        [("predict", "x" * (1 << 20), 0), ("no", "x" * (1 << 20), 1), ("no", "x", 1)],
+        {"joined": 1},
+        [("no", "yes")],
+        0,
+    ),
+    "never, for the clock of predictions stood still": (
+        [("predict", "a", WAIT), ("predict", "b", 0), ("predict", "c", WAIT)],
+        {},
+        [],
+        0,
+    ),
+    "to a prediction that was over when it was read": (
+        [("predict", "a", WAIT + 1), ("predict", "b", 0)],
+        {},
+        [],
+        1,
+    ),
     "never": ([("predict", "a", 0), ("predict", "b", WAIT + 1)], {}, [], 1),
     "not yet": ([("predict", "a", 0), ("predict", "b", WAIT)], {}, [], 0),
 }
@@ -247,6 +322,22 @@ class TestSettling:
         joining.pass_time(end=True)
         assert joining.outcomes == [("no", "yes")]
         assert joining.results == {"joined": 1, "corrected": 1}
+
+    def test_a_correction_may_come_after_a_restart(self, joining: Joining) -> None:
+        joining.open()
+        joining.label(("a", "maybe"), at=NOON + HOUR)
+        joining.open()
+        joining.label(("a", "yes"), at=NOON + MINUTE + HOUR)
+        joining.open()
+        joining.label(("a", "late"), at=NOON + MINUTE + HOUR + 1)
+        joining.pass_time(end=True)
+        assert joining.outcomes == [("yes", "yes")]
+
+    def test_a_correction_with_an_older_time_replaces_the_label(self, joining: Joining) -> None:
+        """It was read later, whatever its clock says."""
+        joining.label(("a", "yes"), at=NOON)
+        joining.pass_time(end=True)
+        assert joining.outcomes == [("yes", "yes")]
 
     def test_outlives_a_restart(self, joining: Joining) -> None:
         joining.open()
@@ -369,6 +460,52 @@ class TestTime:
         assert joining.join.waiting == 0
 
 
+class TestTooMany:
+    """What waits is bounded; the oldest are let go, and counted."""
+
+    def test_predictions(self, store: Store) -> None:
+        joining = Joining(store, most=2)
+        joining.predict("a", at=NOON + 1)
+        joining.predict("b", at=NOON)
+        joining.predict("c", "d", at=NOON + 2)
+        assert (joining.evicted, joining.expired, joining.join.waiting) == (2, 2, 2)
+        joining.label(*((id, "no") for id in "abcd"), at=NOON + 3)
+        assert joining.results == {"joined": 2}
+        assert joining.join.waiting == 0
+
+    def test_bytes_of_predictions(self, store: Store) -> None:
+        joining = Joining(store, most_bytes=1000)
+        joining.predict(*"abcdefghijklmnop", at=NOON)
+        assert 5 <= joining.join.waiting == 16 - joining.evicted <= 10
+
+    def test_predictions_that_have_their_label_are_nothing_lost(self, store: Store) -> None:
+        joining = Joining(store, most=2)
+        joining.predict("a", "b", at=NOON)
+        joining.label(("a", "no"), at=NOON)
+        joining.predict("c", at=NOON + 1)
+        assert (joining.evicted, joining.expired, joining.join.waiting) == (0, 0, 2)
+
+    def test_a_label_that_settles_is_counted(self, store: Store) -> None:
+        joining = Joining(store, settle=HOUR, most=1)
+        joining.predict("a", at=NOON)
+        joining.label(("a", "no"), at=NOON + MINUTE)
+        joining.predict("b", at=NOON + 1)
+        assert joining.outcomes == [("no", "yes")]
+        assert joining.delays == [MINUTE]
+        joining.pass_time(end=True)
+        assert joining.outcomes == [("no", "yes")]
+
+    def test_early_labels(self, store: Store) -> None:
+        joining = Joining(store, most=2)
+        joining.label(("a", "no"), at=NOON + 1)
+        joining.label(("b", "no"), ("c", "no"), ("d", "no"), at=NOON + 2)
+        assert joining.results == {"unmatched": 2}
+        joining.predict("a", at=NOON)
+        joining.pass_time(end=True)
+        assert joining.results == {"unmatched": 4}
+        assert joining.outcomes == []
+
+
 class TestTheEnd:
     def test_of_all_logs_leaves_no_label_waiting(self, joining: Joining) -> None:
         joining.predict("a", "b", at=NOON)
@@ -400,6 +537,8 @@ def test_an_outcome_has_the_version_of_its_prediction(joining: Joining) -> None:
         (float("nan"), "<invalid>"),
         ({"a": 1}, "<invalid>"),
         ("long " * 50, "<other>"),
+        ("zażółć\0", "zażółć\0"),
+        ("\ud800", "?"),
     ],
 )
 def test_classes_have_the_names_that_they_have_on_one_row(value: object, name: str) -> None:
@@ -410,6 +549,12 @@ def test_classes_have_the_names_that_they_have_on_one_row(value: object, name: s
     # What is neither missing nor a name is missing by then.
     assert joining.outcomes == [("no", "<missing>" if name == "<invalid>" else name)]
     store.close()
+
+
+def test_a_long_label_with_a_lone_surrogate_is_kept(joining: Joining) -> None:
+    joining.predict("\ud800", at=NOON)
+    joining.label(("\ud800", "\ud800" * 201), at=NOON)
+    assert joining.outcomes == [("<other>", "yes")]
 
 
 def test_a_long_label_is_its_own_duplicate(joining: Joining) -> None:

@@ -149,8 +149,8 @@ class Column:
             return np.zeros(len(self.values), dtype=np.bool_)
         return np.array([v is None or v is ABSENT or v == "" for v in self.values], dtype=np.bool_)
 
-    def take(self, rows: Sequence[int]) -> Column:
-        return Column([self.values[row] for row in rows], self.text)
+    def take(self, rows: NDArray[np.intp]) -> Column:
+        return Column([self.values[row] for row in rows.tolist()], self.text)
 
     def texts(self) -> list[str] | None:
         """All values, if each is text, and not empty; None if not, or if that isn't known yet."""
@@ -323,11 +323,11 @@ class Batch:
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Batch:
         """Some of the rows, in the given order."""
         picked = np.asarray(rows, dtype=np.intp)
-        listed = picked.tolist()
+        listed = picked.tolist() if self.ids is not None or self.versions is not None else []
         return replace(
             self,
-            rows=len(listed),
-            fields={key: column.take(listed) for key, column in self.fields.items()},
+            rows=picked.size,
+            fields={key: column.take(picked) for key, column in self.fields.items()},
             ids=None if self.ids is None else [self.ids[row] for row in listed],
             timestamps=None if self.timestamps is None else self.timestamps[picked],
             versions=None if self.versions is None else [self.versions[row] for row in listed],

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ml_exporter.baseline import Baseline, BaselineError, load
+from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.batch import LABEL, Field
 from ml_exporter.config import Config, Model
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.store import Store
 from ml_exporter.streams import prediction_layout
-from ml_exporter.versions import Budget, baseline_paths, default_version
+from ml_exporter.versions import Budget, baseline_paths, default_version, load_baseline
 
 
 @dataclass
@@ -52,7 +52,7 @@ def _baselines(
     for version, path in baseline_paths(model).items():
         name = "baseline" if version is None else f"baseline.{version}"
         try:
-            baseline = given[version] = load(path)
+            baseline = given[version] = load_baseline(path, model, version, config.limits)
         except BaselineError as problem:
             error(name, str(problem))
             continue

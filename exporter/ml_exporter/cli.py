@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ml_exporter import __version__, logs
@@ -155,7 +155,14 @@ def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--output", metavar="FILE", default="-", help="the baseline; - is stdout (default: -)"
     )
-    parser.set_defaults(command=_baseline)
+    parser.add_argument(
+        "--format",
+        choices=("ml-exporter", "sagemaker"),
+        default="ml-exporter",
+        help="sagemaker: statistics.json and constraints.json, in the folder --output "
+        "(default: %(default)s)",
+    )
+    parser.set_defaults(command=_baseline, parser=parser)
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -189,7 +196,7 @@ def _serve(options: argparse.Namespace) -> int:
     from ml_exporter.baseline import BaselineError
     from ml_exporter.config import ConfigError
     from ml_exporter.service import Service, Settings
-    from ml_exporter.store import StateError
+    from ml_exporter.state_folder import StateError
     from ml_exporter.web.server import ListenError
 
     settings = Settings(
@@ -203,15 +210,20 @@ def _serve(options: argparse.Namespace) -> int:
         service = Service(settings)
     except (ConfigError, BaselineError, StateError, ListenError, OSError) as error:
         return _fail(str(error))
-    service.run()
+    try:
+        service.run()
+    except StateError as error:
+        return _fail(str(error))
     return _DONE
 
 
 def _baseline(options: argparse.Namespace) -> int:
     from ml_exporter.baseline import BaselineError, encode
     from ml_exporter.config import ConfigError, format_of, load
-    from ml_exporter.training import profile
+    from ml_exporter.training import describe_for_sagemaker, profile
 
+    if options.format == "sagemaker" and options.output == "-":
+        options.parser.error("--format=sagemaker writes two files: name a folder with --output")
     try:
         config = load(options.config_file)
         models = {model.name: model for model in config.models}
@@ -219,16 +231,21 @@ def _baseline(options: argparse.Namespace) -> int:
         if name not in models:
             said = f"no model {name!r}" if name else "--model is needed"
             return _fail(f"{options.config_file}: {said}; there are {', '.join(models)}")
-        made, rejected = profile(
+        read = (
             models[name],
             config.limits,
             options.input,
             format_of(options.input, models[name].source.format),
             _progress if sys.stderr.isatty() else lambda rows: None,
         )
+        if options.format == "sagemaker":
+            made, files, rejected = describe_for_sagemaker(*read)
+        else:
+            made, rejected = profile(*read)
+            files = {}
     except (ConfigError, BaselineError) as error:
         return _fail(str(error))
-    if code := _write(options.output, encode(made)):
+    if code := _write_all(options.output, files) if files else _write(options.output, encode(made)):
         return code
     classes = f", {len(made.classes)} classes" if made.classes else ""
     print(
@@ -287,6 +304,14 @@ def _write(path: str, data: bytes) -> int:
     except OSError as error:
         return _fail(f"{path}: {(error.strerror or str(error)).lower()}")
     return _DONE
+
+
+def _write_all(folder: str, files: Mapping[str, bytes]) -> int:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return _fail(f"{folder}: {(error.strerror or str(error)).lower()}")
+    return max(_write(str(Path(folder, name)), data) for name, data in files.items())
 
 
 def _fail(text: str) -> int:

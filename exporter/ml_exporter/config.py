@@ -53,6 +53,8 @@ __all__ = [
     "load",
 ]
 
+_OPPOSITES = {"1": "0", "0": "1", "true": "false", "false": "true", "yes": "no", "no": "yes"}
+
 Task = Literal["binary", "multiclass", "regression"]
 
 # Every key of every section; docs/configuration.md has a section of the same name for each.
@@ -89,6 +91,9 @@ class Fields:
     timestamp: str | None = None
     # class -> path; binary: of the positive class; {path: p, classes: [a, b]} is {a: p.0, b: p.1}
     scores: Mapping[str, str] = field(default_factory=dict)
+    # Where `prediction` leads to the scores: classes, the likeliest of which is the prediction.
+    # Of a binary model, the other one and the positive one.
+    decided_by: tuple[str, ...] = ()
     label: str | None = None
     features: Mapping[str, str] | None = None  # name -> path; None: the baseline's, else learned
 
@@ -269,11 +274,15 @@ def _learn(node: Node) -> int:
 def _fields(node: Node, task: Task | None, positive: str | None) -> Fields:
     section = node.mapping()
     section.check_keys(KEYS["fields"])
+    prediction = section.require("prediction")
+    path = prediction.text()
+    scores = section.read("score", lambda node: _scores(node, task, positive), {})
     return Fields(
-        prediction=section.require("prediction").text(),
+        prediction=path,
         id=section.read("id", Node.text, None),
         timestamp=section.read("timestamp", Node.text, None),
-        scores=section.read("score", lambda node: _scores(node, task, positive), {}),
+        scores={name: path for name, path in scores.items() if positive in (None, name)},
+        decided_by=_decided_by(prediction, path, scores, positive),
         label=section.read("label", Node.text, None),
         features=section.read("features", _features, None),
     )
@@ -302,6 +311,7 @@ def _field_names(fields: Fields) -> Sequence[str] | None:
 
 
 def _scores(node: Node, task: Task | None, positive: str | None) -> Mapping[str, str]:
+    """The path of each class's score."""
     if task == "regression":
         node.error("a regression model has no score")
     if node.kind != "a mapping":
@@ -325,7 +335,27 @@ def _scores(node: Node, task: Task | None, positive: str | None) -> Mapping[str,
         node.error("must have at least two classes")
     elif positive and positive not in scores:
         node.error(f"has no path for the positive class {positive!r}")
-    return {name: path for name, path in scores.items() if positive in (None, name)}
+    return scores
+
+
+def _decided_by(
+    prediction: Node, path: str, scores: Mapping[str, str], positive: str | None
+) -> tuple[str, ...]:
+    """The classes whose scores stand where the prediction is said to be."""
+    if not path or not scores or not all(f"{p}.".startswith(f"{path}.") for p in scores.values()):
+        return ()
+    if positive is None:
+        return tuple(scores)
+    if len(scores) == 2:
+        return tuple(sorted(scores, key=lambda name: name == positive))
+    if len(scores) > 2:
+        prediction.error(f"is where {len(scores)} scores are, and a binary model has two classes")
+    elif positive not in _OPPOSITES:
+        prediction.error(
+            f"is the score's own path, which doesn't say what a row is called that isn't"
+            f" {positive!r}; name the path of the class itself"
+        )
+    return (_OPPOSITES.get(positive, ""), positive)
 
 
 def _types(node: Node, names: Sequence[str] | None) -> Mapping[str, FieldType]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -12,71 +15,140 @@ from ml_exporter.families import Family
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 
 EARLY_WAIT = 3600.0  # seconds that a label waits for its prediction
+RESULTS = ("joined", "unmatched", "duplicate", "corrected")
+KEY_SIZE = 16  # bytes
 _LONG = 256  # characters; no name has as many
 
 
 class Pending(NamedTuple):
     """A prediction whose label is awaited, or has come already."""
 
-    id: str
+    key: bytes  # of its id
     version: str
     predicted: str
     at: float  # when it was predicted, seconds since 1970
     label: str | None = None
     labelled_at: float | None = None
     counted: bool = False
+    place: int = 0  # where its store has it
 
 
 class Early(NamedTuple):
     """A label that came before its prediction."""
 
-    id: str
+    key: bytes
     label: str
     at: float | None  # when it came by its own account, seconds since 1970
     since: float  # what it waits from
+    place: int = 0
 
 
 class PendingStore(Protocol):
     """Where predictions and labels wait for each other. All belong to one model."""
 
-    def add_pending(self, rows: Sequence[Pending]) -> None:
-        """Add predictions that aren't there yet."""
+    def undone(self) -> None:
+        """What was said lately is not so: the transaction was taken back."""
 
-    def latest_pending(self) -> float:
+    def latest(self) -> float:
         """When the latest prediction was made; 0 where there is none."""
 
-    def count(self) -> int:
+    def waiting(self) -> int:
         """How many predictions wait for their label."""
 
-    def find_pending(self, ids: Iterable[str]) -> Mapping[str, Pending]:
-        """The waiting or labelled predictions with these ids."""
+    def add(
+        self,
+        keys: Sequence[bytes],
+        versions: Sequence[str],
+        predicted: Sequence[str],
+        at: Sequence[float],
+    ) -> int:
+        """Add predictions that aren't there yet, of several with one key the first; how many."""
 
-    def update_pending(self, rows: Sequence[Pending]) -> None:
-        """Replace predictions that are there."""
+    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Pending]:
+        """The waiting or labelled predictions with these keys."""
 
-    def settled(self, until: float) -> list[Pending]:
-        """Predictions labelled at or before a time, not counted yet."""
+    def label(self, rows: Sequence[Pending]) -> None:
+        """Give predictions that were found without one their label."""
 
-    def expire_pending(self, before: float) -> int:
-        """Let go of predictions made before a time; how many of them had no label."""
+    def correct(self, row: Pending, label: str) -> None:
+        """Give a labelled prediction another label."""
+
+    def settle(self, until: float) -> list[Pending]:
+        """Predictions labelled at or before a time and not counted yet, which they are then."""
+
+    def expire(self, before: float) -> int:
+        """Let go of predictions made before a time; how many of them had no label.
+
+        Those whose label still settles are kept.
+        """
+
+    def evict(self, rows: int, size: int) -> tuple[int, list[Pending]]:
+        """Let go of the oldest until no more than so many, of so many bytes, are there.
+
+        How many had no label, and those whose label still settled.
+        """
 
     def add_early(self, rows: Sequence[Early]) -> None:
-        """Keep labels without a prediction, in place of an earlier one with the same id."""
+        """Keep labels without a prediction, of whose key there is none yet."""
 
-    def find_early(self, ids: Iterable[str]) -> Mapping[str, Early]:
-        """The kept labels with these ids."""
+    def find_early(self, keys: Sequence[bytes]) -> Mapping[bytes, Early]:
+        """The kept labels with these keys."""
 
-    def remove_early(self, ids: Iterable[str]) -> None:
+    def correct_early(self, row: Early, label: str) -> None:
+        """Replace a kept label."""
+
+    def remove_early(self, rows: Iterable[Early]) -> None:
         """Let go of kept labels."""
 
     def expire_early(self, before: float) -> int:
         """Let go of labels that waited since before a time; how many they were."""
 
+    def evict_early(self, rows: int, size: int) -> int:
+        """Let go of the oldest kept labels as of predictions; how many they were."""
+
+
+class JoinCounters:
+    """What became of labels and of predictions that waited for one."""
+
+    def __init__(self, model: str, version: str) -> None:
+        of = {"model": model, "version": version}
+        self.labels = Family(
+            "ml_labels_total",
+            "Labels that came apart from their predictions, by what became of them.",
+            "counter",
+            ("result",),
+            of=of,
+        )
+        for result in RESULTS:
+            self.labels.add(result)
+        self.duplicates = Family(
+            "ml_duplicate_predictions_total",
+            "Predictions with an id that was waiting for its label already.",
+            "counter",
+            of=of,
+        )
+        self.expired = Family(
+            "ml_predictions_expired_total",
+            "Predictions that gave up waiting for a label.",
+            "counter",
+            of=of,
+        )
+        self.evicted = Family(
+            "ml_predictions_evicted_total",
+            "Predictions among the expired that were let go early, because too many waited.",
+            "counter",
+            of=of,
+        )
+        for family in (self.duplicates, self.expired, self.evicted):
+            family.add()
+        self.families = (self.labels, self.duplicates, self.expired, self.evicted)
+
 
 class LabelJoin:
     """The join of one model: `wait` and `settle` in seconds; `numbers` says it is a regression.
 
-    Time is the latest prediction's, so that old logs are joined as they would have been live.
+    Of predictions, and of labels that came first, at most `most` are kept, in `most_bytes`. Time
+    is the latest prediction's, so that old logs are joined as they would have been live.
     """
 
     def __init__(
@@ -88,71 +160,66 @@ class LabelJoin:
         wait: float,
         settle: float,
         numbers: bool,
+        most: int = 10_000_000,
+        most_bytes: int = 4 << 30,
     ) -> None:
-        of = {"model": model, "version": version}
         self._store = store
         self._numbers = numbers
         self._wait = wait
         self._settle = settle
-        self._labels = Family(
-            "ml_labels_total",
-            "Labels that came apart from their predictions, by what became of them.",
-            "counter",
-            ("result",),
-            of=of,
-        )
-        for result in ("joined", "unmatched", "duplicate", "corrected"):
-            self._labels.add(result)
-        self._duplicates = Family(
-            "ml_duplicate_predictions_total",
-            "Predictions with an id that was waiting for its label already.",
-            "counter",
-            of=of,
-        )
-        self._expired = Family(
-            "ml_predictions_expired_total",
-            "Predictions that gave up waiting for a label.",
-            "counter",
-            of=of,
-        )
-        for family in (self._duplicates, self._expired):
-            family.add()
-        self.families = (self._labels, self._duplicates, self._expired)
-        self._clock = store.latest_pending()
-        self.waiting = store.count()  # predictions
+        self._bounds = most, most_bytes
+        self._counters = JoinCounters(model, version)
+        self.families = self._counters.families
+        self._clock = store.latest()
+        self.waiting = store.waiting()  # predictions
 
     def mark(self) -> tuple[float, int]:
-        """What `reset` takes it back to, but for the store and the counters."""
+        """What `reset` takes it back to, with the store, but without the counters."""
         return self._clock, self.waiting
 
     def reset(self, mark: tuple[float, int]) -> None:
         self._clock, self.waiting = mark
+        self._store.undone()
 
     def predicted(self, batch: Batch, version: str) -> Batch:
-        """Remember predictions; returns those of them whose label had come before."""
+        """Remember predictions; returns those whose outcome is known by that.
+
+        Their label had come before, or they are let go while it settles.
+        """
         assert batch.ids is not None
         assert batch.timestamps is not None
-        predicted = _texts(batch.fields[PREDICTION])
-        known = self._store.find_pending(batch.ids)
-        rows: dict[str, Pending] = {}
-        for row, id in enumerate(batch.ids):
-            if id in known or id in rows:
-                self._duplicates.inc(1)
+        keys = keys_of(batch.ids)
+        early = self._store.find_early(keys)
+        added = self._store.add(
+            keys,
+            [version] * batch.rows if batch.versions is None else batch.versions,
+            texts(batch.fields[PREDICTION]),
+            batch.timestamps.tolist(),
+        )
+        self._counters.duplicates.inc(batch.rows - added)
+        self.waiting += added
+        self.advance(self._store.latest())
+        joined = self._join_early(early)
+        expired, settled = self._store.evict(*self._bounds)
+        self._counters.evicted.inc(expired)
+        self._expire(expired)
+        return outcomes([*(row for row in joined if row.counted), *settled], self._numbers)
+
+    def _join_early(self, early: Mapping[bytes, Early]) -> list[Pending]:
+        """Join labels to the predictions that they had to wait for."""
+        if not early:
+            return []
+        joined = []
+        for pending in self._store.find(list(early)).values():
+            label = early[pending.key]
+            at = pending.at if label.at is None else max(label.at, pending.at)
+            if at - pending.at > self._wait:
+                self._counters.labels.inc(1, "unmatched")
             else:
-                of_row = version if batch.versions is None else batch.versions[row]
-                rows[id] = Pending(id, of_row, predicted[row], float(batch.timestamps[row]))
-        early = self._store.find_early(rows)
-        for id, label in early.items():
-            at = rows[id].at if label.at is None else max(label.at, rows[id].at)
-            if at - rows[id].at > self._wait:
-                self._labels.inc(1, "unmatched")
-            else:
-                rows[id] = self._joined(rows[id], label.label, at)
-        self._store.remove_early(early)
-        self._store.add_pending(list(rows.values()))
-        self.waiting += len(rows)
-        self.advance(max((row.at for row in rows.values()), default=0.0))
-        return self._outcomes([rows[id] for id in early if rows[id].counted])
+                joined.append(self._joined(pending, label.label, at))
+        self._store.label(joined)
+        self._store.remove_early(early.values())
+        return joined
 
     def labelled(self, batch: Batch, now: float | None) -> Batch:
         """Join labels to predictions; returns the predictions whose outcome is now known.
@@ -161,48 +228,55 @@ class LabelJoin:
         are read long after they were written, and nobody knows how long such a label took.
         """
         assert batch.ids is not None
-        labels = _texts(batch.fields[LABEL])
-        times = np.full(batch.rows, np.nan) if batch.timestamps is None else batch.timestamps
-        times = np.minimum(times, np.inf if now is None else now)
-        found = dict(self._store.find_pending(batch.ids))
-        early = dict(self._store.find_early([id for id in batch.ids if id not in found]))
-        changed: dict[str, Pending] = {}
-        kept: dict[str, Early] = {}
-        counted: list[Pending] = []
+        keys = keys_of(batch.ids)
+        found = dict(self._store.find(keys))
+        early = dict(self._store.find_early([key for key in keys if key not in found]))
+        results: Counter[str] = Counter()
+        joined: dict[bytes, Pending] = {}
+        kept: dict[bytes, Early] = {}
         delays: list[float] = []
-        for row, id in enumerate(batch.ids):
-            dated = not np.isnan(times[row])
-            at = float(times[row]) if dated else self._clock
-            pending = found.get(id)
-            if pending is None:
-                if first := early.get(id):
-                    self._labels.inc(1, "duplicate" if first.label == labels[row] else "corrected")
-                    since = first.since if first.at is None else first.at
-                    settles = self._settle > 0 and at - since <= self._settle
-                    if settles and first.label != labels[row]:
-                        early[id] = kept[id] = first._replace(label=labels[row])
-                else:
-                    since = max(at, self._clock)
-                    early[id] = kept[id] = Early(id, labels[row], at if dated else None, since)
-            elif pending.label is None:
-                if dated and at - pending.at > self._wait:
-                    self._labels.inc(1, "unmatched")
-                    continue
-                found[id] = changed[id] = self._joined(pending, labels[row], at)
-                if found[id].counted:
-                    counted.append(found[id])
-                    came = at if dated else now
+        labels = zip(keys, texts(batch.fields[LABEL]), label_times(batch, now), strict=True)
+        for key, label, time in labels:
+            at = self._clock if time is None else time
+            if pending := found.get(key):
+                if pending.label is None:
+                    if time is not None and at - pending.at > self._wait:
+                        results["unmatched"] += 1
+                        continue
+                    found[key] = joined[key] = self._joined(pending, label, at)
+                    came = now if time is None else at
                     delays.append(np.nan if came is None else came - pending.at)
-            elif pending.label == labels[row]:
-                self._labels.inc(1, "duplicate")
+                elif pending.label == label:
+                    results["duplicate"] += 1
+                else:
+                    results["corrected"] += 1
+                    assert pending.labelled_at is not None
+                    if not pending.counted and at - pending.labelled_at <= self._settle:
+                        found[key] = pending._replace(label=label)
+                        if key in joined:
+                            joined[key] = found[key]
+                        else:
+                            self._store.correct(pending, label)
+            elif first := early.get(key):
+                results["duplicate" if first.label == label else "corrected"] += 1
+                since = first.since if first.at is None else first.at
+                settles = self._settle > 0 and at - since <= self._settle
+                if settles and first.label != label:
+                    early[key] = first._replace(label=label)
+                    if key in kept:
+                        kept[key] = early[key]
+                    else:
+                        self._store.correct_early(first, label)
             else:
-                self._labels.inc(1, "corrected")
-                assert pending.labelled_at is not None
-                if not pending.counted and at - pending.labelled_at <= self._settle:
-                    found[id] = changed[id] = pending._replace(label=labels[row])
-        self._store.update_pending(list(changed.values()))
+                early[key] = kept[key] = Early(key, label, time, since=max(at, self._clock))
+        self._store.label(list(joined.values()))
         self._store.add_early(list(kept.values()))
-        return self._outcomes(counted, delays)
+        results["unmatched"] += self._store.evict_early(*self._bounds)
+        for result, labels_of in results.items():
+            self._counters.labels.inc(labels_of, result)
+        if self._settle > 0:
+            return outcomes([], self._numbers)
+        return outcomes(list(joined.values()), self._numbers, delays)
 
     def advance(self, time: float) -> None:
         """Let it be as late as that, if it isn't yet."""
@@ -215,43 +289,75 @@ class LabelJoin:
         to no prediction.
         """
         clock = np.inf if end else self._clock
-        settled = [row._replace(counted=True) for row in self._store.settled(clock - self._settle)]
-        self._store.update_pending(settled)
-        self._labels.inc(self._store.expire_early(clock - EARLY_WAIT), "unmatched")
-        expired = self._store.expire_pending(self._clock - self._wait)
-        self._expired.inc(expired)
-        self.waiting -= expired
-        return self._outcomes(settled)
+        settled = self._store.settle(clock - self._settle)
+        self._counters.labels.inc(self._store.expire_early(clock - EARLY_WAIT), "unmatched")
+        self._expire(self._store.expire(self._clock - self._wait))
+        return outcomes(settled, self._numbers)
+
+    def _expire(self, predictions: int) -> None:
+        self._counters.expired.inc(predictions)
+        self.waiting -= predictions
 
     def _joined(self, pending: Pending, label: str, at: float) -> Pending:
-        self._labels.inc(1, "joined")
+        self._counters.labels.inc(1, "joined")
         self.waiting -= 1
         return pending._replace(label=label, labelled_at=at, counted=self._settle == 0)
 
-    def _outcomes(self, rows: Sequence[Pending], delays: Sequence[float] | None = None) -> Batch:
-        if delays is None:
-            delays = [(row.labelled_at or row.at) - row.at for row in rows]
-        return Batch(
-            rows=len(rows),
-            fields={
-                PREDICTION: Column([row.predicted for row in rows], text=self._numbers),
-                LABEL: Column([row.label for row in rows], text=self._numbers),
-            },
-            ids=[row.id for row in rows],
-            timestamps=np.array([row.at for row in rows], dtype=np.float64),
-            versions=[row.version for row in rows],
-            delays=np.maximum(0.0, np.array(delays, dtype=np.float64)),
-        )
+
+def outcomes(
+    rows: Sequence[Pending], numbers: bool, delays: Sequence[float] | None = None
+) -> Batch:
+    """Labelled predictions; `delays` are what the labels took, where they don't tell it."""
+    if delays is None:
+        delays = [(row.labelled_at or row.at) - row.at for row in rows]
+    return Batch(
+        rows=len(rows),
+        fields={
+            PREDICTION: Column([row.predicted for row in rows], text=numbers),
+            LABEL: Column([row.label for row in rows], text=numbers),
+        },
+        timestamps=np.array([row.at for row in rows], dtype=np.float64),
+        versions=[row.version for row in rows],
+        delays=np.maximum(0.0, np.array(delays, dtype=np.float64)),
+    )
 
 
-def _texts(column: Column) -> list[str]:
+def keys_of(ids: Sequence[str]) -> list[bytes]:
+    """What ids are known by: hashes, so that an id of any length takes as much as another."""
+    try:
+        return [blake2b(id.encode(), digest_size=KEY_SIZE).digest() for id in ids]
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can write
+        texts = [id.encode("utf-8", "surrogatepass") for id in ids]
+        return [blake2b(text, digest_size=KEY_SIZE).digest() for text in texts]
+
+
+def label_times(batch: Batch, now: float | None) -> list[float | None]:
+    """When labels came by their own account, and not later than now; None where they don't tell."""
+    if batch.timestamps is None:
+        return [None] * batch.rows
+    times = np.minimum(batch.timestamps, np.inf if now is None else now)
+    return [None if math.isnan(time) else time for time in times.tolist()]
+
+
+def texts(column: Column) -> list[str]:
     """Names as they are kept: an empty text is none, and none is escaped."""
-    return list(map(_text, column.categories.of_rows, column.values))
+    categories = column.categories
+    names = [_text(name) for name in categories.names]
+    found = [names[code] for code in categories.codes.tolist()]
+    if OTHER in categories.names:
+        too_long = categories.codes == list(categories.names).index(OTHER)
+        for row in np.flatnonzero(too_long).tolist():
+            # No name, and its beginning is enough to know it by.
+            found[row] = _encodable(str(column.values[row])[:_LONG])
+    return found
 
 
-def _text(name: str, value: object) -> str:
+def _text(name: str) -> str:
     if name in (MISSING, INVALID):
         return ""
-    if name == OTHER:  # a text too long for a name, which is enough of it to know it by
-        return str(value)[:_LONG]
-    return name[1:] if name.startswith("\\<") else name
+    return _encodable(name[1:] if name.startswith("\\<") else name)
+
+
+def _encodable(text: str) -> str:
+    """Without lone surrogates, which no file takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

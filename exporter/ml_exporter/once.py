@@ -30,7 +30,7 @@ def run_once(config: Config) -> tuple[bytes, dict[str, str]]:
             model,
             config.limits,
             store,
-            given_baselines(model),
+            given_baselines(model, config.limits),
             follow=False,
             start="start",
             budget=budget,

@@ -15,12 +15,14 @@ from typing import Literal
 from ml_exporter import baseline as baselines
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, Batch
-from ml_exporter.config import Limits, Model, SourceSettings, VersionField
+from ml_exporter.config import EventSource, Limits, Model, SourceSettings, VersionField
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.formats import Layout
 from ml_exporter.labels import LabelJoin
 from ml_exporter.monitors.intake import Intake
+from ml_exporter.pairing import Pairing
 from ml_exporter.sources import open_source
+from ml_exporter.sources.spool import Spools
 from ml_exporter.store import Sample, Store
 from ml_exporter.streams import Stream, Work, label_layout, prediction_layout
 from ml_exporter.versions import (
@@ -52,17 +54,20 @@ class Pipeline:
         follow: bool,
         start: Literal["start", "end"],
         budget: Budget,
+        spools: Spools | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`given` are the model's baselines by version; under None, the one of all versions.
 
         `start` is where files begin that have no position, unless the model says otherwise.
+        `spools` hold what is posted; raises StateError where they can't be used.
         """
         self.model = model
         self._limits = limits
         self._store = store
         self._given = given
         self._budget = budget
+        self._spools = spools
         self._now = now
         self._follow = follow
         self._start = start
@@ -93,6 +98,8 @@ class Pipeline:
                 wait=model.labels.wait,
                 settle=model.labels.settle,
                 numbers=model.task == "regression",
+                most=limits.pending,
+                most_bytes=limits.pending_size,
             )
         self._versions: dict[str, Version] = {}
         of_all_rows = [] if isinstance(model.version, VersionField) else [self.version]
@@ -115,6 +122,11 @@ class Pipeline:
         """The baselines in use by version."""
         return {name: v.baseline for name, v in self._versions.items() if v.baseline is not None}
 
+    @property
+    def layouts(self) -> dict[str, Layout]:
+        """What is read of a row at the moment, by stream."""
+        return {stream.name: stream.layout for stream in self._streams}
+
     def open(self) -> None:
         """See which logs there are: what is written from now on is read, wherever they begin."""
         if self._is_open:
@@ -135,8 +147,11 @@ class Pipeline:
         self.open()
         if not self._pass_time(births_wait):
             return "born"
+        if self._work is not None and self._work.chunk.part.lost:
+            self._work = None
         work = self._work or self._next_work()
         if work is None:
+            self.dirty = self.dirty or any(stream.source.moved for stream in self._streams)
             self._caught_up_at = self._now()
             return "idle"
         self._work = work
@@ -184,6 +199,11 @@ class Pipeline:
         self._store.save_counters(self.model.name, self.families)
         self.dirty = False
 
+    def committed(self) -> None:
+        """What was saved is committed."""
+        for stream in self._streams:
+            stream.source.committed()
+
     def measure_lag(self) -> None:
         """Find out how far behind the logs the counters are."""
         size = sum(stream.source.lag() for stream in self._streams)
@@ -207,8 +227,12 @@ class Pipeline:
         positions = self._store.positions(self.model.name, name)
         # What is read once is read whole.
         start = settings.start or self._start if self._follow else "start"
-        source = open_source(settings, positions, self._follow, start)
-        return Stream(name, source, settings.format, layout)
+        posted = self._spools is not None and isinstance(settings, EventSource)
+        spool = self._spools.of(self.model.name, name) if self._spools and posted else None
+        source = open_source(settings, positions, self._follow, start, spool)
+        in_pairs = settings.format == "cloudevents"
+        pairing = Pairing(self._store.halves(self.model.name, name)) if in_pairs else None
+        return Stream(name, source, settings.format, layout, pairing)
 
     def _next_work(self) -> Work | None:
         order = self._streams
@@ -231,6 +255,8 @@ class Pipeline:
         if work.stream is self._labels or not rest:
             return rest
         versions = work.batch.versions
+        if versions is None and self._version(self.version).learner is None:
+            return rest
         if versions is None:
             names = [self.version] * rest
         else:

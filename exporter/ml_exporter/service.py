@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from ml_exporter.access import Gate, WebConfig, load_web_config
 from ml_exporter.config import ConfigError
 from ml_exporter.history import History
 from ml_exporter.publication import Publication
+from ml_exporter.sources.spool import Spools
 from ml_exporter.store import Store
 from ml_exporter.telemetry import Telemetry
 from ml_exporter.web.app import Door, create_app
+from ml_exporter.web.ingest import Inlets, ingest_pages, inlets
 from ml_exporter.web.server import WebServer
 from ml_exporter.web.status import status_pages
 
@@ -64,8 +67,19 @@ class Service:
         with ExitStack() as opened:
             store = Store(config.state)
             opened.callback(store.close)
-            self._telemetry = Telemetry(config, store, publication, self._history)
+            self._spools = Spools(config.state and config.state / "events")
+            opened.callback(self._spools.close)
+            self._telemetry = Telemetry(
+                config,
+                store,
+                publication,
+                self._history,
+                self._spools,
+                place=_place(settings.listen_address),
+            )
             opened.callback(self._telemetry.close)
+            self._inlets = Inlets()
+            self._open_inlets()
             self._door = Door(Gate(config.access, web.users), web.headers)
             app = create_app(
                 publication,
@@ -73,7 +87,10 @@ class Service:
                 is_ready=lambda: self._running,
                 reload=self.reload,
                 telemetry_path=settings.telemetry_path,
-                pages=status_pages(self._history, telemetry_path=settings.telemetry_path),
+                pages=[
+                    status_pages(self._history, telemetry_path=settings.telemetry_path),
+                    ingest_pages(self._inlets),
+                ],
             )
             self._server = WebServer(app, settings.listen_address, web.tls)
             self._opened = opened.pop_all()
@@ -167,11 +184,27 @@ class Service:
             return errors
         errors = self._telemetry.reload(config)
         if not errors:
+            self._open_inlets()
             self._web = web
             self._door.gate = Gate(config.access, web.users)
             self._door.headers = web.headers
         return errors
 
+    def _open_inlets(self) -> None:
+        pipelines = self._telemetry.pipelines
+        self._inlets.now = inlets(((one.model, one.layouts) for one in pipelines), self._spools)
+
     def _web_config(self) -> WebConfig:
         path = self._settings.web_config_file
         return WebConfig() if path is None else load_web_config(path)
+
+
+def _place(listen_address: str) -> str:
+    """What changes whenever Prometheus has another name for this process."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it asks which address it would have
+            host = probe.getsockname()[0]
+        except OSError:
+            host = ""
+    return f"{socket.gethostname()} {host} {listen_address}"

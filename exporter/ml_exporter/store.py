@@ -1,30 +1,25 @@
-"""Offsets, counters, learned baselines and pending predictions, saved in one transaction.
-
-One SQLite file in the state folder, or a temporary one that nothing outlives.
-"""
+"""What is remembered: offsets, counters, learned baselines and pending predictions together."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
+from ml_exporter import migrations, pending
+from ml_exporter.database import Database, Schema, check, signed
 from ml_exporter.families import Family
-from ml_exporter.labels import Early, Pending
+from ml_exporter.halves import Halves
+from ml_exporter.pending import ModelPending
 
-_APPLICATION = 0x4D4C4558  # "MLEX", in the header of the file
-_SCHEMA_VERSION = 1
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE positions (
-    model TEXT, stream TEXT, file TEXT, data TEXT NOT NULL,
+    model TEXT, stream TEXT, file TEXT, data TEXT NOT NULL, checksum BLOB,
     PRIMARY KEY (model, stream, file)
 ) WITHOUT ROWID;
 CREATE TABLE begun (
@@ -34,29 +29,21 @@ CREATE TABLE counters (
     model TEXT PRIMARY KEY, samples BLOB NOT NULL, counts BLOB NOT NULL, checksum BLOB NOT NULL
 );
 CREATE TABLE baselines (
-    model TEXT, version TEXT, data BLOB NOT NULL, PRIMARY KEY (model, version)
+    model TEXT, version TEXT, data BLOB NOT NULL, checksum BLOB, PRIMARY KEY (model, version)
 );
-CREATE TABLE learning (model TEXT, version TEXT, rows INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE learning (
+    model TEXT, version TEXT, rows INTEGER NOT NULL, data BLOB NOT NULL, checksum BLOB
+);
 CREATE INDEX learning_of ON learning (model, version);
-CREATE TABLE pending (
-    model TEXT, id TEXT, version TEXT NOT NULL, predicted TEXT NOT NULL, at REAL NOT NULL,
-    label TEXT, labelled_at REAL, counted INTEGER NOT NULL,
-    PRIMARY KEY (model, id)
-) WITHOUT ROWID;
-CREATE INDEX pending_age ON pending (model, at);
-CREATE INDEX pending_unsettled ON pending (model, labelled_at) WHERE counted = 0;
-CREATE TABLE early (
-    model TEXT, id TEXT, label TEXT NOT NULL, at REAL, since REAL NOT NULL,
-    PRIMARY KEY (model, id)
-) WITHOUT ROWID;
-CREATE INDEX early_age ON early (model, since);
+CREATE TABLE shown (place TEXT, at REAL, seen TEXT);
 """
-_PARAMETERS = 500  # in one statement
-_LONGEST_ID = 64  # characters; of a longer one a hash is kept
-
-
-class StateError(Exception):
-    """A state folder that can't be used, and why."""
+_SCHEMA = Schema(
+    _TABLES + pending.SCHEMA,
+    migrations=[migrations.to_version_2],
+    start_over="DELETE FROM counters",
+)
+_SIGNED = ("positions", "counters", "baselines", "learning")  # tables with a checksum a row
+_SEEN_FOR = 1800.0  # seconds; rules remember a counter for an hour
 
 
 @dataclass(frozen=True)
@@ -71,6 +58,15 @@ class Position:
     rows: int = 0
     head: str = ""  # a hash of the file's first bytes: a number of a deleted file is used again
     head_length: int = 0
+    tail: str = ""  # a hash of the bytes before its end, by which a copy is known
+    tail_length: int = 0
+    packed: int = 0  # the size of a compressed file of which all is counted
+    gone: float = 0.0  # since when there is no such file, in seconds since 1970; 0 if there is
+
+    @property
+    def end(self) -> int:
+        """Where the bytes end of which rows are counted."""
+        return self.offset + self.length
 
 
 Sample = tuple[str, tuple[str, ...]]  # a family's name, and suffix and labels as in Family.keys
@@ -80,65 +76,57 @@ class Store:
     """What is remembered. Nothing is, until `commit`; `rollback` forgets what came since."""
 
     def __init__(self, folder: Path | None) -> None:
-        """Open the state in a folder, which no other process may have open; raises StateError."""
-        self._lock = None if folder is None else _lock(folder)
-        # An empty name is a temporary file: many predictions may wait, and memory is short.
-        self._name = "" if folder is None else str(folder / "state.db")
-        try:
-            self._db = sqlite3.connect(self._name, isolation_level=None, check_same_thread=False)
-            try:
-                self._open(durable=folder is not None)
-            except sqlite3.Error:
-                self._db.close()
-                raise
-        except sqlite3.Error as error:
-            self._unlock()
-            is_of_no_use = type(error) is sqlite3.DatabaseError  # and no trouble on the way to it
-            advice = "; move it away to start anew" if is_of_no_use else ""
-            raise StateError(f"{self._name}: {error}{advice}") from None
-        self._saved: dict[str, list[tuple[Family, int]]] = {}  # what counters were saved of
+        """Open the state in a folder, which no other process may have open; raises StateError.
 
-    def _open(self, durable: bool) -> None:
-        version, application, tables = (
-            self._db.execute(query).fetchone()[0]
-            for query in (
-                "PRAGMA user_version",
-                "PRAGMA application_id",
-                "SELECT count(*) FROM sqlite_schema",
-            )
-        )
-        if tables and application != _APPLICATION:
-            raise sqlite3.DatabaseError("not a state file of this program")
-        if tables and version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(
-                f"state of version {version}; this program reads version {_SCHEMA_VERSION}"
-            )
-        if durable:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # What a scrape showed must outlive the machine's power.
-            self._db.execute("PRAGMA synchronous = FULL")
-        if not tables:
-            self._db.executescript(
-                f"BEGIN; PRAGMA application_id = {_APPLICATION};"
-                f"PRAGMA user_version = {_SCHEMA_VERSION}; {_SCHEMA} COMMIT;"
-            )
-        self._db.execute("BEGIN")
+        A file that is damaged, or none of ours, is set aside. Without a folder, nothing outlives
+        the process.
+        """
+        self._saved: dict[str, list[tuple[Family, int]]] = {}  # what counters were saved of
+        self._database = Database(folder, _SCHEMA)
+        try:
+            for table in _SIGNED:
+                for row in self._db.execute(f"SELECT * FROM {table}"):
+                    check(row)
+        except sqlite3.Error as error:
+            self.recover(error)
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        return self._database.connection
 
     @property
     def changes(self) -> int:
         """How many rows were written so far."""
         return self._db.total_changes
 
-    def commit(self) -> None:
-        """Save all that was said since the last commit; raises sqlite3.Error where it can't."""
-        self._db.execute("COMMIT")
-        self._db.execute("BEGIN")
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether more was said than could be saved."""
+        return self._database.is_in_memory
+
+    @property
+    def exceeds_memory(self) -> bool:
+        """Whether no more may be said before something is saved."""
+        return self._database.exceeds_memory
+
+    def commit(self, *, last: bool = False) -> bool:
+        """Save all that was said since the last commit; raises sqlite3.Error where it can't.
+
+        False where it waits in memory until there is room; see Database.
+        """
+        return self._database.commit(last=last)
 
     def rollback(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+        self._database.rollback()
         self._saved.clear()
-        self._db.execute("BEGIN")
+
+    def recover(self, error: sqlite3.Error) -> bool:
+        """Go back to what was saved last, which is nothing where that is damaged, and then True.
+
+        From now on what is said may have to wait in memory. Raises StateError.
+        """
+        self._saved.clear()
+        return self._database.recover(error)
 
     def savepoint(self) -> None:
         self._db.execute("SAVEPOINT step")
@@ -152,12 +140,7 @@ class Store:
         self._db.execute("RELEASE step")
 
     def close(self) -> None:
-        self._db.close()
-        self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        self._database.close()
 
     def begin(self, model: str, stream: str, pattern: str) -> bool:
         """Note that what matches a pattern is being read; False if that was so already."""
@@ -165,15 +148,14 @@ class Store:
         return self._db.execute("INSERT OR IGNORE INTO begun VALUES (?, ?, ?)", row).rowcount > 0
 
     def positions(self, model: str, stream: str) -> dict[str, Position]:
-        rows = self._db.execute(
-            "SELECT file, data FROM positions WHERE model = ? AND stream = ?", (model, stream)
-        )
-        return {file: Position(**json.loads(data)) for file, data in rows}
+        query = "SELECT * FROM positions WHERE model = ? AND stream = ?"
+        rows = (check(row) for row in self._db.execute(query, (model, stream)))
+        return {file: Position(**json.loads(data)) for _, _, file, data in rows}
 
     def set_position(self, model: str, stream: str, file: str, position: Position) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)",
-            (model, stream, file, json.dumps(vars(position))),
+            "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)",
+            signed(model, stream, file, json.dumps(vars(position))),
         )
 
     def save_counters(self, model: str, families: Sequence[Family]) -> None:
@@ -189,47 +171,69 @@ class Store:
             self._saved[model] = shape
         self._db.execute(
             "INSERT OR REPLACE INTO counters VALUES (?, ?, ?, ?)",
-            (model, samples, counts, _checksum(samples, counts)),
+            signed(model, samples, counts),
         )
 
     def counters(self, model: str) -> Iterator[tuple[Sample, float]]:
-        """Samples of a model as they were saved; raises StateError if they were tampered with."""
-        row = self._db.execute(
-            "SELECT samples, counts, checksum FROM counters WHERE model = ?", (model,)
-        ).fetchone()
+        """Samples of a model as they were saved."""
+        row = self._db.execute("SELECT * FROM counters WHERE model = ?", (model,)).fetchone()
         if row is None:
             return
-        samples, counts, checksum = row
-        if _checksum(samples, counts) != checksum:
-            raise StateError(
-                f"{self._name}: the saved counters of model {model!r} are damaged;"
-                " move it away to start anew"
-            )
+        _, samples, counts = check(row)
         values = iter(np.frombuffer(counts, dtype=np.float64).tolist())
         for name, keys in json.loads(samples):
             for key in keys:
                 yield (name, tuple(key)), next(values)
 
+    @property
+    def saved_at(self) -> float:
+        """When what there is was saved, seconds since 1970; 0 for never."""
+        row = self._db.execute("SELECT at FROM shown").fetchone()
+        return float(row[0]) if row else 0.0
+
+    def note_shown(self, place: str, seen: Collection[str]) -> None:
+        """Say where what is saved is shown, and of which models scrapes have seen all series.
+
+        `place` is the target's name, or something as good.
+        """
+        self._db.execute("DELETE FROM shown")
+        row = (place, time.time(), json.dumps(sorted(seen)))
+        self._db.execute("INSERT INTO shown VALUES (?, ?, ?)", row)
+
+    def was_seen(self, place: str, model: str, families: Sequence[Family]) -> bool:
+        """Whether scrapes of late have seen all series of a model as they were saved."""
+        row = self._db.execute("SELECT place, at, seen FROM shown").fetchone()
+        if row is None or row[0] != place or model not in json.loads(row[2]):
+            return False
+        if not 0 <= time.time() - row[1] < _SEEN_FOR:
+            return False
+        saved = {sample for sample, _ in self.counters(model)}
+        kept = (family for family in families if family.kept)
+        return all((one.name, key) in saved for one in kept for key in one.keys())  # noqa: SIM118
+
     def save_baseline(self, model: str, version: str, data: bytes) -> None:
         """Keep a learned baseline in place of the rows it was learned from."""
         self._db.execute("DELETE FROM learning WHERE model = ? AND version = ?", (model, version))
         self._db.execute(
-            "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", (model, version, data)
+            "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?)", signed(model, version, data)
         )
 
     def baselines(self, model: str) -> dict[str, bytes]:
         """The learned baselines of a model by version, in the order in which they were learned."""
-        query = "SELECT version, data FROM baselines WHERE model = ? ORDER BY rowid"
-        return dict(self._db.execute(query, (model,)).fetchall())
+        query = "SELECT * FROM baselines WHERE model = ? ORDER BY rowid"
+        rows = (check(row) for row in self._db.execute(query, (model,)))
+        return {version: data for _, version, data in rows}
 
     def add_learning(self, model: str, version: str, rows: int, data: bytes) -> None:
-        self._db.execute("INSERT INTO learning VALUES (?, ?, ?, ?)", (model, version, rows, data))
+        row = signed(model, version, rows, data)
+        self._db.execute("INSERT INTO learning VALUES (?, ?, ?, ?, ?)", row)
 
     def learning(self, model: str) -> dict[str, list[bytes]]:
         """Rows from which baselines are being learned, by version."""
         found: dict[str, list[bytes]] = {}
-        query = "SELECT version, data FROM learning WHERE model = ? ORDER BY rowid"
-        for version, data in self._db.execute(query, (model,)):
+        query = "SELECT * FROM learning WHERE model = ? ORDER BY rowid"
+        for row in self._db.execute(query, (model,)):
+            _, version, _, data = check(row)
             found.setdefault(version, []).append(data)
         return found
 
@@ -240,133 +244,8 @@ class Store:
                 f"DELETE FROM {table} WHERE model = ? AND version = ?", (model, version)
             )
 
+    def halves(self, model: str, stream: str) -> Halves:
+        return Halves(self._db, model, stream)
+
     def pending(self, model: str) -> ModelPending:
         return ModelPending(self._db, model)
-
-
-class ModelPending:
-    """The pending predictions and early labels of one model: a `labels.PendingStore`."""
-
-    def __init__(self, db: sqlite3.Connection, model: str) -> None:
-        self._db = db
-        self._model = model
-
-    def add_pending(self, rows: Sequence[Pending]) -> None:
-        self._db.executemany(
-            "INSERT OR IGNORE INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(self._model, _key(row.id), *row[1:]) for row in rows],
-        )
-
-    def latest_pending(self) -> float:
-        query = "SELECT max(at) FROM pending WHERE model = ?"
-        return float(self._db.execute(query, (self._model,)).fetchone()[0] or 0)
-
-    def count(self) -> int:
-        """Predictions that wait for their label."""
-        query = "SELECT count(*) FROM pending WHERE model = ? AND label IS NULL"
-        return int(self._db.execute(query, (self._model,)).fetchone()[0])
-
-    def find_pending(self, ids: Iterable[str]) -> dict[str, Pending]:
-        query = "SELECT id, version, predicted, at, label, labelled_at, counted FROM pending"
-        return {id: _pending(id, *rest) for id, rest in self._find(query, ids)}
-
-    def update_pending(self, rows: Sequence[Pending]) -> None:
-        self._db.executemany(
-            "UPDATE pending SET label = ?, labelled_at = ?, counted = ? WHERE model = ? AND id = ?",
-            [(row.label, row.labelled_at, row.counted, self._model, _key(row.id)) for row in rows],
-        )
-
-    def settled(self, until: float) -> list[Pending]:
-        rows = self._db.execute(
-            "SELECT id, version, predicted, at, label, labelled_at, counted FROM pending"
-            " WHERE model = ? AND counted = 0 AND labelled_at <= ?",
-            (self._model, until),
-        )
-        return [_pending(*row) for row in rows]
-
-    def expire_pending(self, before: float) -> int:
-        old = (self._model, before)
-        unlabelled = self._db.execute(
-            "SELECT count(*) FROM pending WHERE model = ? AND at < ? AND label IS NULL", old
-        ).fetchone()[0]
-        # A label that still settles is counted first.
-        self._db.execute(
-            "DELETE FROM pending WHERE model = ? AND at < ? AND (label IS NULL OR counted)", old
-        )
-        return int(unlabelled)
-
-    def add_early(self, rows: Sequence[Early]) -> None:
-        self._db.executemany(
-            "INSERT OR REPLACE INTO early VALUES (?, ?, ?, ?, ?)",
-            [(self._model, _key(row.id), *row[1:]) for row in rows],
-        )
-
-    def find_early(self, ids: Iterable[str]) -> dict[str, Early]:
-        query = "SELECT id, label, at, since FROM early"
-        return {id: Early(id, *rest) for id, rest in self._find(query, ids)}
-
-    def remove_early(self, ids: Iterable[str]) -> None:
-        self._db.executemany(
-            "DELETE FROM early WHERE model = ? AND id = ?",
-            [(self._model, _key(id)) for id in ids],
-        )
-
-    def expire_early(self, before: float) -> int:
-        return self._db.execute(
-            "DELETE FROM early WHERE model = ? AND since < ?", (self._model, before)
-        ).rowcount
-
-    def _find(self, query: str, ids: Iterable[str]) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        by_key = {_key(id): id for id in ids}
-        keys = list(by_key)
-        for start in range(0, len(keys), _PARAMETERS):
-            some = keys[start : start + _PARAMETERS]
-            marks = ",".join("?" * len(some))
-            rows = self._db.execute(
-                f"{query} WHERE model = ? AND id IN ({marks})", (self._model, *some)
-            )
-            for key, *rest in rows:
-                yield by_key[key], tuple(rest)
-
-
-def _pending(
-    id: str,
-    version: str,
-    predicted: str,
-    at: float,
-    label: str | None,
-    labelled_at: float | None,
-    counted: int,
-) -> Pending:
-    return Pending(id, version, predicted, at, label, labelled_at, bool(counted))
-
-
-def _key(id: str) -> str:
-    if len(id) <= _LONGEST_ID:
-        return id
-    return "blake2b:" + hashlib.blake2b(id.encode("utf-8", "replace"), digest_size=16).hexdigest()
-
-
-def _checksum(*parts: bytes) -> bytes:
-    return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
-
-
-def _lock(folder: Path) -> IO[str]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "a+")  # noqa: SIM115 - held as long as the process lives
-    except FileExistsError:
-        raise StateError(f"{folder}: is a file, and must be a folder") from None
-    except OSError as error:
-        raise StateError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip()
-        file.close()
-        raise StateError(f"{folder}: in use by process {owner or 'unknown'}") from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file

@@ -12,8 +12,10 @@ import numpy as np
 
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
-from ml_exporter.config import Model, VersionField
-from ml_exporter.formats import Decoder, HeaderError, Layout, decoder
+from ml_exporter.config import FileSource, Model, SourceSettings, VersionField
+from ml_exporter.formats import Decoded, Decoder, HeaderError, Layout, decoder
+from ml_exporter.formats.decision import Decision
+from ml_exporter.pairing import Pairing
 from ml_exporter.sources.parts import Chunk, Part, Source
 from ml_exporter.statistics.bins import INVALID, MISSING
 
@@ -49,12 +51,13 @@ class Stream:
     source: Source
     format: str
     layout: Layout
+    pairing: Pairing | None = None  # where requests wait for their responses
     _decoders: WeakKeyDictionary[Part, Decoder] = field(default_factory=WeakKeyDictionary)
 
     def next(self, now: float) -> Work | None:
         """What the next chunk holds, or None while there is nothing whole."""
         while (chunk := self.source.next()) is not None:
-            if work := self._decode(chunk, now):
+            if work := self._work(chunk, now):
                 return work
         return None
 
@@ -62,12 +65,20 @@ class Stream:
         self.layout = layout
         self._decoders.clear()
 
-    def _decode(self, chunk: Chunk, now: float) -> Work | None:
-        if chunk.too_large:
-            rejected = Counter(too_large=chunk.too_large)
+    def decode(self, chunk: Chunk) -> Decoded:
+        """The rows of a chunk; raises HeaderError where it makes all of a part unreadable."""
+        if chunk.table is not None:
+            from ml_exporter.formats.arrow import decode_table
+
+            return decode_table(chunk.table, self.layout)
+        return self._decoder(chunk.part).decode(chunk.data, chunk.end)
+
+    def _work(self, chunk: Chunk, now: float) -> Work | None:
+        if chunk.too_large or chunk.problem:
+            rejected = +Counter(too_large=chunk.too_large, unreadable=int(bool(chunk.problem)))
             return Work(self, chunk, Batch(0, {}), rejected, chunk.skipped)
         try:
-            decoded = self._decoder(chunk.part).decode(chunk.data, chunk.end)
+            decoded = self.decode(chunk)
         except HeaderError as error:
             self.source.give_up(chunk.part, str(error))
             return Work(self, chunk, Batch(0, {}), Counter(unreadable=1), consumed=0)
@@ -75,7 +86,7 @@ class Stream:
             return None
         batch, rejected = decoded.batch, decoded.rejected
         if self.name == "labels":
-            batch, rejected = _present_labels(batch, rejected)
+            batch, rejected = present_labels(batch, rejected)
         else:
             batch = _dated(batch, now)
         done = chunk.part.position.rows
@@ -83,7 +94,7 @@ class Stream:
 
     def _decoder(self, part: Part) -> Decoder:
         if part not in self._decoders or part.position.offset == 0:
-            self._decoders[part] = decoder(self.format, self.layout)
+            self._decoders[part] = decoder(self.format, self.layout, self.pairing)
             if part.position.offset > 0:
                 self._decoders[part].resume(part.head())
         return self._decoders[part]
@@ -96,7 +107,7 @@ def _dated(batch: Batch, now: float) -> Batch:
     return replace(batch, timestamps=np.fmin(batch.timestamps, now))
 
 
-def _present_labels(batch: Batch, rejected: Counter[str]) -> tuple[Batch, Counter[str]]:
+def present_labels(batch: Batch, rejected: Counter[str]) -> tuple[Batch, Counter[str]]:
     """The labels that are labels: null is none."""
     names = batch.fields[LABEL].categories.of_rows if batch.rows else []
     rows = [row for row, name in enumerate(names) if name not in (MISSING, INVALID)]
@@ -127,10 +138,26 @@ def prediction_layout(model: Model, baseline: Baseline | None) -> Layout:
         version=model.version.path if isinstance(model.version, VersionField) else None,
         known=frozenset(known),
         discover=names.features is None and baseline is None,
+        columns=_columns(model.source),
+        decision=_decision(model),
     )
 
 
 def label_layout(model: Model) -> Layout:
     assert model.labels is not None
     fields = model.labels.fields
-    return Layout({LABEL: fields.label}, id=fields.id, timestamp=fields.timestamp)
+    return Layout(
+        {LABEL: fields.label},
+        id=fields.id,
+        timestamp=fields.timestamp,
+        columns=_columns(model.labels.source),
+    )
+
+
+def _columns(settings: SourceSettings) -> tuple[str, ...]:
+    return settings.columns if isinstance(settings, FileSource) else ()
+
+
+def _decision(model: Model) -> Decision | None:
+    decided_by = model.fields.decided_by
+    return Decision(decided_by, model.task == "binary") if decided_by else None

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.config import Config
-from ml_exporter.families import Family
+from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.history import History
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.publication import Birth, Publication
-from ml_exporter.store import StateError, Store
+from ml_exporter.sources.spool import Spools
+from ml_exporter.state_folder import StateError
+from ml_exporter.store import Store
 from ml_exporter.versions import Budget, given_baselines
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 _Baselines = Mapping[str | None, Baseline]  # of one model, by version
 
 _COMMIT_EVERY = 1.0  # seconds
+_OF_NO_MODEL = ""  # what the exporter counts of itself is saved under
 _IDLE = 0.1  # seconds between looks at logs that had nothing new
 
 
@@ -30,22 +33,44 @@ class Telemetry:
     """All pipelines of a configuration over one store."""
 
     def __init__(
-        self, config: Config, store: Store, publication: Publication, history: History
+        self,
+        config: Config,
+        store: Store,
+        publication: Publication,
+        history: History,
+        spools: Spools | None = None,
+        place: str = "",
     ) -> None:
-        """Raises BaselineError and StateError."""
+        """`place` is what Prometheus knows the process by. Raises BaselineError and StateError."""
         self.config = config
         self.info = ExporterInfo()
         self.info.loaded(True, time.time())
         self._store = store
+        self._spools = spools
         self._publication = publication
         self._history = history
+        self._place = place
         self._committed_at = 0.0
         self._save_failed = False
+        self._is_full = False  # no more fits into memory
+        self._catching_up = False  # counters are below what scrapes have seen
         self._errors: dict[str, str] = {}
         self._births: dict[str, Birth] = {}  # models whose new series are to be seen first
+        self._seen: set[str] = set()  # the others, as they are saved
+        self.pipelines: list[Pipeline] = []
+        self._budget = Budget(config.limits.series)
         self._given = _given(config)
-        self.pipelines, self._budget = self._build(config, self._given)
-        self._publish([pipeline.model.name for pipeline in self.pipelines])
+        try:
+            self._replace(*self._build(config, self._given))
+        except sqlite3.Error as error:
+            self._start_over(error)
+        self._restore_info()
+        if config.state is not None:
+            self.info.saved(store.saved_at if store.is_in_memory else time.time())
+        if store.is_in_memory and not self._save_failed:
+            log.error("state can't be saved; counting goes on in memory")
+            self._save_failed = True
+        self._publish(self._unseen())
 
     def run(self, stopping: threading.Event, between_steps: Callable[[], None]) -> None:
         """Count until told to stop."""
@@ -53,21 +78,36 @@ class Telemetry:
             between_steps()
             if not self.step():
                 stopping.wait(_IDLE)
-        self.commit()
+        self.commit(last=True)
+        if self._store.is_in_memory:
+            log.error("not all that was shown could be saved: the next start begins at 0")
 
     def step(self) -> bool:
         """Let each pipeline count a chunk; False if none had anything to count."""
-        if self._save_failed and time.monotonic() - self._committed_at < _COMMIT_EVERY:
+        is_due = time.monotonic() - self._committed_at >= _COMMIT_EVERY
+        if self._save_failed and not is_due and not self._store.is_in_memory:
             return False
+        busy, born = False, list[str]()
         try:
-            busy, born = self._step()
+            if self._may_count():
+                busy, born = self._step()
         except sqlite3.Error as error:
             self._start_over(error)
             return False
         self._report_errors()
-        if born or time.monotonic() - self._committed_at >= _COMMIT_EVERY:
+        if born or is_due:
             self.commit(born)
+        if self._catching_up and not busy:
+            self._give_up()
         return busy
+
+    def _may_count(self) -> bool:
+        """Whether there is room for more that can't be saved."""
+        is_full = self._store.exceeds_memory
+        if is_full and not self._is_full:
+            log.error("too much waits to be saved: counting waits, too")
+        self._is_full = is_full
+        return not is_full
 
     def _step(self) -> tuple[bool, list[str]]:
         """Whether any pipeline was busy, and which models have new series."""
@@ -80,7 +120,9 @@ class Telemetry:
                     continue
                 del self._births[name]
             started = time.perf_counter()
-            outcome = pipeline.step(births_wait=self._publication.wait > 0)
+            # Whoever catches up has series again that scrapes have seen.
+            births_wait = self._publication.wait > 0 and not self._catching_up
+            outcome = pipeline.step(births_wait=births_wait)
             if outcome != "idle":
                 busy = True
                 self.info.took(time.perf_counter() - started)
@@ -88,38 +130,100 @@ class Telemetry:
                 born.append(name)
         return busy, born
 
-    def commit(self, born: Sequence[str] = ()) -> None:
+    def commit(self, born: Sequence[str] = (), *, last: bool = False) -> None:
         """Save what was counted, and show it; `born` are models with new series."""
         self._committed_at = time.monotonic()
         for pipeline in self.pipelines:
             pipeline.measure_lag()
         try:
-            if born or any(pipeline.dirty for pipeline in self.pipelines):
-                for pipeline in self.pipelines:
-                    pipeline.save()
-                self._store.commit()
+            is_saved = self._save({*self._births, *born}, last)
         except sqlite3.Error as error:
             self._start_over(error)
             return
-        if self.config.state is not None:
-            self.info.saved(time.time())
-        if self._save_failed:
-            log.info("state is saved again")
-            self._save_failed = False
-        self._publish(born)
+        if is_saved:
+            for pipeline in self.pipelines:
+                pipeline.committed()
+            if self.config.state is not None:
+                self.info.saved(time.time())
+            if self._save_failed:
+                log.info("state is saved again")
+                self._save_failed = False
+        if not self._is_behind():
+            self._publish(born)
+
+    def _save(self, unseen: set[str], last: bool) -> bool:
+        """Whether all that was counted is saved, and doesn't wait for room."""
+        seen = {pipeline.model.name for pipeline in self.pipelines} - unseen
+        if seen != self._seen or any(pipeline.dirty for pipeline in self.pipelines):
+            for pipeline in self.pipelines:
+                pipeline.save()
+            self._store.save_counters(_OF_NO_MODEL, self.info.families)
+            self._store.note_shown(self._place, seen)
+            self._seen = seen
+        elif not self._store.is_in_memory:
+            return True
+        return self._store.commit(last=last)
 
     def _start_over(self, error: sqlite3.Error) -> None:
-        """Go back to what was last saved, which is what scrapes still see."""
+        """Go back to what was last saved, and count on from there; raises StateError."""
         self._committed_at = time.monotonic()
+        is_lost = self._store.recover(error)
+        try:
+            self._build_anew()
+        except sqlite3.Error as another:
+            is_lost = self._store.recover(another)
+            self._build_anew()
+        if is_lost:
+            self._publish([pipeline.model.name for pipeline in self.pipelines])
+            return
         if not self._save_failed:
-            log.error("state can't be saved; trying again", extra={"error": error})
-        self._save_failed = True
-        self._store.rollback()
+            how = "counting goes on in memory" if self._store.is_in_memory else "trying again"
+            log.error(f"state can't be saved; {how}", extra={"error": error})
+        self._save_failed = self._catching_up = True
+        self._is_behind()
+
+    def _build_anew(self) -> None:
+        self._seen = set()
         self._replace(*self._build(self.config, self._given))
+
+    def _is_behind(self) -> bool:
+        """Whether some counter is below what scrapes have seen, which lacked room to be saved."""
+        if self._catching_up:
+            shown = _counts(self._publication.current.samples)
+            counted = _counts(freeze(self.families()))
+            self._catching_up = any(counted.get(key, 0) < value for key, value in shown.items())
+        return self._catching_up
+
+    def _give_up(self) -> None:
+        """Begin every counter at 0: what was counted before can't be read any more."""
+        log.error("what was counted and not saved can't be read again: counters begin at 0")
+        for pipeline in self.pipelines:
+            self._store.save_counters(pipeline.model.name, [])
+        self._catching_up = False
+        self._build_anew()
+        self._publish([pipeline.model.name for pipeline in self.pipelines])
+
+    def _restore_info(self) -> None:
+        families = {family.name: family for family in self.info.families if family.kept}
+        for (name, key), value in self._store.counters(_OF_NO_MODEL):
+            if name in families:
+                families[name].restore(key, value)
+
+    def _unseen(self) -> list[str]:
+        """Models with series that scrapes have perhaps not seen."""
+        return [
+            one.model.name
+            for one in self.pipelines
+            if not self._store.was_seen(self._place, one.model.name, one.families)
+        ]
 
     def reload(self, config: Config) -> list[str]:
         """Go on with another configuration, or with the one there is; returns what was wrong."""
         self.commit()
+        if self._catching_up:
+            errors = ["counters are catching up after an error of the disk; try again later"]
+            self.reload_failed(errors)
+            return errors
         try:
             given = _given(config)
             built = self._build(config, given)
@@ -130,7 +234,7 @@ class Telemetry:
         self.config, self._given = config, given
         self.info.loaded(True, time.time())
         self._births.clear()
-        self._publish([pipeline.model.name for pipeline in self.pipelines])
+        self._publish(self._unseen())
         log.info("configuration reloaded", extra={"file": str(config.path)})
         return []
 
@@ -161,6 +265,7 @@ class Telemetry:
                 follow=True,
                 start="start" if config.state else "end",
                 budget=budget,
+                spools=self._spools,
             )
             for model in config.models
         ]
@@ -197,5 +302,15 @@ class Telemetry:
         self._errors = errors
 
 
+def _counts(samples: Sequence[Frozen]) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Each counter by its name, and suffix and labels."""
+    return {
+        (one.family.name, key): value
+        for one in samples
+        if one.family.kind != "gauge"
+        for key, value in zip(one.family.keys(), one.values.tolist(), strict=False)
+    }
+
+
 def _given(config: Config) -> dict[str, _Baselines]:
-    return {model.name: given_baselines(model) for model in config.models}
+    return {model.name: given_baselines(model, config.limits) for model in config.models}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ml_exporter import baseline as baselines
+from ml_exporter import sagemaker_baseline
 from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.batch import LABEL, Batch, Field
 from ml_exporter.config import Limits, Model, VersionField
-from ml_exporter.formats import Decoder, HeaderError, decoder
+from ml_exporter.formats import HeaderError
 from ml_exporter.formats.rows import Layout
-from ml_exporter.sources.files import FileSource
-from ml_exporter.streams import prediction_layout
+from ml_exporter.source_settings import FileSource as FileSettings
+from ml_exporter.sources import open_source
+from ml_exporter.streams import Stream, prediction_layout
 from ml_exporter.versions import request, without_labels_yet
 
 
@@ -28,20 +30,52 @@ def profile(
     The data is read twice; `progress` is told how many rows were read so far, of both times.
     Raises BaselineError where a file can't be read, or lacks a feature of the model.
     """
-    layout = _layout(model, pattern, format)
-    rejected: Counter[str] = Counter()
-    read = 0
+    data = _Data(model, pattern, format, progress)
+    return data.baseline(limits), data.rejected
 
-    def batches() -> Iterator[Batch]:
-        nonlocal read
-        rejected.clear()
-        for batch in _read(pattern, format, layout, rejected):
-            read += batch.rows
-            progress(read)
+
+def describe_for_sagemaker(
+    model: Model,
+    limits: Limits,
+    pattern: str,
+    format: str,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> tuple[Baseline, Mapping[str, bytes], Counter[str]]:
+    """As `profile`, and the files that SageMaker Model Monitor would have of the same rows.
+
+    The data is read three times.
+    """
+    data = _Data(model, pattern, format, progress)
+    made = data.baseline(limits)
+    columns = {key: name for name, key in sagemaker_baseline.roles(model).items()}
+    files = sagemaker_baseline.describe(data.batches, made, columns)
+    return made, files, data.rejected
+
+
+class _Data:
+    """Rows that can be read as often as need be."""
+
+    def __init__(
+        self, model: Model, pattern: str, format: str, progress: Callable[[int], None]
+    ) -> None:
+        self.rejected: Counter[str] = Counter()  # in the last reading
+        self._model = model
+        self._pattern = pattern
+        self._format = format
+        self._progress = progress
+        self._layout = _layout(model, pattern, format)
+        self._read = 0  # rows, in all readings
+
+    def batches(self) -> Iterator[Batch]:
+        self.rejected.clear()
+        for batch in _read(self._pattern, self._format, self._layout, self.rejected):
+            self._read += batch.rows
+            self._progress(self._read)
             yield without_labels_yet(batch)
 
-    version = model.version if isinstance(model.version, str) else None
-    return baselines.build(batches, request(model, version, limits)), rejected
+    def baseline(self, limits: Limits) -> Baseline:
+        version = self._model.version if isinstance(self._model.version, str) else None
+        return baselines.build(self.batches, request(self._model, version, limits))
 
 
 def _layout(model: Model, pattern: str, format: str) -> Layout:
@@ -67,7 +101,9 @@ def _layout(model: Model, pattern: str, format: str) -> Layout:
             there = ", ".join(sorted(found)[:20]) or "no fields"
             raise BaselineError(f"{pattern}: has no field {path!r}{or_name}; there are {there}")
     known = frozenset(path for path in ignored if path is not None)
-    return Layout(fields, known=known, discover=rows.discover)
+    has_scores = any(key.role == "score" for key in fields)
+    decision = rows.decision if has_scores else None
+    return Layout(fields, known=known, discover=rows.discover, decision=decision)
 
 
 def _paths(pattern: str, format: str, looked_for: Iterable[str]) -> set[str]:
@@ -81,23 +117,23 @@ def _paths(pattern: str, format: str, looked_for: Iterable[str]) -> set[str]:
 
 
 def _read(pattern: str, format: str, layout: Layout, rejected: Counter[str]) -> Iterator[Batch]:
-    source = FileSource(pattern, {}, follow=False)
-    decoders: dict[str, Decoder] = {}
+    source = open_source(FileSettings(pattern, format), {}, follow=False, start="start")
+    stream = Stream("predictions", source, format, layout)
     try:
         while (chunk := source.next()) is not None:
             file = chunk.part
-            if file.key not in decoders:
-                decoders[file.key] = decoder(format, layout)
+            if chunk.problem:
+                raise BaselineError(f"{file.name}: {chunk.problem}")
             if chunk.too_large:
                 rejected["too_large"] += chunk.too_large
-                source.skip(file, chunk.skipped)
+                source.advance(file, chunk.after(chunk.skipped))
                 continue
             try:
-                decoded = decoders[file.key].decode(chunk.data, chunk.end)
+                decoded = stream.decode(chunk)
             except HeaderError as error:
                 raise BaselineError(f"{file.name}: {error}") from None
             rejected += decoded.rejected
-            source.skip(file, decoded.consumed)
+            source.advance(file, chunk.after(decoded.consumed))
             yield decoded.batch
     finally:
         source.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ml_exporter import baseline as baselines
+from ml_exporter import sagemaker_baseline
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field, FieldType
 from ml_exporter.config import Limits, Model
@@ -26,6 +27,8 @@ from ml_exporter.monitors.traffic import Traffic
 from ml_exporter.statistics import performance
 
 OTHER_VERSIONS = "<other>"
+
+_LIMITS = Limits()
 
 
 @dataclass
@@ -206,9 +209,18 @@ def baseline_paths(model: Model) -> dict[str | None, Path]:
     return dict(model.baseline.items())
 
 
-def given_baselines(model: Model) -> dict[str | None, Baseline]:
+def given_baselines(model: Model, limits: Limits = _LIMITS) -> dict[str | None, Baseline]:
     """The baselines that the configuration names, by version; raises BaselineError."""
-    return {version: baselines.load(path) for version, path in baseline_paths(model).items()}
+    return {
+        version: load_baseline(path, model, version, limits)
+        for version, path in baseline_paths(model).items()
+    }
+
+
+def load_baseline(path: Path, model: Model, version: str | None, limits: Limits) -> Baseline:
+    """Read a baseline of a model, whatever wrote it; raises BaselineError."""
+    wanted = request(model, version, limits)
+    return sagemaker_baseline.load(path, wanted, sagemaker_baseline.roles(model))
 
 
 def request(model: Model, version: str | None, limits: Limits) -> baselines.Request:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from ml_exporter.formats.cloudevents import CloudEvents
 from ml_exporter.formats.csv import Csv, HeaderError
 from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.rows import Decoded, Decoder, Layout
+from ml_exporter.formats.sagemaker import SageMakerCapture, SageMakerGroundTruth
+from ml_exporter.pairing import Pairing
 
 __all__ = ["Decoded", "Decoder", "HeaderError", "Layout", "decoder"]
 
 
-def decoder(format: str, layout: Layout) -> Decoder:
-    """A decoder for one file of a format that the configuration knows."""
+def decoder(format: str, layout: Layout, pairing: Pairing | None = None) -> Decoder:
+    """A decoder for one file of a format that the configuration knows.
+
+    `pairing` is shared by all files of a log whose requests and responses come apart.
+    """
     match format:
         case "jsonl":
             return JsonLines(layout)
         case "csv":
-            return Csv(layout, delimiter=",")
+            return Csv(layout, ",", layout.columns)
         case "tsv":
-            return Csv(layout, delimiter="\t")
+            return Csv(layout, "\t", layout.columns)
+        case "sagemaker":
+            return SageMakerCapture(layout)
+        case "sagemaker-ground-truth":
+            return SageMakerGroundTruth(layout)
+        case "cloudevents":
+            return CloudEvents(layout, pairing)
     raise ValueError(f"unknown format {format!r}")

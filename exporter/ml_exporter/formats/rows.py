@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ml_exporter.batch import (
     ABSENT,
     LONGEST_NAME,
+    PREDICTION,
     Batch,
     Column,
     Field,
@@ -23,6 +24,7 @@ from ml_exporter.batch import (
     number_of_text,
     without_fraction,
 )
+from ml_exporter.formats.decision import Decision
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Floats
 
 REASONS = (
@@ -57,6 +59,8 @@ class Layout:
     version: str | None = None
     known: frozenset[str] = frozenset()  # paths that aren't read and yet are no surprise
     discover: bool = False  # whatever else a row has is a feature
+    columns: tuple[str, ...] = ()  # names of columns, where the format has none
+    decision: Decision | None = None  # what makes a class of scores
 
     def paths(self) -> list[str]:
         """Every path that is read, once."""
@@ -133,6 +137,8 @@ def assemble(table: Table, layout: Layout, rejected: Counter[str], consumed: int
         )
     for row in _rows_without_fields(fields.values(), rows):
         reasons[row] = "no_fields"
+    if layout.decision is not None:
+        fields[PREDICTION] = layout.decision.column(fields, rows)
 
     ids: list[str] | None = None
     if layout.id is not None:

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+from ml_exporter.source_settings import EventSource as EventSettings
 from ml_exporter.source_settings import FileSource as FileSettings
+from ml_exporter.source_settings import KafkaSource as KafkaSettings
 from ml_exporter.source_settings import SourceSettings
+from ml_exporter.source_settings import SqlSource as SqlSettings
+from ml_exporter.sources.events import PostedSource
 from ml_exporter.sources.files import FileSource
-from ml_exporter.sources.parts import Chunk, Part, Source, Start
+from ml_exporter.sources.parts import Chunk, Part, Source, SourceError, Start
+from ml_exporter.sources.spool import Spool
+from ml_exporter.sources.tables import TableFiles
 from ml_exporter.store import Position
 
-__all__ = ["Chunk", "Part", "Source", "open_source"]
+__all__ = ["Chunk", "Part", "Source", "SourceError", "open_source"]
 
 
 def open_source(
-    settings: SourceSettings, positions: dict[str, Position], follow: bool, start: Start
+    settings: SourceSettings,
+    positions: dict[str, Position],
+    follow: bool,
+    start: Start,
+    spool: Spool | None = None,
 ) -> Source:
-    """The source that the configuration describes, at what was counted of it."""
+    """The source that the configuration describes, at what was counted of it.
+
+    `spool` holds what is posted; without one nothing is.
+    """
     match settings:
+        case FileSettings(format="parquet" | "arrow"):
+            return TableFiles(settings.path, settings.format, positions, follow, start)
         case FileSettings():
             return FileSource(settings.path, positions, follow, start)
+        case KafkaSettings():
+            from ml_exporter.sources.kafka import KafkaSource
+
+            return KafkaSource(settings, positions, follow, start)
+        case SqlSettings():
+            from ml_exporter.sources.sql import SqlSource
+
+            return SqlSource(settings, positions, follow, start)
+        case EventSettings():
+            return PostedSource(spool, positions)
     raise NotImplementedError(settings)

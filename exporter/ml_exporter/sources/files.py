@@ -1,47 +1,53 @@
-"""Log files: a path or a glob, read to their ends and then followed as they grow."""
+"""Log files: a path or a glob, read to their ends and then followed as they grow.
+
+A file is known by its device and inode, and by its content: what was counted of a log isn't
+counted again of a copy or an archive of it.
+"""
 
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import stat
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
 from ml_exporter.formats.rows import LONGEST_ROW
+from ml_exporter.sources.compression import Compressed
+from ml_exporter.sources.identity import (
+    HEAD,
+    MOST_KEPT,
+    TAIL,
+    Match,
+    Steps,
+    absences,
+    digest,
+    finish,
+    holds,
+    overdue,
+    recognise,
+)
+from ml_exporter.sources.open_files import CUT_OFF, OpenFile, Plain
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.store import Position
 
 _CHUNK = 1 << 19  # bytes; what fits the processor's cache is counted fastest
 _LARGEST_CHUNK = 4 << 20  # bytes; as many as it takes for some rows to be whole
-_HEAD = 256  # bytes that tell a file from another one with the same number
 _LOOK_AGAIN = 1.0  # seconds between looks at which files there are
 _GRACE = 60.0  # seconds that a writer may go on with a file that was moved away or deleted
 _QUIET = 600.0  # seconds without growth, after which a file that was read to its end is closed
+_COPY_AGAIN = 10.0  # seconds between looks at a copy that is still written
 _MOST_OPEN = 256  # files
 
 
-@dataclass(eq=False, kw_only=True)
-class OpenFile(Part):
-    """A file being read. Its name is its path, its key device and inode, which outlast a rename."""
+class _Copy(NamedTuple):
+    """A file that isn't read, because all it has is counted of another one."""
 
-    handle: BinaryIO
-    ended: bool = False  # nothing more will be written to it
-    gone_at: float | None = None  # when it was found to match no more, on the monotonic clock
-    asked: int = -1  # the offset of the last chunk
-    window: int = _CHUNK  # bytes of the next one
-
-    def head(self) -> bytes:
-        return os.pread(self.handle.fileno(), 2 * LONGEST_ROW, 0)
-
-    def status(self) -> os.stat_result:
-        return os.fstat(self.handle.fileno())
-
-    def is_quiet(self, seconds: float) -> bool:
-        return time.time() - self.status().st_mtime >= seconds
+    of: str  # the key of a file that is there, or ""
+    state: tuple[int, int]  # its size, and when it was written to
+    seen: float  # on the monotonic clock
 
 
 @dataclass
@@ -61,7 +67,8 @@ class FileSource:
     _given_up: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # by key
     _failing: dict[str, tuple[str, str]] = field(default_factory=dict)  # by key, till the next look
     _files: dict[str, OpenFile] = field(default_factory=dict)  # by key
-    _scanned: dict[str, int] = field(default_factory=dict)  # key -> end of a scan for a line end
+    _copies: dict[str, _Copy] = field(default_factory=dict)  # by key
+    _present: set[str] = field(default_factory=set)  # keys of what matches
     _looked: float = 0.0
     _first_look: bool = True
     _crowded: bool = False  # there are more files than may be open
@@ -78,8 +85,8 @@ class FileSource:
         """The next bytes of some file, or None while there are none."""
         self.look()
         while True:
-            for file in list(self._files.values()):
-                if chunk := self._next_of(file):
+            for key in list(self._files):
+                if chunk := self._next_of(key):
                     return chunk
             if not self._left_out or not self._look():
                 return None
@@ -94,17 +101,8 @@ class FileSource:
     def advance(self, file: Part, position: Position) -> Position:
         """Move a file's position; returns it with what tells the file from others."""
         assert isinstance(file, OpenFile)
-        length = min(_HEAD, position.offset + position.length)
-        if length != file.position.head_length:
-            head = _digest(os.pread(file.handle.fileno(), length, 0))
-            position = replace(position, head=head, head_length=length)
-        else:
-            position = replace(position, head=file.position.head, head_length=length)
-        file.position = position
-        self.positions[file.key] = position
-        self.moved.add(file.key)
-        self._scanned.pop(file.key, None)
-        return position
+        file.scanned, file.searched = -1, 0
+        return self._move(file, file.mark(position))
 
     def skip(self, file: Part, length: int) -> Position:
         """Move past bytes that are done with."""
@@ -113,16 +111,16 @@ class FileSource:
     def give_up(self, file: Part, problem: str) -> None:
         """Read no more of a file until it is written anew, because of what is wrong with it."""
         assert isinstance(file, OpenFile)
-        self._given_up[file.key] = (file.name, problem, file.status().st_size)
+        self._given_up[file.key] = (file.name, problem, file.size())
         self.errors[file.name] = problem
         self._close(file)
 
     def lag(self) -> int:
-        """Bytes that are there and not counted yet."""
+        """Bytes that are there and not counted yet; of compressed files, as they are stored."""
         size = 0
         for file in self._files.values():
             try:
-                size += max(0, file.status().st_size - file.position.offset)
+                size += file.left()
             except OSError:
                 continue  # the next look at it says what is wrong
         return size
@@ -135,23 +133,15 @@ class FileSource:
         """Open the files that there are now; returns whether there was any to open."""
         self._looked = time.monotonic()
         self.errors = {}
-        paths = sorted(glob.glob(self.name, recursive=True))
-        self._crowded = len(paths) > _MOST_OPEN
-        self._left_out = False
-        is_glob = glob.has_magic(self.name)
-        if not paths:
-            self.errors[self.name] = "no file matches" if is_glob else "no such file"
-        found: set[str] = set()
+        found = self._find()
+        self._present = set(found)
+        # What was truncated is noticed before its copies are looked at.
+        for file in list(self._files.values()):
+            if not self._is_intact(file):
+                self._begin_anew(file)
         opened = False
-        for path in paths:
+        for key, (path, status) in found.items():
             try:
-                status = os.stat(path)
-                if not stat.S_ISREG(status.st_mode):
-                    if not is_glob:
-                        self.errors[path] = _not_a_file(status.st_mode)
-                    continue
-                key = f"{status.st_dev}:{status.st_ino}"
-                found.add(key)
                 if self._is_to_open(key, status):
                     self._open(path, key, status)
                     opened = True
@@ -162,8 +152,33 @@ class FileSource:
         self.errors |= dict(self._failing.values())
         for key, file in self._files.items():
             self._see_whether_ended(file, key in found)
+            if file.is_cut_off and file.is_quiet(_QUIET):
+                self.errors[file.name] = CUT_OFF
+        if self.follow and found:
+            self._forget()
         self._first_look = False
         return opened
+
+    def _find(self) -> dict[str, tuple[str, os.stat_result]]:
+        """The files that match, by key, in the order of their names."""
+        paths = sorted(glob.glob(self.name, recursive=True))
+        self._crowded = len(paths) > _MOST_OPEN
+        self._left_out = False
+        is_glob = glob.has_magic(self.name)
+        if not paths:
+            self.errors[self.name] = "no file matches" if is_glob else "no such file"
+        found: dict[str, tuple[str, os.stat_result]] = {}
+        for path in paths:
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                self.errors[path] = _problem(error)
+                continue
+            if stat.S_ISREG(status.st_mode):
+                found.setdefault(f"{status.st_dev}:{status.st_ino}", (path, status))
+            elif not is_glob:
+                self.errors[path] = _not_a_file(status.st_mode)
+        return found
 
     def _is_to_open(self, key: str, status: os.stat_result) -> bool:
         if key in self._files or key in self._failing:
@@ -172,32 +187,93 @@ class FileSource:
             if status.st_size >= self._given_up[key][2]:
                 return False
             del self._given_up[key]
-        known = self.positions.get(key)
-        at_end = known is not None and known.offset == status.st_size
-        quiet = self._crowded or time.time() - status.st_mtime >= _QUIET
-        if at_end and (quiet or not self.follow):
+        if self._is_still_copy(key, status):
             return False
+        known = self.positions.get(key)
+        if known is not None and status.st_size == (known.packed or known.offset):
+            quiet = self._crowded or time.time() - status.st_mtime >= _QUIET
+            if known.packed or quiet or not self.follow:
+                return False
         if len(self._files) < _MOST_OPEN or (self._first_look and self.start == "end"):
             return True
         self._left_out = True
         return False
+
+    def _is_still_copy(self, key: str, status: os.stat_result) -> bool:
+        copy = self._copies.pop(key, None)
+        if copy is None or (copy.of and not self._is_there(copy.of)):
+            return False
+        # Another file may have got its number.
+        if copy.state != _state(status) and self._looked - copy.seen >= _COPY_AGAIN:
+            return False
+        self._copies[key] = copy
+        return True
+
+    def _is_there(self, key: str) -> bool:
+        return key in self._present or key in self._files
+
+    def _is_intact(self, file: OpenFile) -> bool:
+        try:
+            return not file.settled or file.still_there()
+        except OSError:
+            return True  # whoever reads it finds out
 
     def _open(self, path: str, key: str, status: os.stat_result) -> None:
         # Whoever swaps a pipe for the file meanwhile must not make us wait for its writer.
         handle = open(  # noqa: SIM115 - closed when the file has ended
             os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0
         )
-        known = self.positions.get(key)
-        size = status.st_size
-        file = OpenFile(name=path, key=key, handle=handle, position=known or Position(0))
+        is_new = key not in self.positions
+        file = OpenFile(name=path, key=key, handle=handle, position=Position(0))
+        file.ended = not self.follow
         self._files[key] = file
-        if known is None:
-            skip = self._first_look and self.start == "end"
-            self.advance(file, Position(_whole_lines(handle, size) if skip else 0))
-        elif not _is_same(file, size):
-            self.advance(file, Position(0))
-        if self._is_done_with(file, size):
+        try:
+            if is_new and self._first_look and self.start == "end" and file.look_inside():
+                self._begin_at_end(file, status.st_size)
+            elif is_new:
+                self._move(file, file.position)
+            else:
+                self._resume(file, self.positions[key])
+        except OSError:
             self._close(file)
+            raise
+
+    def _resume(self, file: OpenFile, known: Position) -> None:
+        """Go on with a file that has a position, if it is the same."""
+        file.position = known
+        if not file.look_inside():
+            if known.end and not file.trouble:
+                self._begin_anew(file)
+        elif isinstance(file.content, Plain) and known.end:
+            if not finish(holds(file.content, known)):
+                self._begin_anew(file)
+                return
+            file.begin_at(known)
+            if self._is_done_with(file, file.size()):
+                self._close(file)
+
+    def _begin_at_end(self, file: OpenFile, size: int) -> None:
+        if isinstance(file.content, Plain):
+            file.begin_at(Position(_whole_lines(file.content, size)))
+            self.advance(file, file.position)
+        else:
+            # Where its lines end is looked for only if there come more.
+            self._move(file, Position(0, packed=size))
+            self._close(file)
+
+    def _begin_anew(self, file: OpenFile) -> None:
+        """Take a file for another one, for it doesn't hold any more what was counted of it."""
+        old = file.position
+        if old.tail_length:
+            # There may be a copy of what it was.
+            key = f"was:{file.key}:{old.head[:8]}:{old.tail[:8]}"
+            self.positions[key] = replace(old, packed=0, gone=time.time())
+            self.moved.add(key)
+        self._copies = {key: copy for key, copy in self._copies.items() if copy.of != file.key}
+        anew = OpenFile(name=file.name, key=file.key, handle=file.handle, position=Position(0))
+        anew.ended, anew.gone_at = file.ended, file.gone_at
+        self._files[file.key] = anew
+        self._move(anew, anew.position)
 
     def _see_whether_ended(self, file: OpenFile, is_there: bool) -> None:
         if is_there or not self.follow:
@@ -210,67 +286,184 @@ class FileSource:
 
     def _is_done_with(self, file: OpenFile, size: int) -> bool:
         """Whether a file that was read to its end may be closed until it grows again."""
-        if size != file.position.offset or not self.follow or file.gone_at is not None:
+        if not file.is_read(size) or not self.follow or file.gone_at is not None:
             return False
-        return self._crowded or file.is_quiet(_QUIET)
+        return self._crowded or file.is_quiet(_QUIET) or isinstance(file.content, Compressed)
 
-    def _next_of(self, file: OpenFile) -> Chunk | None:
+    def _forget(self) -> None:
+        """Note which files went away, and forget those that won't come back."""
+        now = time.time()
+        changed = absences(self.positions, self._present | set(self._files), now)
+        self.positions.update(changed)
+        old, too_many = overdue(self.positions, now)
+        if too_many:
+            self.errors[self.name] = (
+                f"more than {MOST_KEPT} files went away; one that comes back may be counted twice"
+            )
+        for key in (*old, *too_many):
+            del self.positions[key]
+        self.moved.update(changed, old, too_many)
+
+    def _next_of(self, key: str) -> Chunk | None:
+        file = self._files.get(key)
+        if file is None:
+            return None
         try:
-            chunk = self._read(file)
-            if chunk is None and (file.ended or self._is_done_with(file, file.status().st_size)):
+            chunk = self._read(file) if self._settle(file) else self._read_not(file)
+            if self._files.get(key) is not file:
+                # It was closed, or begun anew.
+                return chunk or self._next_of(key)
+            if chunk is None and file.settled and self._is_over(file):
                 self._close(file)
         except OSError as error:
             self.errors[file.name] = _problem(error)
             self._failing[file.key] = (file.name, _problem(error))
-            self._close(file)
+            self._close(self._files.get(key, file))
             return None
         return chunk
 
-    def _read(self, file: OpenFile) -> Chunk | None:
-        size = file.status().st_size
-        if size != file.position.offset and not _is_same(file, size):
-            self.advance(file, Position(0))  # truncated in place, and perhaps written to again
-        position = file.position
-        if position.rows:
-            data = os.pread(file.handle.fileno(), position.length, position.offset)
-            return Chunk(file, data, end=False)
-        nothing_new = size == self._scanned.get(file.key) and not file.ended
-        if size == position.offset or nothing_new:
-            return None
-        # Nothing was whole in the last chunk if this one begins where it did.
-        nothing = file.asked == position.offset
-        file.window = min(2 * file.window, _LARGEST_CHUNK) if nothing else _CHUNK
-        file.asked = position.offset
-        data = os.pread(file.handle.fileno(), file.window, position.offset)
-        at_end = position.offset + len(data) >= size
-        if len(data) > 2 * LONGEST_ROW and b"\n" not in data:
-            return self._skip_row(file, size)
-        if at_end and not file.ended:
-            # Read again only when there is more.
-            self._scanned[file.key] = size
-        return Chunk(file, data, end=at_end and file.ended)
+    def _is_over(self, file: OpenFile) -> bool:
+        return file.ended or self._is_done_with(file, file.size())
 
-    def _skip_row(self, file: OpenFile, size: int) -> Chunk | None:
+    def _read_not(self, file: OpenFile) -> Chunk | None:
+        """What is to be said of a file that isn't read."""
+        if file.key in self._files and file.content is None:
+            if file.trouble:
+                return self._break_off(file, file.trouble)
+            if file.ended:
+                self._close(file)
+        return None
+
+    def _settle(self, file: OpenFile) -> bool:
+        """Find out where reading begins; False while that takes time, and where it doesn't."""
+        if not file.settled and file.look_inside() and not self._is_too_short(file):
+            file.search = file.search or self._search(file)
+            try:
+                while True:
+                    next(file.search)
+                    if self.follow:
+                        break
+            except StopIteration:
+                file.search = None
+        return file.settled
+
+    def _is_too_short(self, file: OpenFile) -> bool:
+        """Whether too little of a compressed file is written to say what it is a copy of."""
+        content = file.content
+        if not self.follow or file.search or not isinstance(content, Compressed):
+            return False
+        others = any(one.end for key, one in self.positions.items() if key != file.key)
+        content.reach(HEAD)
+        young = not (file.ended or file.is_quiet(_GRACE))
+        return others and young and content.at < HEAD and file.is_cut_off
+
+    def _search(self, file: OpenFile) -> Steps[None]:
+        """Find out what of a file is counted already."""
+        content, known = file.content, file.position
+        assert content is not None
+        if known.end:
+            if (yield from holds(content, known)):
+                file.begin_at(known)
+            else:
+                self._begin_anew(file)
+            return
+        others = {key: one for key, one in self.positions.items() if one.end and key != file.key}
+        match = (yield from recognise(content, others)) if self.follow else None
+        if match is not None:
+            self._match(file, match)
+        elif known.packed and isinstance(content, Compressed):
+            file.begin_at(Position((yield from content.lines_of(known.packed))))
+        else:
+            file.begin_at(Position(0))
+
+    def _match(self, file: OpenFile, match: Match) -> None:
+        """Go on where another file was left; while that one is there, it is read alone."""
+        there = self._is_there(match.key)
+        position = self.positions[match.key]
+        if match.whole and not there:
+            file.begin_at(replace(position, packed=0, gone=0.0))
+            self._move(file, file.position)
+        elif match.whole and match.key in self._present and position.end < TAIL:
+            file.begin_at(Position(0))  # few rows may well be the same in two files
+        else:
+            state = _state(os.fstat(file.handle.fileno()))
+            self._copies[file.key] = _Copy(match.key if there else "", state, self._looked)
+            self._close(file)
+
+    def _read(self, file: OpenFile) -> Chunk | None:
+        offset = file.position.offset
+        if file.position.rows:
+            data = file.read(offset, file.position.length)
+            return self._if_intact(file, Chunk(file, data, end=False))
+        size, ended = file.size(), self._has_ended(file)
+        if file.is_read(size) or (size == file.scanned and not ended):
+            return None
+        if file.searched > offset:
+            return self._if_intact(file, self._skip_row(file, ended))
+        # Nothing was whole in the last chunk if this one begins where it did.
+        nothing = file.asked == offset
+        file.window = min(2 * file.window, _LARGEST_CHUNK) if nothing else _CHUNK
+        data = file.read(offset, file.window)
+        stop = offset + len(data)
+        again = (file.asked, file.asked_to) == (offset, stop)
+        file.asked, file.asked_to = offset, stop
+        if len(data) > 2 * LONGEST_ROW and b"\n" not in data:
+            file.searched = stop
+            return self._if_intact(file, self._skip_row(file, ended))
+        at_end = file.ends_at(stop)
+        if at_end and not ended:
+            # Read again only when there is more.
+            file.scanned = size
+        if at_end and file.problem:
+            file.scanned = -1
+            if again or not data:
+                return self._break_off(file, file.problem)
+            ended = False  # what comes after the last line is no row
+        if not data and file.is_whole and self._is_intact(file):
+            self._move(file, replace(file.position, packed=size))
+        return self._if_intact(file, Chunk(file, data, end=at_end and ended) if data else None)
+
+    def _if_intact(self, file: OpenFile, chunk: Chunk | None) -> Chunk | None:
+        """What was read of a file, unless it was truncated meanwhile, and perhaps written to."""
+        if file.still_there():
+            return chunk
+        self._begin_anew(file)
+        return None
+
+    def _has_ended(self, file: OpenFile) -> bool:
+        # Nobody goes on with the last line of an archive.
+        archived = isinstance(file.content, Compressed) and file.is_whole
+        return file.ended or (archived and file.is_quiet(_GRACE))
+
+    def _break_off(self, file: OpenFile, problem: str) -> Chunk:
+        self.give_up(file, problem)
+        return Chunk(file, b"", end=True, problem=problem)
+
+    def _skip_row(self, file: OpenFile, ended: bool) -> Chunk | None:
         """Look for the end of a row that is too large to read."""
-        start = max(file.position.offset, self._scanned.get(file.key, 0))
-        while start < size:
-            data = os.pread(file.handle.fileno(), _LARGEST_CHUNK, start)
-            if not data:
-                return None  # truncated meanwhile
+        size, offset = file.size(), file.position.offset
+        while data := file.read(file.searched, _LARGEST_CHUNK):
             found = data.find(b"\n")
             if found >= 0:
-                length = start + found + 1 - file.position.offset
+                length = file.searched + found + 1 - offset
                 return Chunk(file, b"", end=False, too_large=1, skipped=length)
-            start += len(data)
-        if file.ended:
-            return Chunk(file, b"", True, too_large=1, skipped=size - file.position.offset)
-        self._scanned[file.key] = start
+            file.searched += len(data)
+        if file.problem:
+            return self._break_off(file, file.problem)
+        if ended:
+            return Chunk(file, b"", True, too_large=1, skipped=file.searched - offset)
+        file.scanned = size
         return None
+
+    def _move(self, file: OpenFile, position: Position) -> Position:
+        file.position = position
+        self.positions[file.key] = position
+        self.moved.add(file.key)
+        return position
 
     def _close(self, file: OpenFile) -> None:
         file.handle.close()
         self._files.pop(file.key, None)
-        self._scanned.pop(file.key, None)
 
 
 def source_id(pattern: str) -> str:
@@ -288,20 +481,7 @@ def source_id(pattern: str) -> str:
         host = Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:
         host = os.uname().nodename
-    return _digest(f"{host}\n{place}\n{rest}".encode(errors="surrogateescape"))[:16]
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def _is_same(file: OpenFile, size: int) -> bool:
-    """Whether what was counted of a file is still there."""
-    position = file.position
-    if size < position.offset + position.length:
-        return False
-    head = os.pread(file.handle.fileno(), position.head_length, 0)
-    return not position.head_length or _digest(head) == position.head
+    return digest(f"{host}\n{place}\n{rest}".encode(errors="surrogateescape"))[:16]
 
 
 def _problem(error: OSError) -> str:
@@ -314,12 +494,16 @@ def _not_a_file(mode: int) -> str:
     return "is no regular file"
 
 
-def _whole_lines(handle: BinaryIO, size: int) -> int:
+def _state(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
+
+
+def _whole_lines(content: Plain, size: int) -> int:
     """The end of the last whole line of a file."""
     stop = size
     while stop > 0:
         start = max(0, stop - (1 << 16))
-        found = os.pread(handle.fileno(), stop - start, start).rfind(b"\n")
+        found = content.read(start, stop - start).rfind(b"\n")
         if found >= 0:
             return start + found + 1
         stop = start

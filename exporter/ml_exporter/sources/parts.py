@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from ml_exporter.store import Position
 
+if TYPE_CHECKING:
+    from ml_exporter.formats.arrow import Rows
+
 Start = Literal["start", "end"]
+
+
+class SourceError(ValueError):
+    """A source that can't be opened as it is configured: the key below it, and why."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -18,6 +25,7 @@ class Part:
     name: str  # for people
     key: str  # for the store
     position: Position  # its offset is where the first byte, message or row not yet counted is
+    lost: bool = False  # another process counts it from here on: this one must not
 
     def head(self) -> bytes:
         """The beginning of the part, where some formats say how to read the rest."""
@@ -28,9 +36,11 @@ class Part:
 class Chunk:
     """Bytes at a part's position; `end` if the part ends with them for good.
 
-    `too_large` is 1 where a row beyond all bounds was skipped in place of reading it.
+    `too_large` is 1 where a row beyond all bounds was skipped in place of reading it; `problem`
+    says why nothing more can be read of the part.
     Where bytes are not what offsets count, `next_offset` is the one after all of them, and
-    `length` says how much is to be read to have the same rows again.
+    `length` says how much is to be read to have the same rows again. Of a `table` there are no
+    bytes: its rows are columns already, and what offsets count.
     """
 
     part: Part
@@ -40,6 +50,8 @@ class Chunk:
     skipped: int = 0  # bytes
     next_offset: int | None = None
     length: int | None = None
+    problem: str = ""
+    table: Rows | None = None
 
     def after(self, consumed: int) -> Position:
         """The position when so many bytes have been counted."""
@@ -58,7 +70,7 @@ class Source(Protocol):
     name: str  # as the store remembers that it was begun
     start: Start  # where a part begins that was there at the first look and has no position
     positions: dict[str, Position]  # by the key of a part
-    moved: set[str]  # keys of positions that aren't saved yet
+    moved: set[str]  # keys of positions that aren't saved yet; what has none is forgotten
 
     @property
     def errors(self) -> Mapping[str, str]:

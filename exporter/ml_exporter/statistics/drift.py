@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+
+from ml_exporter.statistics.tails import chi_squared_isf
 
 Test = Literal["distribution", "location", "scale", "missing", "invalid", "out_of_range", "unseen"]
 
@@ -67,6 +68,8 @@ def g_statistic(window: ArrayLike, baseline: ArrayLike) -> float:
     n, m = w.sum(), r.sum()
     if not (n and m):
         return math.nan
+    from scipy import special  # whoever only counts needn't wait for it
+
     pooled = (w + r) / (n + m)
     g = 2 * np.sum(special.rel_entr(w, pooled * n) + special.rel_entr(r, pooled * m))
     return max(0.0, float(g))  # equal shares may round to just below zero
@@ -158,8 +161,8 @@ def critical_values(
     """
     alpha = false_alarms / (tests * HOURS_PER_WEEK)
     cells = np.count_nonzero(_counts(baseline))
-    chi_squared = float(special.chdtri(cells, alpha)) if cells else math.nan
-    normal = float(-special.ndtri(alpha / 2))
+    chi_squared = chi_squared_isf(alpha, float(cells)) if cells else math.nan
+    normal = math.sqrt(chi_squared_isf(alpha, 1.0))  # in either direction
     return {test: chi_squared if test == "distribution" else normal for test in TESTS[field_type]}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import Blueprint, Flask, Response, request
@@ -12,9 +12,10 @@ from ml_exporter import exposition
 from ml_exporter.access import CHALLENGE, PROBES, Decision, Gate
 from ml_exporter.publication import Publication
 from ml_exporter.roles import UserRole
+from ml_exporter.web.bodies import LARGEST_BODY
 
+_INGEST = "/api/v1/"  # where predictions, labels and events are posted
 _GZIP_LEVEL = 1  # the exposition shrinks sevenfold; more effort takes longer than it saves
-_LARGEST_BODY = 1 << 20  # bytes
 
 
 @dataclass
@@ -32,20 +33,20 @@ def create_app(
     is_ready: Callable[[], bool],
     reload: Callable[[], list[str]],
     telemetry_path: str = "/metrics",
-    pages: Blueprint | None = None,
+    pages: Sequence[Blueprint] = (),
 ) -> Flask:
     """`reload` takes up the configuration anew, and returns what was wrong with it."""
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
-    if pages is not None:
-        app.register_blueprint(pages)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    for blueprint in pages:
+        app.register_blueprint(blueprint)
 
     @app.before_request
     def ask_the_gate() -> Response | None:
         if request.path in PROBES:
             return None
-        role: UserRole = "scrape" if request.method in ("GET", "HEAD", "OPTIONS") else "admin"
         headers = list(request.headers.items())
+        role = _role(request.method, request.path)
         decision = door.gate.decide(role, request.remote_addr or "", headers)
         if decision is Decision.ALLOW:
             return None
@@ -96,6 +97,13 @@ def create_app(
         return _plain("reloaded\n")
 
     return app
+
+
+def _role(method: str, path: str) -> UserRole:
+    """What one must be allowed to do, to ask for that."""
+    if method in ("GET", "HEAD", "OPTIONS"):
+        return "scrape"
+    return "ingest" if path.startswith(_INGEST) else "admin"
 
 
 def _plain(text: str, status: int = 200) -> Response:

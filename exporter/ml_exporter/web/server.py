@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _EVERYWHERE = ("::", "0.0.0.0")  # the first is IPv4 too; not every machine has IPv6
 _ERRNO = re.compile(r"\[Errno -?\d+\]")
+_LARGEST_BODY = 16 << 20  # bytes; what the application leaves unread is read here, at once
 _THREADS = 8
 _TIMEOUT = 10  # seconds that a client may keep a connection without a word
 _STOP_TIMEOUT = 1  # seconds that such a client is waited for at the end
@@ -29,6 +30,8 @@ class ListenError(Exception):
 
 
 class _Server(Server):
+    max_request_body_size = _LARGEST_BODY
+
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
         try:

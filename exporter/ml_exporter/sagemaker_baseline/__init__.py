@@ -1,0 +1,13 @@
+"""SageMaker Model Monitor's statistics.json and constraints.json, read as a baseline and written.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-statistics.html and
+model-monitor-byoc-constraints.html
+"""
+
+from __future__ import annotations
+
+from ml_exporter.sagemaker_baseline.files import CONSTRAINTS, STATISTICS
+from ml_exporter.sagemaker_baseline.reading import decode, load, roles
+from ml_exporter.sagemaker_baseline.writing import describe
+
+__all__ = ["CONSTRAINTS", "STATISTICS", "decode", "describe", "load", "roles"]

@@ -1,0 +1,191 @@
+"""A log file that is open: its content, and what is remembered of what was read."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
+
+from ml_exporter.formats.rows import LONGEST_ROW
+from ml_exporter.sources.compression import Compressed, Missing, kind_of
+from ml_exporter.sources.identity import HEAD, TAIL, Steps, finish, holds, marked
+from ml_exporter.sources.parts import Part
+from ml_exporter.store import Position
+
+CUT_OFF = "ends in the middle of compressed data"
+
+
+@dataclass(frozen=True)
+class Plain:
+    """The bytes of a file as they are."""
+
+    descriptor: int
+
+    def head(self, length: int) -> bytes:
+        return os.pread(self.descriptor, length, 0)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return os.pread(self.descriptor, length, offset)
+
+    def reach(self, offset: int) -> bool:
+        return True
+
+
+@dataclass(eq=False, kw_only=True)
+class OpenFile(Part):
+    """A file being read. Its name is its path, its key device and inode, which outlast a rename.
+
+    The bytes before the position are remembered as they were read: whoever truncates the file
+    meanwhile must not change what is known of it.
+    """
+
+    handle: BinaryIO
+    content: Plain | Compressed | None = None  # None while it is too short to tell
+    settled: bool = False  # it is known where to begin
+    search: Steps[None] | None = None  # for where that is
+    trouble: str = ""  # why its content can't be looked at
+    ended: bool = False  # nothing more will be written to it
+    gone_at: float | None = None  # when it was found to match no more, on the monotonic clock
+    asked: int = -1  # the offset of the last chunk
+    asked_to: int = -1  # that of its end
+    window: int = 0  # bytes of the next one
+    scanned: int = -1  # its size when nothing in it was whole
+    searched: int = 0  # the offset up to which there is no line end
+    _size: int = -1
+    _changed_at: float = 0.0  # on the monotonic clock
+    _head: bytes = field(default=b"", repr=False)
+    _tail: bytes = field(default=b"", repr=False)  # what precedes the position
+    _before: bytes = field(default=b"", repr=False)  # what precedes `_read`
+    _read: bytes = field(default=b"", repr=False)  # what was read last
+    _start: int = 0  # its offset
+
+    def look_inside(self) -> bool:
+        """Find out what kind of content there is; False while there is too little, or trouble."""
+        if self.content is None:
+            descriptor = self.handle.fileno()
+            beginning = os.pread(descriptor, 4, 0)
+            kind = kind_of(beginning) if beginning else None
+            if kind is None and beginning and self.ended:
+                kind = ""
+            try:
+                if kind is not None:
+                    self.content = Compressed(descriptor, kind) if kind else Plain(descriptor)
+            except Missing as error:
+                self.trouble = str(error)
+        return self.content is not None
+
+    def head(self) -> bytes:
+        return self.content.head(2 * LONGEST_ROW) if self.content else b""
+
+    def size(self) -> int:
+        """Bytes of the file as it is stored."""
+        status = os.fstat(self.handle.fileno())
+        if status.st_size != self._size:
+            self._size = status.st_size
+            self._changed_at = time.monotonic()
+        return status.st_size
+
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether it hasn't changed for so long, by its own time or by our clock."""
+        self.size()
+        modified = os.fstat(self.handle.fileno()).st_mtime
+        unchanged = time.monotonic() - self._changed_at
+        return unchanged >= seconds or time.time() - modified >= seconds
+
+    def is_read(self, size: int) -> bool:
+        """Whether all of a file of this size has been counted."""
+        if isinstance(self.content, Compressed):
+            return size == self.position.packed
+        return size == self.position.offset
+
+    def left(self) -> int:
+        """Bytes that are there and not counted yet, as they are stored."""
+        size = self.size()
+        if isinstance(self.content, Compressed):
+            return 0 if self.is_read(size) else self.content.left(self.position.offset)
+        return max(0, size - self.position.offset)
+
+    def ends_at(self, offset: int) -> bool:
+        if isinstance(self.content, Compressed):
+            return self.content.ends_at(offset)
+        return offset >= self.size()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is compressed, and has been read up to the end of a member."""
+        return isinstance(self.content, Compressed) and self.content.whole
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether all that there is of it has been read, and that isn't a whole member."""
+        return isinstance(self.content, Compressed) and self.content.cut_off
+
+    @property
+    def problem(self) -> str:
+        """Why nothing beyond what was read can be, now or ever."""
+        if isinstance(self.content, Compressed) and self.content.problem:
+            return self.content.problem
+        return CUT_OFF if self.ended and self.is_cut_off else ""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes that are to be counted."""
+        assert self.content is not None
+        data = self.content.read(offset, length)
+        self._remember(offset, data)
+        return data
+
+    def begin_at(self, position: Position) -> None:
+        """Take up a position of which the file holds all that was counted."""
+        assert self.content is not None
+        offset = position.offset
+        self._head = self.content.head(min(HEAD, offset))
+        self._tail = self.content.read(max(0, offset - TAIL), min(TAIL, offset))
+        self._before, self._start, self._read = self._tail, offset, b""
+        self.position = position
+        self.settled = True
+
+    def mark(self, position: Position) -> Position:
+        """A position up to which the file was read, with what tells it from others."""
+        known = self.position
+        if position.end == known.end and known.head_length:
+            return replace(
+                position,
+                head=known.head,
+                head_length=known.head_length,
+                tail=known.tail,
+                tail_length=known.tail_length,
+            )
+        position = marked(position, self._head, self._up_to(position.end))
+        if not position.length:
+            self._remember(position.offset, b"")
+            self._tail = self._before
+        return position
+
+    def still_there(self) -> bool:
+        """Whether the bytes before the position are those that were read, if there were any."""
+        if isinstance(self.content, Compressed):
+            return not self.content.was_written_anew()
+        position = self.position
+        if not position.end:
+            return True
+        assert self.content is not None
+        if self.size() < position.end:
+            return False
+        if position.rows:
+            return finish(holds(self.content, position))
+        head, tail = self._head[: position.offset], self._tail
+        same_tail = self.content.read(position.offset - len(tail), len(tail)) == tail
+        return same_tail and self.content.head(len(head)) == head
+
+    def _remember(self, start: int, data: bytes) -> None:
+        self._before = self._up_to(start)
+        self._start, self._read = start, data
+        if start <= len(self._head) < HEAD:
+            self._head = (self._head[:start] + data)[:HEAD]
+
+    def _up_to(self, offset: int) -> bytes:
+        """The bytes before an offset, which what was read last reaches."""
+        stop = offset - self._start
+        tail = self._read[max(0, stop - TAIL) : stop]
+        return tail if len(tail) == TAIL else (self._before + tail)[-TAIL:]

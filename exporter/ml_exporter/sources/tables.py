@@ -1,0 +1,372 @@
+"""Table files: a path or a glob of Parquet or Arrow files, each read once it is whole.
+
+A file is known by what is in it, so that one that is copied, renamed or there again is counted
+once, and one that was written anew is another file.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import logging
+import os
+import stat
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote
+
+from ml_exporter.formats import HeaderError
+from ml_exporter.sources.files import source_id
+from ml_exporter.sources.parts import Chunk, Part, Start
+from ml_exporter.store import Position
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ml_exporter.sources.table_readers import TableReader
+
+_ROWS = 1 << 16  # of a chunk: calls cost little then, and its columns still fit a cache
+_LOOK_AGAIN = 1.0  # seconds between looks at which files there are
+_GRACE = 60.0  # seconds without a change, after which a file that isn't whole never will be
+_SAMPLE = 1 << 12  # bytes that a file is known by, at each of
+_SAMPLES = 8  # places, and at its end
+_TAIL = 1 << 16  # bytes, where footers are
+_DONE = -1  # as the length of a position's head: all rows are counted, or can't be
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+_Path = tuple[str, ...]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, kw_only=True)
+class TableFile(Part):
+    """A file being read. Its key is of its size and content; its position counts rows."""
+
+    handle: BinaryIO
+    size: int
+    reader: TableReader | None = None
+    problem: str | None = None  # what keeps it from being read on
+    _wanted: tuple[tuple[_Path, ...], frozenset[_Path]] | None = None
+    _batches: Iterator[pa.RecordBatch] = field(default_factory=lambda: iter(()))
+    _rest: pa.RecordBatch | None = None  # read already, from `_at` on
+    _at: int = -1  # the row with which `_batches` go on
+
+    @property
+    def rows(self) -> int:
+        return 0 if self.reader is None else self.reader.rows
+
+    def read(
+        self, start: int, rows: int, columns: Sequence[_Path], categories: Collection[_Path]
+    ) -> pa.RecordBatch:
+        """Some rows; fast where they follow those that were read last."""
+        import pyarrow as pa
+
+        from ml_exporter.sources.table_readers import readable
+
+        assert self.reader is not None
+        wanted = (tuple(columns), frozenset(categories))
+        with readable():
+            if wanted != self._wanted or start != self._at:
+                self._batches = self.reader.batches(start, _ROWS, *wanted)
+                self._rest = None
+            self._wanted, self._at = wanted, -1
+            found: list[pa.RecordBatch] = []
+            missing = rows
+            while missing:
+                batch = self._rest or next(self._batches, None)
+                if batch is None:
+                    raise HeaderError("ends before the last of its rows")
+                found.append(batch.slice(0, missing))
+                self._rest = batch.slice(missing) if batch.num_rows > missing else None
+                missing -= found[-1].num_rows
+            self._at = start + rows
+            return found[0] if len(found) == 1 else pa.concat_batches(found)
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """Some rows of a file, read when it is known which columns are wanted."""
+
+    file: TableFile
+    start: int
+    rows: int
+
+    @property
+    def schema(self) -> pa.Schema:
+        assert self.file.reader is not None
+        return self.file.reader.schema
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        return partition_keys(self.file.name)
+
+    def read(self, columns: Sequence[_Path], categories: Collection[_Path]) -> pa.RecordBatch:
+        return self.file.read(self.start, self.rows, columns, categories)
+
+
+@dataclass
+class _Seen:
+    """What a file was like at the last look."""
+
+    signature: tuple[int, ...]
+    since: float  # when it was first seen like that, on the monotonic clock
+    key: str | None = None  # None: not whole yet
+
+
+class TableFiles:
+    """Files that match a pattern, one after the other in the order of their names.
+
+    `follow`: stay and read those that come. `start` is whether those are read that are there at
+    the first look and have no position. Raises ImportError without pyarrow.
+    """
+
+    def __init__(
+        self,
+        pattern: str,
+        format: str,
+        positions: dict[str, Position],
+        follow: bool = True,
+        start: Start = "start",
+    ) -> None:
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError:
+            title = "Parquet" if format == "parquet" else "Arrow"
+            raise ImportError(
+                f"reading {title} needs pyarrow: pip install 'ml-exporter[parquet]'"
+            ) from None
+        self.name = pattern
+        self.start: Start = start
+        self.positions = positions
+        self.moved: set[str] = set()
+        self.errors: dict[str, str] = {}
+        self._format = format
+        self._follow = follow
+        self._file: TableFile | None = None
+        self._seen: dict[str, _Seen] = {}  # by path, in order
+        self._given_up: dict[str, str] = {}  # key -> problem
+        self._failing: set[str] = set()  # paths, till the next look
+        self._paths = {position.head for position in positions.values()}  # hashes of those counted
+        self._looked = 0.0
+        self._first_look = True
+
+    @property
+    def source_id(self) -> str:
+        return source_id(self.name)
+
+    def look(self) -> None:
+        """See which files there are, if it is time for that."""
+        due = self._follow and time.monotonic() - self._looked >= _LOOK_AGAIN
+        if due or self._first_look:
+            self._look()
+            self._first_look = False
+
+    def next(self) -> Chunk | None:
+        """The next rows of some file, or None while there are none."""
+        self.look()
+        while self._file is not None or self._open_next():
+            assert self._file is not None
+            if chunk := _chunk(self._file):
+                return chunk
+            self.close()
+        return None
+
+    def advance(self, file: Part, position: Position) -> Position:
+        """Move a file's position; returns it with what more is remembered."""
+        assert isinstance(file, TableFile)
+        done = file.problem is not None or position.offset >= file.rows
+        position = replace(position, head=_digest(file.name), head_length=_DONE if done else 0)
+        file.position = position
+        self._remember(file.key, position)
+        return position
+
+    def committed(self) -> None:
+        """Files need not be told."""
+
+    def give_up(self, file: Part, problem: str) -> None:
+        """Read no more of a file, because of what is wrong with it."""
+        assert isinstance(file, TableFile)
+        file.problem = problem
+        self._given_up[file.key] = problem
+        self.errors[file.name] = problem
+
+    def lag(self) -> int:
+        """Bytes that are there and not counted yet."""
+        size = 0.0
+        for seen in self._seen.values():
+            if seen.key is not None and not self._is_done(seen.key):
+                file = self._file if self._file and self._file.key == seen.key else None
+                counted = file.position.offset / file.rows if file and file.rows else 0.0
+                size += seen.signature[2] * (1 - counted)
+        return int(size)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.handle.close()
+            self._file = None
+
+    def _remember(self, key: str, position: Position) -> None:
+        self.positions[key] = position
+        self._paths.add(position.head)
+        self.moved.add(key)
+
+    def _is_done(self, key: str) -> bool:
+        return key in self.positions and self.positions[key].head_length == _DONE
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        self._failing.clear()
+        self.errors = {}
+        paths = sorted(glob.glob(self.name, recursive=True))
+        is_glob = glob.has_magic(self.name)
+        if is_glob:
+            paths = [path for path in paths if not _is_hidden(path, self.name)]
+        if not paths:
+            self.errors[self.name] = "no file matches" if is_glob else "no such file"
+        seen: dict[str, _Seen] = {}
+        for path in paths:
+            try:
+                status = os.stat(path)
+                if stat.S_ISREG(status.st_mode):
+                    seen[path] = self._see(path, status)
+                elif not is_glob:
+                    self.errors[path] = _not_a_file(status.st_mode)
+            except OSError as error:
+                self.errors[path] = _problem(error)
+        self._seen = seen
+        keys = {one.key: path for path, one in seen.items()}
+        self.errors |= {keys[key]: text for key, text in self._given_up.items() if key in keys}
+
+    def _see(self, path: str, status: os.stat_result) -> _Seen:
+        signature = _signature(status)
+        seen = self._seen.get(path)
+        is_new = seen is None or seen.signature != signature
+        if seen is None or is_new:
+            seen = _Seen(signature, self._looked)
+        if seen.key is not None:
+            return seen
+        age = max(time.time() - status.st_mtime, self._looked - seen.since)
+        never = not self._follow or age >= _GRACE
+        if not is_new and not never:
+            return seen
+        with _open(path) as handle:
+            if never or _is_whole(self._format, handle, status.st_size):
+                seen.key = _key(handle, status.st_size, path)
+        if seen.key is None or seen.key in self.positions:
+            return seen
+        if self._first_look and self.start == "end":
+            self._remember(seen.key, Position(0, head=_digest(path), head_length=_DONE))
+        elif _digest(path) in self._paths:
+            _log.warning(
+                "%s: was counted before, and has been written anew: all its rows are counted", path
+            )
+        return seen
+
+    def _open_next(self) -> bool:
+        """Open a file of which there is something to read, if there is any."""
+        for path, seen in self._seen.items():
+            if seen.key is None or self._is_done(seen.key) or path in self._failing:
+                continue
+            try:
+                self._file = self._open(path, seen)
+            except OSError as error:
+                self.errors[path] = _problem(error)
+            if self._file is not None:
+                return True
+            self._failing.add(path)
+        return False
+
+    def _open(self, path: str, seen: _Seen) -> TableFile | None:
+        """None where it is no more what it was; the next look sees what it is."""
+        from ml_exporter.sources.table_readers import open_table
+
+        handle = _open(path)
+        if _signature(os.fstat(handle.fileno())) != seen.signature:
+            handle.close()
+            return None
+        assert seen.key is not None
+        position = self.positions.get(seen.key, Position(0))
+        file = TableFile(
+            name=path, key=seen.key, position=position, handle=handle, size=seen.signature[2]
+        )
+        try:
+            file.reader = open_table(self._format, handle)
+        except HeaderError as error:
+            self.give_up(file, str(error))
+        else:
+            if not file.rows:
+                self.advance(file, Position(0))
+        return file
+
+
+def partition_keys(path: str) -> dict[str, str]:
+    """What the folders of a path say of all rows in it, as in `date=2026-11-24/part-0.parquet`.
+
+    https://cwiki.apache.org/confluence/display/hive/tutorial
+    """
+    pairs = [part.split("=", 1) for part in Path(path).parts[:-1] if "=" in part]
+    values = {unquote(name): unquote(value) for name, value in pairs}
+    return {name: "" if value == _NO_VALUE else value for name, value in values.items()}
+
+
+def _chunk(file: TableFile) -> Chunk | None:
+    position = file.position
+    if position.head_length == _DONE:
+        return None
+    if file.problem is not None:
+        return Chunk(file, b"", end=True, problem=file.problem)
+    left = file.rows - position.offset
+    rows = min(left, position.length if position.rows else _ROWS)
+    table = FileRows(file, position.offset, rows)
+    return Chunk(file, b"", end=rows == left, length=rows, table=table)
+
+
+def _is_hidden(path: str, pattern: str) -> bool:
+    """Whether a writer says that it isn't data, or not yet, as `_temporary/` and `_SUCCESS` do."""
+    parts = Path(pattern).parts
+    plain = next(n for n, part in enumerate(parts) if glob.has_magic(part))
+    return any(part.startswith(("_", ".")) for part in Path(path).parts[plain:])
+
+
+def _open(path: str) -> BinaryIO:
+    # Whoever swaps a pipe for the file meanwhile must not make us wait for its writer.
+    return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
+
+
+def _signature(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _is_whole(format: str, handle: BinaryIO, size: int) -> bool:
+    from ml_exporter.sources.table_readers import is_whole
+
+    head = os.pread(handle.fileno(), 8, 0)
+    return is_whole(format, head, os.pread(handle.fileno(), 8, max(0, size - 8)))
+
+
+def _key(handle: BinaryIO, size: int, path: str) -> str:
+    """What tells the rows of a file from any other's: size, samples, footer, and partition."""
+    samples = [repr(partition_keys(path)).encode(errors="surrogateescape")]
+    for number in range(_SAMPLES):
+        samples.append(os.pread(handle.fileno(), _SAMPLE, size * number // _SAMPLES))
+    samples.append(os.pread(handle.fileno(), _TAIL, max(0, size - _TAIL)))
+    return f"{size}:{_digest(b''.join(samples))}"
+
+
+def _problem(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _not_a_file(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "is a folder; name its files, as in **/*.parquet"
+    return "is no regular file"
+
+
+def _digest(data: str | bytes) -> str:
+    if isinstance(data, str):
+        data = data.encode(errors="surrogateescape")
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
