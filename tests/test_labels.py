@@ -10,6 +10,7 @@ import pytest
 
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
 from ml_exporter.labels import LabelJoin
+from ml_exporter.redis_pending import RedisJoin
 from ml_exporter.store import Store
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -22,6 +23,8 @@ Outcome = tuple[str, str]  # what was true, and what was predicted
 
 class Joining:
     """A join, and the outcomes that came of it."""
+
+    join: LabelJoin | RedisJoin
 
     def __init__(
         self,

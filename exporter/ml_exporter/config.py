@@ -82,6 +82,7 @@ LATER_KEYS: dict[str, tuple[str, ...]] = {
     "model": ("segments", "constraints"),
 }
 
+
 @dataclass(frozen=True)
 class Fields:
     """Paths of a prediction's fields in its row."""

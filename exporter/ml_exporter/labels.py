@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 
@@ -107,6 +107,48 @@ class PendingStore(Protocol):
         """Let go of the oldest kept labels as of predictions; how many they were."""
 
 
+class JoinRules(TypedDict):
+    """How labels are joined, wherever predictions wait."""
+
+    wait: float  # seconds
+    settle: float  # seconds
+    numbers: bool  # it is a regression
+    most: int  # predictions that wait
+    most_bytes: int
+
+
+class Join(Protocol):
+    """The join of one model, wherever predictions wait."""
+
+    waiting: int  # predictions
+
+    @property
+    def families(self) -> Sequence[Family]: ...
+
+    def mark(self) -> Any:
+        """What `reset` takes it back to, with the store, but without the counters."""
+
+    def reset(self, mark: Any) -> None: ...
+
+    def predicted(self, batch: Batch, version: str) -> Batch:
+        """Remember predictions; returns those whose outcome has come to be known."""
+
+    def labelled(self, batch: Batch, now: float | None) -> Batch:
+        """Join labels to predictions; returns those whose outcome has come to be known."""
+
+    def advance(self, time: float) -> None:
+        """Let it be as late as that, if it isn't yet."""
+
+    def pass_time(self, end: bool = False) -> Batch:
+        """Settle and expire what time has come for; returns what is settled."""
+
+    def committed(self) -> None:
+        """What was said so far is saved now."""
+
+    def close(self) -> None:
+        """Let go of all that is open."""
+
+
 class JoinCounters:
     """What became of labels and of predictions that waited for one."""
 
@@ -174,7 +216,6 @@ class LabelJoin:
         self.waiting = store.waiting()  # predictions
 
     def mark(self) -> tuple[float, int]:
-        """What `reset` takes it back to, with the store, but without the counters."""
         return self._clock, self.waiting
 
     def reset(self, mark: tuple[float, int]) -> None:
@@ -278,8 +319,13 @@ class LabelJoin:
             return outcomes([], self._numbers)
         return outcomes(list(joined.values()), self._numbers, delays)
 
+    def committed(self) -> None:
+        """Nobody else need know."""
+
+    def close(self) -> None:
+        """The store is the pipeline's."""
+
     def advance(self, time: float) -> None:
-        """Let it be as late as that, if it isn't yet."""
         self._clock = max(self._clock, time)
 
     def pass_time(self, end: bool = False) -> Batch:

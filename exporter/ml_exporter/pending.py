@@ -235,6 +235,8 @@ class _Queue:
                 yield from map(_Row._make, self._db.execute(query, (part, *some)))
 
     def label(self, rows: Sequence[Pending]) -> None:
+        if not rows:
+            return
         self._db.executemany(
             "UPDATE waiting SET label = ?, labelled_at = ?, settling = ? WHERE place = ?",
             [(row.label, row.labelled_at, not row.counted, row.place) for row in rows],
@@ -286,6 +288,8 @@ class _Queue:
     def _delete(self, places: str, parameters: Sequence[object]) -> list[_Row]:
         query = f"DELETE FROM waiting WHERE place IN ({places}) RETURNING {_COLUMNS}"
         rows = [_Row(*row) for row in self._db.execute(query, parameters)]
+        if not rows:
+            return []
         unlabelled = sum(row.label is None for row in rows)
         self._change(-len(rows), -sum(row.size for row in rows), -unlabelled)
         for part, gone in Counter(row.part for row in rows).items():

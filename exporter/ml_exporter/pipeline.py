@@ -15,12 +15,13 @@ from typing import Literal
 from ml_exporter import baseline as baselines
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, Batch
-from ml_exporter.config import EventSource, Limits, Model, SourceSettings, VersionField
+from ml_exporter.config import EventSource, Labels, Limits, Model, SourceSettings, VersionField
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.formats import Layout
-from ml_exporter.labels import LabelJoin
+from ml_exporter.labels import Join, JoinRules, LabelJoin
 from ml_exporter.monitors.intake import Intake
 from ml_exporter.pairing import Pairing
+from ml_exporter.redis_pending import RedisJoin
 from ml_exporter.sources import open_source
 from ml_exporter.sources.spool import Spools
 from ml_exporter.store import Sample, Store
@@ -87,20 +88,11 @@ class Pipeline:
         layout = prediction_layout(model, known)
         self._predictions = self._stream("predictions", model.source, layout)
         self._labels: Stream | None = None
-        self._join: LabelJoin | None = None
+        self._join: Join | None = None
         self._intake = Intake(model.name, self.version, self._predictions.source.source_id)
         if model.labels is not None:
             self._labels = self._stream("labels", model.labels.source, label_layout(model))
-            self._join = LabelJoin(
-                model.name,
-                self.version,
-                store.pending(model.name),
-                wait=model.labels.wait,
-                settle=model.labels.settle,
-                numbers=model.task == "regression",
-                most=limits.pending,
-                most_bytes=limits.pending_size,
-            )
+            self._join = self._label_join(model.labels)
         self._versions: dict[str, Version] = {}
         of_all_rows = [] if isinstance(model.version, VersionField) else [self.version]
         self._configured = list(dict.fromkeys([*of_all_rows, *(v for v in given if v)]))
@@ -193,8 +185,11 @@ class Pipeline:
         for stream in self._streams:
             source = stream.source
             for key in source.moved:
-                position = source.positions[key]
-                self._store.set_position(self.model.name, stream.name, key, position)
+                place = (self.model.name, stream.name, key)
+                if position := source.positions.get(key):
+                    self._store.set_position(*place, position)
+                else:
+                    self._store.forget_position(*place)
             source.moved.clear()
         self._store.save_counters(self.model.name, self.families)
         self.dirty = False
@@ -203,6 +198,8 @@ class Pipeline:
         """What was saved is committed."""
         for stream in self._streams:
             stream.source.committed()
+        if self._join is not None:
+            self._join.committed()
 
     def measure_lag(self) -> None:
         """Find out how far behind the logs the counters are."""
@@ -212,6 +209,8 @@ class Pipeline:
     def close(self) -> None:
         for stream in self._streams:
             stream.source.close()
+        if self._join is not None:
+            self._join.close()
 
     def pending(self) -> int:
         """Predictions that wait for their label."""
@@ -233,6 +232,21 @@ class Pipeline:
         in_pairs = settings.format == "cloudevents"
         pairing = Pairing(self._store.halves(self.model.name, name)) if in_pairs else None
         return Stream(name, source, settings.format, layout, pairing)
+
+    def _label_join(self, labels: Labels) -> Join:
+        model, store = self.model, self._store
+        rules = JoinRules(
+            wait=labels.wait,
+            settle=labels.settle,
+            numbers=model.task == "regression",
+            most=self._limits.pending,
+            most_bytes=self._limits.pending_size,
+        )
+        # What is read once is nobody else's.
+        if labels.redis is not None and self._follow:
+            outbox = store.outbox(model.name)
+            return RedisJoin(model.name, self.version, outbox, labels.redis, **rules)
+        return LabelJoin(model.name, self.version, store.pending(model.name), **rules)
 
     def _next_work(self) -> Work | None:
         order = self._streams
@@ -281,11 +295,13 @@ class Pipeline:
                 self._store.add_learning(self.model.name, name, part.rows, dump_rows(part))
             if LABEL in part.fields:
                 version.update_labelled(labelled(part))
-        if self._join is not None:
+        if self._join is not None and batch.rows:
             self._update_labelled(self._join.predicted(batch, self.version))
 
     def _count_labels(self, batch: Batch) -> None:
         assert self._join is not None
+        if not batch.rows:
+            return  # all were rejected
         self._update_labelled(self._join.labelled(batch, self._now() if self._follow else None))
 
     def _update_labelled(self, batch: Batch) -> None:

@@ -15,6 +15,7 @@ from ml_exporter import migrations, pending
 from ml_exporter.database import Database, Schema, check, signed
 from ml_exporter.families import Family
 from ml_exporter.halves import Halves
+from ml_exporter.outbox import Outbox
 from ml_exporter.pending import ModelPending
 
 _TABLES = """
@@ -152,6 +153,10 @@ class Store:
         rows = (check(row) for row in self._db.execute(query, (model, stream)))
         return {file: Position(**json.loads(data)) for _, _, file, data in rows}
 
+    def forget_position(self, model: str, stream: str, file: str) -> None:
+        place = (model, stream, file)
+        self._db.execute("DELETE FROM positions WHERE (model, stream, file) = (?, ?, ?)", place)
+
     def set_position(self, model: str, stream: str, file: str, position: Position) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)",
@@ -246,6 +251,9 @@ class Store:
 
     def halves(self, model: str, stream: str) -> Halves:
         return Halves(self._db, model, stream)
+
+    def outbox(self, model: str) -> Outbox:
+        return Outbox(self._db, model)
 
     def pending(self, model: str) -> ModelPending:
         return ModelPending(self._db, model)

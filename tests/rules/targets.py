@@ -92,6 +92,17 @@ class Prometheus:
         """Values of an instant query by the value of one label."""
         return {labels.get(label, ""): value for labels, value in self.query(expr)}
 
+    def samples(self, expr: str) -> list[tuple[dict[str, str], list[float]]]:
+        """Labels and values of each series of a range, such as `up[1h]`."""
+        status, text = get(f"{self.url}/api/v1/query?{urlencode({'query': expr})}")
+        assert status == 200, text
+        result = json.loads(text)["data"]["result"]
+        return [(one["metric"], [float(value) for _, value in one["values"]]) for one in result]
+
+    def scrape_address(self, address: str) -> None:
+        """Sets that an exporter is scraped."""
+        self._set_targets([{"targets": [address]}])
+
     def scrape(self, targets: Targets, names: Sequence[str]) -> None:
         """Sets what is scraped."""
         groups = [
@@ -101,6 +112,9 @@ class Prometheus:
             }
             for name in names
         ]
+        self._set_targets(groups)
+
+    def _set_targets(self, groups: Sequence[Mapping[str, object]]) -> None:
         written = self._discovery.with_suffix(".new")
         written.write_text(json.dumps(groups))
         written.replace(self._discovery)

@@ -9,63 +9,22 @@ from pathlib import Path
 import pytest
 
 from ml_exporter.sources import files
-from ml_exporter.sources.files import Chunk, FileSource, source_id
+from ml_exporter.sources.files import FileSource
+from ml_exporter.sources.matching import source_id
 from ml_exporter.store import Position
-
-OPENED: list[FileSource] = []
-
-
-class Reader:
-    """Takes whole lines from a source, as a decoder does."""
-
-    def __init__(self, source: FileSource) -> None:
-        self.source = source
-        OPENED.append(source)
-        self.lines: list[str] = []
-        self.too_large = 0
-
-    def read(self) -> list[str]:
-        """What is new."""
-        before = len(self.lines)
-        while (chunk := self.source.next()) is not None:
-            self.take(chunk)
-        return self.lines[before:]
-
-    def take(self, chunk: Chunk) -> None:
-        if chunk.too_large:
-            self.too_large += chunk.too_large
-            self.source.skip(chunk.part, chunk.skipped)
-            return
-        length = len(chunk.data) if chunk.end else chunk.data.rfind(b"\n") + 1
-        if length:
-            self.lines += chunk.data[:length].decode().splitlines()
-            self.source.skip(chunk.part, length)
+from tests.reading import Reader, close_all, following, reading_once, write
 
 
 @pytest.fixture(autouse=True)
 def look_each_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(files, "_LOOK_AGAIN", 0.0)
     yield
-    while OPENED:
-        OPENED.pop().close()
+    close_all()
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "log.jsonl"
-
-
-def write(path: Path, text: str) -> None:
-    with path.open("a") as file:
-        file.write(text)
-
-
-def following(pattern: Path, positions: dict[str, Position] | None = None) -> Reader:
-    return Reader(FileSource(str(pattern), {} if positions is None else positions))
-
-
-def reading_once(pattern: Path) -> Reader:
-    return Reader(FileSource(str(pattern), {}, follow=False))
 
 
 class TestWhatThereIs:

@@ -6,7 +6,8 @@ https://arrow.apache.org/docs/format/Columnar.html
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from ml_exporter.formats.json_objects import Names, Tree, insert, leaves, unknow
 from ml_exporter.formats.rows import MOST_FEATURES, Decoded, Layout, Table, assemble, extra_name
 
 _LONGEST_LIST = 1 << 31
+_LONGEST_PROBLEM = 300  # characters
 
 
 class Rows(Protocol):
@@ -45,12 +47,28 @@ class Rows(Protocol):
 
 def decode_table(rows: Rows, layout: Layout) -> Decoded:
     """The rows as a batch; raises HeaderError where they can't be read."""
-    schema = rows.schema
-    paths = layout.paths()
+    with readable():
+        return _decode(rows, layout)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turn whatever Arrow says of what can't be read into a HeaderError."""
     try:
-        example = _example(schema)
+        yield
+    except HeaderError:
+        raise
     except RecursionError:
         raise HeaderError("its columns are nested too deeply") from None
+    except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise HeaderError(lines[0][:_LONGEST_PROBLEM]) from None
+
+
+def _decode(rows: Rows, layout: Layout) -> Decoded:
+    schema = rows.schema
+    paths = layout.paths()
+    example = _example(schema)
     if layout.discover:
         found = (path for path, _ in leaves(example, {*paths, *layout.known}) if path)
         paths += [path for path, _ in zip(found, range(MOST_FEATURES), strict=False)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ml_exporter.sources.files import source_id
+from ml_exporter.sources.matching import source_id
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.sources.spool import Spool
 from ml_exporter.store import Position

@@ -6,15 +6,11 @@ counted again of a copy or an archive of it.
 
 from __future__ import annotations
 
-import glob
 import os
-import stat
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from ml_exporter.formats.rows import LONGEST_ROW
 from ml_exporter.sources.compression import Compressed
 from ml_exporter.sources.identity import (
     HEAD,
@@ -23,23 +19,23 @@ from ml_exporter.sources.identity import (
     Match,
     Steps,
     absences,
-    digest,
     finish,
     holds,
     overdue,
     recognise,
 )
-from ml_exporter.sources.open_files import CUT_OFF, OpenFile, Plain
+from ml_exporter.sources.matching import matches, problem, source_id
+from ml_exporter.sources.open_files import CUT_OFF, OpenFile, Plain, WrittenAnew
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.store import Position
 
-_CHUNK = 1 << 19  # bytes; what fits the processor's cache is counted fastest
-_LARGEST_CHUNK = 4 << 20  # bytes; as many as it takes for some rows to be whole
 _LOOK_AGAIN = 1.0  # seconds between looks at which files there are
 _GRACE = 60.0  # seconds that a writer may go on with a file that was moved away or deleted
 _QUIET = 600.0  # seconds without growth, after which a file that was read to its end is closed
 _COPY_AGAIN = 10.0  # seconds between looks at a copy that is still written
 _MOST_OPEN = 256  # files
+
+_Value = TypeVar("_Value")
 
 
 class _Copy(NamedTuple):
@@ -101,7 +97,6 @@ class FileSource:
     def advance(self, file: Part, position: Position) -> Position:
         """Move a file's position; returns it with what tells the file from others."""
         assert isinstance(file, OpenFile)
-        file.scanned, file.searched = -1, 0
         return self._move(file, file.mark(position))
 
     def skip(self, file: Part, length: int) -> Position:
@@ -132,53 +127,35 @@ class FileSource:
     def _look(self) -> bool:
         """Open the files that there are now; returns whether there was any to open."""
         self._looked = time.monotonic()
-        self.errors = {}
-        found = self._find()
-        self._present = set(found)
+        found = matches(self.name)
+        self.errors = found.errors
+        self._crowded = found.paths > _MOST_OPEN
+        self._left_out = False
+        self._present = set(found.files)
         # What was truncated is noticed before its copies are looked at.
         for file in list(self._files.values()):
             if not self._is_intact(file):
                 self._begin_anew(file)
         opened = False
-        for key, (path, status) in found.items():
+        for key, (path, status) in found.files.items():
             try:
                 if self._is_to_open(key, status):
                     self._open(path, key, status)
                     opened = True
             except OSError as error:
-                self.errors[path] = _problem(error)
-        self._given_up = {key: one for key, one in self._given_up.items() if key in found}
-        self.errors |= {path: problem for path, problem, _ in self._given_up.values()}
+                self.errors[path] = problem(error)
+        self._given_up = _of(self._present, self._given_up)
+        self._copies = _of(self._present, self._copies)
+        self.errors |= {path: text for path, text, _ in self._given_up.values()}
         self.errors |= dict(self._failing.values())
         for key, file in self._files.items():
-            self._see_whether_ended(file, key in found)
+            self._see_whether_ended(file, key in self._present)
             if file.is_cut_off and file.is_quiet(_QUIET):
                 self.errors[file.name] = CUT_OFF
-        if self.follow and found:
+        if self.follow and self._present:
             self._forget()
         self._first_look = False
         return opened
-
-    def _find(self) -> dict[str, tuple[str, os.stat_result]]:
-        """The files that match, by key, in the order of their names."""
-        paths = sorted(glob.glob(self.name, recursive=True))
-        self._crowded = len(paths) > _MOST_OPEN
-        self._left_out = False
-        is_glob = glob.has_magic(self.name)
-        if not paths:
-            self.errors[self.name] = "no file matches" if is_glob else "no such file"
-        found: dict[str, tuple[str, os.stat_result]] = {}
-        for path in paths:
-            try:
-                status = os.stat(path)
-            except OSError as error:
-                self.errors[path] = _problem(error)
-                continue
-            if stat.S_ISREG(status.st_mode):
-                found.setdefault(f"{status.st_dev}:{status.st_ino}", (path, status))
-            elif not is_glob:
-                self.errors[path] = _not_a_file(status.st_mode)
-        return found
 
     def _is_to_open(self, key: str, status: os.stat_result) -> bool:
         if key in self._files or key in self._failing:
@@ -310,14 +287,16 @@ class FileSource:
             return None
         try:
             chunk = self._read(file) if self._settle(file) else self._read_not(file)
+            if chunk and chunk.problem:
+                self.give_up(file, chunk.problem)
             if self._files.get(key) is not file:
                 # It was closed, or begun anew.
                 return chunk or self._next_of(key)
             if chunk is None and file.settled and self._is_over(file):
                 self._close(file)
         except OSError as error:
-            self.errors[file.name] = _problem(error)
-            self._failing[file.key] = (file.name, _problem(error))
+            self.errors[file.name] = problem(error)
+            self._failing[file.key] = (file.name, problem(error))
             self._close(self._files.get(key, file))
             return None
         return chunk
@@ -329,7 +308,7 @@ class FileSource:
         """What is to be said of a file that isn't read."""
         if file.key in self._files and file.content is None:
             if file.trouble:
-                return self._break_off(file, file.trouble)
+                return Chunk(file, b"", end=True, problem=file.trouble)
             if file.ended:
                 self._close(file)
         return None
@@ -391,69 +370,22 @@ class FileSource:
             self._close(file)
 
     def _read(self, file: OpenFile) -> Chunk | None:
-        offset = file.position.offset
-        if file.position.rows:
-            data = file.read(offset, file.position.length)
-            return self._if_intact(file, Chunk(file, data, end=False))
-        size, ended = file.size(), self._has_ended(file)
-        if file.is_read(size) or (size == file.scanned and not ended):
-            return None
-        if file.searched > offset:
-            return self._if_intact(file, self._skip_row(file, ended))
-        # Nothing was whole in the last chunk if this one begins where it did.
-        nothing = file.asked == offset
-        file.window = min(2 * file.window, _LARGEST_CHUNK) if nothing else _CHUNK
-        data = file.read(offset, file.window)
-        stop = offset + len(data)
-        again = (file.asked, file.asked_to) == (offset, stop)
-        file.asked, file.asked_to = offset, stop
-        if len(data) > 2 * LONGEST_ROW and b"\n" not in data:
-            file.searched = stop
-            return self._if_intact(file, self._skip_row(file, ended))
-        at_end = file.ends_at(stop)
-        if at_end and not ended:
-            # Read again only when there is more.
-            file.scanned = size
-        if at_end and file.problem:
-            file.scanned = -1
-            if again or not data:
-                return self._break_off(file, file.problem)
-            ended = False  # what comes after the last line is no row
-        if not data and file.is_whole and self._is_intact(file):
-            self._move(file, replace(file.position, packed=size))
-        return self._if_intact(file, Chunk(file, data, end=at_end and ended) if data else None)
-
-    def _if_intact(self, file: OpenFile, chunk: Chunk | None) -> Chunk | None:
-        """What was read of a file, unless it was truncated meanwhile, and perhaps written to."""
-        if file.still_there():
-            return chunk
-        self._begin_anew(file)
-        return None
-
-    def _has_ended(self, file: OpenFile) -> bool:
         # Nobody goes on with the last line of an archive.
-        archived = isinstance(file.content, Compressed) and file.is_whole
-        return file.ended or (archived and file.is_quiet(_GRACE))
+        ended = file.ended or (file.is_whole and file.is_quiet(_GRACE))
+        try:
+            chunk = file.chunk(ended)
+        except WrittenAnew:
+            self._begin_anew(file)
+            return None
+        if chunk is None and file.is_whole and file.ends_at(file.position.offset):
+            self._read_whole(file)
+        return chunk
 
-    def _break_off(self, file: OpenFile, problem: str) -> Chunk:
-        self.give_up(file, problem)
-        return Chunk(file, b"", end=True, problem=problem)
-
-    def _skip_row(self, file: OpenFile, ended: bool) -> Chunk | None:
-        """Look for the end of a row that is too large to read."""
-        size, offset = file.size(), file.position.offset
-        while data := file.read(file.searched, _LARGEST_CHUNK):
-            found = data.find(b"\n")
-            if found >= 0:
-                length = file.searched + found + 1 - offset
-                return Chunk(file, b"", end=False, too_large=1, skipped=length)
-            file.searched += len(data)
-        if file.problem:
-            return self._break_off(file, file.problem)
-        if ended:
-            return Chunk(file, b"", True, too_large=1, skipped=file.searched - offset)
-        file.scanned = size
-        return None
+    def _read_whole(self, file: OpenFile) -> None:
+        """Note of a compressed file that it need not be read again while it is as large."""
+        size = file.size()
+        if not file.is_read(size):
+            self._move(file, replace(file.position, packed=size))
 
     def _move(self, file: OpenFile, position: Position) -> Position:
         file.position = position
@@ -466,32 +398,8 @@ class FileSource:
         self._files.pop(file.key, None)
 
 
-def source_id(pattern: str) -> str:
-    """A hash of what is read, alike only where two processes read the same files."""
-    parts = Path(pattern).parts
-    plain = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    # Containers may have one folder under several paths.
-    folder, rest = Path(*parts[:plain]), os.sep.join(parts[plain:])
-    try:
-        status = os.stat(folder)
-        place = f"{status.st_dev}:{status.st_ino}"
-    except OSError:
-        place = str(folder)
-    try:
-        host = Path("/proc/sys/kernel/random/boot_id").read_text()
-    except OSError:
-        host = os.uname().nodename
-    return digest(f"{host}\n{place}\n{rest}".encode(errors="surrogateescape"))[:16]
-
-
-def _problem(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
-
-
-def _not_a_file(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "is a folder; name its files, as in *.jsonl"
-    return "is no regular file"
+def _of(keys: set[str], values: dict[str, _Value]) -> dict[str, _Value]:
+    return {key: value for key, value in values.items() if key in keys}
 
 
 def _state(status: os.stat_result) -> tuple[int, int]:

@@ -17,6 +17,7 @@ HEAD = 1 << 14  # bytes
 TAIL = 1 << 12  # bytes
 KEPT_FOR = 8 * 86400.0  # seconds that a file may be away, and is known when it comes back
 MOST_KEPT = 10_000  # files that are away
+MARKS = ("head", "head_length", "tail", "tail_length")  # of a position
 
 _Result = TypeVar("_Result")
 Steps = Generator[None, None, _Result]  # of what may take long

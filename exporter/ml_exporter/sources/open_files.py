@@ -9,11 +9,18 @@ from typing import BinaryIO
 
 from ml_exporter.formats.rows import LONGEST_ROW
 from ml_exporter.sources.compression import Compressed, Missing, kind_of
-from ml_exporter.sources.identity import HEAD, TAIL, Steps, finish, holds, marked
-from ml_exporter.sources.parts import Part
+from ml_exporter.sources.identity import HEAD, MARKS, TAIL, Steps, finish, holds, marked
+from ml_exporter.sources.parts import Chunk, Part
 from ml_exporter.store import Position
 
 CUT_OFF = "ends in the middle of compressed data"
+
+_CHUNK = 1 << 19  # bytes; what fits the processor's cache is counted fastest
+_LARGEST_CHUNK = 4 << 20  # bytes; as many as it takes for some rows to be whole
+
+
+class WrittenAnew(Exception):
+    """A file doesn't hold any more what was counted of it."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,10 @@ class OpenFile(Part):
     trouble: str = ""  # why its content can't be looked at
     ended: bool = False  # nothing more will be written to it
     gone_at: float | None = None  # when it was found to match no more, on the monotonic clock
-    asked: int = -1  # the offset of the last chunk
-    asked_to: int = -1  # that of its end
-    window: int = 0  # bytes of the next one
-    scanned: int = -1  # its size when nothing in it was whole
-    searched: int = 0  # the offset up to which there is no line end
+    _asked: tuple[int, int] = (-1, -1)  # the offsets of the last chunk and of its end
+    _window: int = 0  # bytes of the next one
+    _scanned: int = -1  # its size when nothing in it was whole
+    _searched: int = 0  # the offset up to which there is no line end
     _size: int = -1
     _changed_at: float = 0.0  # on the monotonic clock
     _head: bytes = field(default=b"", repr=False)
@@ -128,13 +134,6 @@ class OpenFile(Part):
             return self.content.problem
         return CUT_OFF if self.ended and self.is_cut_off else ""
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes that are to be counted."""
-        assert self.content is not None
-        data = self.content.read(offset, length)
-        self._remember(offset, data)
-        return data
-
     def begin_at(self, position: Position) -> None:
         """Take up a position of which the file holds all that was counted."""
         assert self.content is not None
@@ -147,16 +146,13 @@ class OpenFile(Part):
 
     def mark(self, position: Position) -> Position:
         """A position up to which the file was read, with what tells it from others."""
+        self._scanned, self._searched = -1, 0
         known = self.position
         if position.end == known.end and known.head_length:
-            return replace(
-                position,
-                head=known.head,
-                head_length=known.head_length,
-                tail=known.tail,
-                tail_length=known.tail_length,
-            )
-        position = marked(position, self._head, self._up_to(position.end))
+            marks = {name: getattr(known, name) for name in MARKS}
+            position = replace(position, **marks)
+        else:
+            position = marked(position, self._head, self._up_to(position.end))
         if not position.length:
             self._remember(position.offset, b"")
             self._tail = self._before
@@ -177,6 +173,69 @@ class OpenFile(Part):
         head, tail = self._head[: position.offset], self._tail
         same_tail = self.content.read(position.offset - len(tail), len(tail)) == tail
         return same_tail and self.content.head(len(head)) == head
+
+    def chunk(self, ended: bool) -> Chunk | None:
+        """The bytes at the position, if there is something new.
+
+        Raises WrittenAnew where the file was truncated meanwhile, and perhaps written to.
+        """
+        offset = self.position.offset
+        if self.position.rows:
+            chunk: Chunk | None = Chunk(self, self._take(offset, self.position.length), end=False)
+        elif self.is_read(self.size()) or (self._scanned == self.size() and not ended):
+            return None
+        elif self._searched > offset:
+            chunk = self._skip_row(ended)
+        else:
+            chunk = self._rows(ended)
+        if not self.still_there():
+            raise WrittenAnew
+        return chunk
+
+    def _rows(self, ended: bool) -> Chunk | None:
+        size, offset = self.size(), self.position.offset
+        # Nothing was whole in the last chunk if this one begins where it did.
+        nothing = self._asked[0] == offset
+        self._window = min(2 * self._window, _LARGEST_CHUNK) if nothing else _CHUNK
+        data = self._take(offset, self._window)
+        before, self._asked = self._asked, (offset, offset + len(data))
+        if len(data) > 2 * LONGEST_ROW and b"\n" not in data:
+            self._searched = offset + len(data)
+            return self._skip_row(ended)
+        at_end = self.ends_at(offset + len(data))
+        if at_end and self.problem:
+            if before == self._asked or not data:
+                return self._unreadable()
+            return Chunk(self, data, end=False)
+        if at_end and not ended:
+            # Read again only when there is more.
+            self._scanned = size
+        return Chunk(self, data, end=at_end and ended) if data else None
+
+    def _skip_row(self, ended: bool) -> Chunk | None:
+        """Look for the end of a row that is too large to read."""
+        size, offset = self.size(), self.position.offset
+        while data := self._take(self._searched, _LARGEST_CHUNK):
+            found = data.find(b"\n")
+            if found >= 0:
+                length = self._searched + found + 1 - offset
+                return Chunk(self, b"", end=False, too_large=1, skipped=length)
+            self._searched += len(data)
+        if self.problem:
+            return self._unreadable()
+        if ended:
+            return Chunk(self, b"", True, too_large=1, skipped=self._searched - offset)
+        self._scanned = size
+        return None
+
+    def _unreadable(self) -> Chunk:
+        return Chunk(self, b"", end=True, problem=self.problem)
+
+    def _take(self, offset: int, length: int) -> bytes:
+        assert self.content is not None
+        data = self.content.read(offset, length)
+        self._remember(offset, data)
+        return data
 
     def _remember(self, start: int, data: bytes) -> None:
         self._before = self._up_to(start)

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import accumulate
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 from pyarrow import ipc, parquet
 
-from ml_exporter.formats import HeaderError
+from ml_exporter.formats.arrow import readable
+from ml_exporter.formats.csv import HeaderError
 
 PARQUET = b"PAR1"
 ARROW = b"ARROW1"
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
+_SHORTEST = 8  # bytes, of what any of them begins and ends with
 _BUFFER = 1 << 18  # bytes of a column that are read at a time
 _LONGEST_TEXT = 1 << 24  # bytes, of those in a footer
 _LONGEST_LIST = 1 << 20  # items, of those in a footer
@@ -46,6 +47,8 @@ class TableReader(Protocol):
 
 def is_whole(format: str, head: bytes, tail: bytes) -> bool:
     """Whether a file that begins and ends with such bytes has been written to its end."""
+    if len(head) < _SHORTEST:
+        return False
     if format == "parquet":
         return tail.endswith(PARQUET)
     return tail.endswith(ARROW if head.startswith(ARROW) else END_OF_STREAM)
@@ -65,22 +68,17 @@ def open_table(format: str, file: BinaryIO) -> TableReader:
         return _ArrowStream(file)
 
 
-@contextmanager
-def readable() -> Iterator[None]:
-    """Turn whatever Arrow says of a file that can't be read into a HeaderError."""
-    try:
-        yield
-    except HeaderError:
-        raise
-    except (pa.ArrowException, OSError, MemoryError, ValueError, RecursionError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise HeaderError(lines[0][:300]) from None
-
-
 class _Parquet:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._metadata = self._open().metadata
+        columns = [self._metadata.schema.column(n) for n in range(self._metadata.num_columns)]
+        # Arrow can't read what is nested as a dictionary.
+        self._texts = {
+            one.path
+            for one in columns
+            if one.logical_type.type == "STRING" and one.path == one.name
+        }
         self.schema = self._metadata.schema.to_arrow_schema()
         rows = [self._metadata.row_group(n).num_rows for n in range(self._metadata.num_row_groups)]
         if min(rows, default=0) < 0:
@@ -88,11 +86,15 @@ class _Parquet:
         self._starts = [0, *accumulate(rows)]
         self.rows = self._starts[-1]
 
-    def _open(self, categories: Collection[_Path] = ()) -> parquet.ParquetFile:
+    def _open(
+        self,
+        metadata: parquet.FileMetaData | None = None,
+        categories: Collection[str] | None = None,
+    ) -> parquet.ParquetFile:
         return parquet.ParquetFile(
             self._file,
-            metadata=getattr(self, "_metadata", None),
-            read_dictionary=[".".join(path) for path in categories] or None,
+            metadata=metadata,
+            read_dictionary=categories,
             buffer_size=_BUFFER,
             thrift_string_size_limit=_LONGEST_TEXT,
             thrift_container_size_limit=_LONGEST_LIST,
@@ -102,13 +104,14 @@ class _Parquet:
         self, start: int, size: int, columns: Sequence[_Path], categories: Collection[_Path]
     ) -> Iterator[pa.RecordBatch]:
         group = bisect_right(self._starts, start) - 1
-        found = self._open(categories).iter_batches(
+        texts = sorted(self._texts & set(map(".".join, categories)))
+        found = self._open(self._metadata, texts).iter_batches(
             batch_size=size,
             row_groups=range(group, len(self._starts) - 1),
             columns=[".".join(path) for path in columns],
             use_threads=False,
         )
-        return _from(start - self._starts[group], found)
+        return _from(start - self._starts[group], map(_bounded, found))
 
 
 class _ArrowFile:
@@ -161,6 +164,14 @@ def _options(columns: list[int] | None) -> ipc.IpcReadOptions:
 
 def _indices(schema: pa.Schema, columns: Sequence[_Path]) -> list[int]:
     return sorted({schema.get_field_index(path[0]) for path in columns})
+
+
+def _bounded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Arrow doesn't look whether the codes of texts that it read are those of any text."""
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            pa.DictionaryArray.from_arrays(column.indices, column.dictionary, safe=True)
+    return batch
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -12,99 +12,24 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import unquote
+from typing import BinaryIO
 
 from ml_exporter.formats import HeaderError
-from ml_exporter.sources.files import source_id
+from ml_exporter.sources.matching import source_id
 from ml_exporter.sources.parts import Chunk, Part, Start
+from ml_exporter.sources.table_file import ROWS, FileRows, TableFile, partition_keys
 from ml_exporter.store import Position
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from ml_exporter.sources.table_readers import TableReader
-
-_ROWS = 1 << 16  # of a chunk: calls cost little then, and its columns still fit a cache
 _LOOK_AGAIN = 1.0  # seconds between looks at which files there are
 _GRACE = 60.0  # seconds without a change, after which a file that isn't whole never will be
 _SAMPLE = 1 << 12  # bytes that a file is known by, at each of
 _SAMPLES = 8  # places, and at its end
 _TAIL = 1 << 16  # bytes, where footers are
 _DONE = -1  # as the length of a position's head: all rows are counted, or can't be
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
-_Path = tuple[str, ...]
 _log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False, kw_only=True)
-class TableFile(Part):
-    """A file being read. Its key is of its size and content; its position counts rows."""
-
-    handle: BinaryIO
-    size: int
-    reader: TableReader | None = None
-    problem: str | None = None  # what keeps it from being read on
-    _wanted: tuple[tuple[_Path, ...], frozenset[_Path]] | None = None
-    _batches: Iterator[pa.RecordBatch] = field(default_factory=lambda: iter(()))
-    _rest: pa.RecordBatch | None = None  # read already, from `_at` on
-    _at: int = -1  # the row with which `_batches` go on
-
-    @property
-    def rows(self) -> int:
-        return 0 if self.reader is None else self.reader.rows
-
-    def read(
-        self, start: int, rows: int, columns: Sequence[_Path], categories: Collection[_Path]
-    ) -> pa.RecordBatch:
-        """Some rows; fast where they follow those that were read last."""
-        import pyarrow as pa
-
-        from ml_exporter.sources.table_readers import readable
-
-        assert self.reader is not None
-        wanted = (tuple(columns), frozenset(categories))
-        with readable():
-            if wanted != self._wanted or start != self._at:
-                self._batches = self.reader.batches(start, _ROWS, *wanted)
-                self._rest = None
-            self._wanted, self._at = wanted, -1
-            found: list[pa.RecordBatch] = []
-            missing = rows
-            while missing:
-                batch = self._rest or next(self._batches, None)
-                if batch is None:
-                    raise HeaderError("ends before the last of its rows")
-                found.append(batch.slice(0, missing))
-                self._rest = batch.slice(missing) if batch.num_rows > missing else None
-                missing -= found[-1].num_rows
-            self._at = start + rows
-            return found[0] if len(found) == 1 else pa.concat_batches(found)
-
-
-@dataclass(frozen=True)
-class FileRows:
-    """Some rows of a file, read when it is known which columns are wanted."""
-
-    file: TableFile
-    start: int
-    rows: int
-
-    @property
-    def schema(self) -> pa.Schema:
-        assert self.file.reader is not None
-        return self.file.reader.schema
-
-    @property
-    def keys(self) -> Mapping[str, str]:
-        return partition_keys(self.file.name)
-
-    def read(self, columns: Sequence[_Path], categories: Collection[_Path]) -> pa.RecordBatch:
-        return self.file.read(self.start, self.rows, columns, categories)
 
 
 @dataclass
@@ -114,6 +39,10 @@ class _Seen:
     signature: tuple[int, ...]
     since: float  # when it was first seen like that, on the monotonic clock
     key: str | None = None  # None: not whole yet
+
+    @property
+    def size(self) -> int:
+        return self.signature[2]
 
 
 class TableFiles:
@@ -195,13 +124,11 @@ class TableFiles:
 
     def lag(self) -> int:
         """Bytes that are there and not counted yet."""
-        size = 0.0
-        for seen in self._seen.values():
-            if seen.key is not None and not self._is_done(seen.key):
-                file = self._file if self._file and self._file.key == seen.key else None
-                counted = file.position.offset / file.rows if file and file.rows else 0.0
-                size += seen.signature[2] * (1 - counted)
-        return int(size)
+        sizes = {seen.key: seen.size for seen in self._seen.values() if seen.key is not None}
+        left = sum(size for key, size in sizes.items() if not self._is_done(key))
+        if self._file is not None and self._file.rows and not self._is_done(self._file.key):
+            left -= self._file.size * self._file.position.offset // self._file.rows
+        return max(0, left)
 
     def close(self) -> None:
         if self._file is not None:
@@ -289,9 +216,7 @@ class TableFiles:
             return None
         assert seen.key is not None
         position = self.positions.get(seen.key, Position(0))
-        file = TableFile(
-            name=path, key=seen.key, position=position, handle=handle, size=seen.signature[2]
-        )
+        file = TableFile(name=path, key=seen.key, position=position, handle=handle, size=seen.size)
         try:
             file.reader = open_table(self._format, handle)
         except HeaderError as error:
@@ -302,16 +227,6 @@ class TableFiles:
         return file
 
 
-def partition_keys(path: str) -> dict[str, str]:
-    """What the folders of a path say of all rows in it, as in `date=2026-11-24/part-0.parquet`.
-
-    https://cwiki.apache.org/confluence/display/hive/tutorial
-    """
-    pairs = [part.split("=", 1) for part in Path(path).parts[:-1] if "=" in part]
-    values = {unquote(name): unquote(value) for name, value in pairs}
-    return {name: "" if value == _NO_VALUE else value for name, value in values.items()}
-
-
 def _chunk(file: TableFile) -> Chunk | None:
     position = file.position
     if position.head_length == _DONE:
@@ -319,7 +234,7 @@ def _chunk(file: TableFile) -> Chunk | None:
     if file.problem is not None:
         return Chunk(file, b"", end=True, problem=file.problem)
     left = file.rows - position.offset
-    rows = min(left, position.length if position.rows else _ROWS)
+    rows = min(left, position.length if position.rows else ROWS)
     table = FileRows(file, position.offset, rows)
     return Chunk(file, b"", end=rows == left, length=rows, table=table)
 

@@ -109,8 +109,8 @@ def count_bins(values: Floats, edges: Floats) -> Counts:
     """
     # One comparison an edge is an order of magnitude faster than a binary search a value.
     buffer = np.empty(values.shape, dtype=np.bool_)
-    below, *uppers = edges.tolist()
-    cumulative = [0, np.count_nonzero(np.less(values, below, buffer))]
+    below, *uppers = (float(edge) for edge in edges)
+    cumulative: list[int] = [0, np.count_nonzero(np.less(values, below, buffer))]
     cumulative += [np.count_nonzero(np.less_equal(values, upper, buffer)) for upper in uppers]
     cumulative.append(values.size - np.count_nonzero(np.isnan(values, buffer)))
     return np.array([after - before for before, after in pairwise(cumulative)], dtype=np.int64)

@@ -1,0 +1,336 @@
+"""A process that is killed a hundred times counts every row once, and no scrape sees a counter fall.
+
+Logs grow and rotate all the while, and a real Prometheus scrapes every second.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from ml_exporter.rules import Timing
+from tests.rules.targets import Prometheus, prometheus
+from tests.support import free_port, get, wait_until
+
+KILLS = 12
+SEED = 4
+TIMING = Timing.shortened(8)
+COMMAND = [sys.executable, "-m", "ml_exporter"]
+CONFIG = """\
+models:
+  - name: given
+    task: binary
+    positive: "yes"
+    baseline: baseline.json
+    source: {type: file, path: logs/predictions*.jsonl}
+    fields: {id: id, timestamp: ts, prediction: p, score: s, features: [x, c]}
+    labels:
+      source: {type: file, path: logs/labels*.jsonl}
+      fields: {id: id, label: y, timestamp: ts}
+      wait: 30d
+  - name: learned
+    task: binary
+    positive: "yes"
+    learn: {rows: 2000}
+    source: {type: file, path: logs/predictions*.jsonl}
+    fields: {prediction: p, score: s, label: y, features: [x, c]}
+state: {path: state}
+"""
+COUNTERS = '{__name__=~"ml_.+_(total|bucket|count|sum)"}'
+
+Samples = dict[tuple[str, str], float]  # by name and labels
+
+
+@dataclass
+class Log:
+    """Predictions and their labels, written without end, and what was written."""
+
+    folder: Path
+    random: random.Random
+    rows: int = 0
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rotations: int = 0
+    _waiting: list[dict[str, object]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        self._predictions = self._open("predictions")
+        self._labels = self._open("labels")
+
+    def write(self, count: int) -> None:
+        """Append predictions, and the labels of some of those that have none."""
+        predictions, labels = [], []
+        for _ in range(count):
+            actual = self.random.choice(("yes", "no"))
+            predicted = actual if self.random.random() < 0.8 else self.random.choice(("yes", "no"))
+            row = {
+                "id": f"row-{self.rows}",
+                "ts": time.time(),
+                "p": predicted,
+                "s": round(self.random.random(), 3),
+                "y": actual,
+                "x": self.random.gauss(50, 10),
+                "c": self.random.choice("abcd"),
+            }
+            self.rows += 1
+            self.outcomes[actual, predicted] += 1
+            predictions.append(row)
+            label = {"id": row["id"], "y": actual, "ts": row["ts"]}
+            # Some labels come before their prediction, others long after it.
+            (labels if self.random.random() < 0.3 else self._waiting).append(label)
+        self.random.shuffle(self._waiting)
+        labels += self._waiting[count // 2 :]
+        del self._waiting[count // 2 :]
+        self._append(self._labels, labels)
+        self._append(self._predictions, predictions)
+
+    def rotate(self) -> None:
+        """Rename both logs, and begin new ones."""
+        self.rotations += 1
+        for name in ("predictions", "labels"):
+            path = self.folder / f"{name}.jsonl"
+            path.rename(self.folder / f"{name}-{self.rotations:06}.jsonl")
+        # The writer of a log may hold on to the old file for a while.
+        old = self._predictions, self._labels
+        self._predictions, self._labels = self._open("predictions"), self._open("labels")
+        for file in old:
+            file.close()
+
+    def finish(self) -> None:
+        """Write the labels that are still to come."""
+        self._append(self._labels, self._waiting)
+        self._predictions.close()
+        self._labels.close()
+
+    def _open(self, name: str) -> TextIO:
+        return (self.folder / f"{name}.jsonl").open("a")
+
+    def _append(self, file: TextIO, rows: list[dict[str, object]]) -> None:
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        # The reader may find half a row at the end.
+        half = self.random.randrange(len(text) + 1)
+        for part in (text[:half], text[half:]):
+            file.write(part)
+            file.flush()
+
+
+@contextmanager
+def growing(log: Log) -> Iterator[None]:
+    """Write to a log, and rotate it, beside what the block does."""
+    over = threading.Event()
+
+    def write() -> None:
+        while not over.wait(0.02):
+            log.write(log.random.randrange(1, 60))
+            if log.random.random() < 0.02:
+                log.rotate()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        log.finish()
+
+
+@dataclass
+class World:
+    folder: Path
+    log: Log
+    prometheus: Prometheus
+    final: Samples  # what the exporter says in the end
+    once: Samples  # what one reading of all logs says
+    lives: list[bool]  # whether the exporter had time to answer before it was killed
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("killed")
+    dice = random.Random(SEED)
+    make_baseline(folder)
+    address = f"127.0.0.1:{free_port()}"
+    log = Log(folder / "logs", random.Random(SEED))
+    log.write(3000)
+    (folder / "prometheus").mkdir()
+    lives = []
+    with prometheus("prometheus", folder / "prometheus", TIMING, scrape_interval=1) as server:
+        server.scrape_address(address)
+        with growing(log):
+            for _ in range(KILLS):
+                lives.append(live(folder, address, dice.uniform(0.3, 2.2)))
+        with exporter(folder, address) as process:
+            final = settle(address, log, process)
+            # The last rows are in the rules' minutes a little later.
+            time.sleep(3 * TIMING.minute)
+            assert server.missed_evaluations() == 0, "this machine is too slow for rules so fast"
+            once = subprocess.run(
+                [*COMMAND, "run", "--once", "--config.file=ml-exporter.yml"],
+                cwd=folder,
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            yield World(folder, log, server, final, samples(once), lives)
+
+
+def make_baseline(folder: Path) -> None:
+    log = Log(folder / "training", random.Random(0))
+    log.write(2000)
+    log.finish()
+    (folder / "ml-exporter.yml").write_text(CONFIG)
+    subprocess.run(
+        [
+            *COMMAND,
+            "baseline",
+            "--config.file=ml-exporter.yml",
+            "--model=given",
+            "--input=training/predictions.jsonl",
+            "--output=baseline.json",
+        ],
+        cwd=folder,
+        check=True,
+    )
+
+
+@contextmanager
+def exporter(folder: Path, address: str) -> Iterator[subprocess.Popen[bytes]]:
+    """An exporter that is killed when the block ends."""
+    with (folder / "exporter.log").open("ab") as output:
+        process = subprocess.Popen(
+            [
+                *COMMAND,
+                "run",
+                "--config.file=ml-exporter.yml",
+                f"--web.listen-address={address}",
+                "--web.first-scrape-wait=10m",
+            ],
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            yield process
+        finally:
+            assert process.poll() is None, (folder / "exporter.log").read_text()[-4000:]
+            process.kill()
+            process.wait()
+
+
+def live(folder: Path, address: str, seconds: float) -> bool:
+    """One life of the exporter; whether it answered before its end."""
+    with exporter(folder, address):
+        time.sleep(seconds)
+        return get(f"http://{address}/-/ready")[0] == 200
+
+
+def settle(address: str, log: Log, process: subprocess.Popen[bytes]) -> Samples:
+    """What an exporter says when it has counted all."""
+
+    def counted() -> Samples:
+        assert process.poll() is None
+        found = samples(get(f"http://{address}/metrics")[1])
+        totals = by_model(found, "ml_predictions_total"), by_model(found, "ml_outcomes_total")
+        return found if totals == ({"given": log.rows, "learned": log.rows},) * 2 else {}
+
+    return wait_until(counted, 60, "the final counts")
+
+
+def samples(exposition: str) -> Samples:
+    lines = (line for line in exposition.splitlines() if not line.startswith("#"))
+    found = {}
+    for line in lines:
+        labelled, _, value = line.rpartition(" ")
+        name, _, labels = labelled.partition("{")
+        found[name, labels.removesuffix("}")] = float(value)
+    return found
+
+
+def by_model(found: Samples, name: str) -> dict[str, float]:
+    sums: Counter[str] = Counter()
+    for (of, labels), value in found.items():
+        if of == name and (model := re.search('model="([^"]+)"', labels)):
+            sums[model[1]] += value  # type: ignore[assignment]
+    return dict(sums)
+
+
+def counts(found: Samples) -> Samples:
+    """What depends on the rows alone: no gauge, and nothing of the exporter itself."""
+    return {
+        (name, labels): value
+        for (name, labels), value in found.items()
+        if name.endswith(("_total", "_bucket", "_count", "_sum")) and "exporter" not in name
+    }
+
+
+def test_was_alive_between_the_kills(world: World) -> None:
+    assert len(world.lives) == KILLS
+    assert sum(world.lives) > KILLS / 2
+    assert world.log.rotations > 20
+
+
+def test_the_counters_equal_the_log(world: World) -> None:
+    rows = world.log.rows
+    outcomes = {
+        re.findall('(?:actual|predicted)="([^"]+)"', labels)[0:2].__str__(): value
+        for (name, labels), value in world.final.items()
+        if name == "ml_outcomes_total" and 'model="given"' in labels and value
+    }
+    expected = {str([a, p]): n for (a, p), n in world.log.outcomes.items()}
+    assert outcomes == expected
+    values = by_model(world.final, "ml_field_values_total")
+    assert values["learned"] % (rows - 2000) == 0
+    assert values["learned"] > 0
+
+
+def test_the_counters_equal_those_of_one_reading(world: World) -> None:
+    """Of the order in which files were read, nothing but the rounding of sums may depend."""
+    once, final = counts(world.once), counts(world.final)
+    assert final == pytest.approx(once, rel=1e-9)
+
+
+def test_no_counter_falls(world: World) -> None:
+    series = world.prometheus.samples(f"{COUNTERS}[30m]")
+    assert len(series) > 100
+    fallen = {
+        str(labels): (before, after)
+        for labels, values in series
+        for before, after in zip(values, values[1:], strict=False)
+        if after < before
+    }
+    assert fallen == {}
+
+
+@pytest.mark.parametrize(
+    ("record", "counter"),
+    [
+        ("ml_predictions_total:1m", "ml_predictions_total"),
+        ("ml_outcomes_total:1m", "ml_outcomes_total"),
+        ("ml_field_values_total:1m", "ml_field_values_total"),
+        ("ml_labelled_predictions_total:1m", "ml_labelled_predictions_total"),
+    ],
+)
+def test_the_minutes_have_every_row(world: World, record: str, counter: str) -> None:
+    def of(expression: str) -> Mapping[str, float]:
+        found = world.prometheus.query(expression)
+        return {str(sorted(labels.items())): value for labels, value in found}
+
+    replicas = "instance, job"
+    recorded = of(f"sum without ({replicas}) (sum_over_time({record}[30m])) > 0")
+    counted = of(f"sum without ({replicas}) ({counter}) > 0")
+    assert recorded == {name.replace(counter, record): value for name, value in counted.items()}
+    assert recorded
