@@ -127,7 +127,7 @@ class RedisJoin:
         versions = [version] * batch.rows if batch.versions is None else batch.versions
         predicted = texts(batch.fields[PREDICTION])
         times = batch.timestamps.tolist()
-        rows = list(zip(keys_of(batch.ids), versions, predicted, times, strict=True))
+        rows = list(zip(_names(batch.ids), versions, predicted, times, strict=True))
         self._put("predictions", rows)
         return self._answers()
 
@@ -135,7 +135,7 @@ class RedisJoin:
         """Join labels to predictions, at `now`; returns what `predicted` does."""
         assert batch.ids is not None
         times = [False if time is None else time for time in label_times(batch, now)]
-        rows = list(zip(keys_of(batch.ids), texts(batch.fields[LABEL]), times, strict=True))
+        rows = list(zip(_names(batch.ids), texts(batch.fields[LABEL]), times, strict=True))
         self._put("labels", rows, now)
         return self._answers()
 
@@ -171,6 +171,9 @@ class RedisJoin:
                 now=False if now is None else now,
             )
             self._outbox.put(msgspec.msgpack.encode(operation), len(some))
+
+    def _let_go(self) -> None:
+        """Let go of the oldest that waits to be sent, as far as it is too much."""
         for data in self._outbox.reduce(self._plan.most, self._plan.most_bytes):
             lost = msgspec.msgpack.decode(data, type=_Operation)
             if lost.kind == "labels":
@@ -197,6 +200,8 @@ class RedisJoin:
             for version, predicted, at, label, delay in answer.outcomes:
                 rows.append(Pending(b"", version, predicted, at, label))
                 delays.append(math.nan if delay is False else delay)
+        if not self._redis.answers:
+            self._let_go()
         return outcomes(rows, self._numbers, delays)
 
     def _count(self, answer: _Answer) -> None:
@@ -209,6 +214,11 @@ class RedisJoin:
         self.advance(answer.clock)
         if answer.more:
             self._passed, self._pass_at = -1.0, 0.0
+
+
+def _names(ids: Sequence[str]) -> list[str]:
+    """What ids are known by: Redis reads no binary MessagePack."""
+    return [key.hex() for key in keys_of(ids)]
 
 
 class _Redis:

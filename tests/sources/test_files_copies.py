@@ -153,8 +153,7 @@ class TestCopyAndTruncate:
         reader = following(log.with_name("log.jsonl*"))
         shutil.copyfile(log, log.with_name("log.jsonl.1"))
         write(log, rows(LONG + 1, LONG + 5))
-        while len(reader.lines) < LONG + 5:
-            reader.read()
+        reader.read()
         os.truncate(log, 0)
         assert reader.read() == []
         assert reader.again().read() == []
@@ -354,10 +353,10 @@ class TestForgetting:
     DAY = 86400.0
 
     @pytest.fixture
-    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now = [time.time()]
         monkeypatch.setattr(files.time, "time", lambda: now[0])
-        yield now
+        return now
 
     def test_a_file_that_is_away_for_long(self, log: Path, clock: list[float]) -> None:
         write(log, rows(1, LONG))

@@ -108,9 +108,9 @@ def begin_reading(connection: Connection) -> None:
 def check_file(url: URL) -> None:
     """Raises Unreadable where SQLite would make a file that isn't there."""
     name = url.database
-    if url.get_backend_name() == "sqlite" and name and not name.startswith("file:"):
-        if not os.path.exists(name):
-            raise Unreadable("no such file")
+    is_file = url.get_backend_name() == "sqlite" and name and not name.startswith("file:")
+    if name and is_file and not os.path.exists(name):
+        raise Unreadable("no such file")
 
 
 def find_table(connection: Connection, settings: Settings) -> tuple[Table, Column[Any]]:

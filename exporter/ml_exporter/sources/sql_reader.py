@@ -30,7 +30,7 @@ from ml_exporter.sources.sql_rows import UNREADABLE, line
 from ml_exporter.store import Position
 
 if TYPE_CHECKING:
-    from sqlalchemy import Column, Connection, Select, Table
+    from sqlalchemy import Column, Connection, Executable, Table
 
 log = logging.getLogger(__name__)
 
@@ -122,32 +122,24 @@ class TableReader:
 
     def _turn(self) -> bool:
         """Query once, and wait until it is time for the next; False if there is none."""
+        self._asked = time.monotonic()
         try:
-            self._asked = time.monotonic()
             rows = self._ask()
             self._problem = None
         except Exception as error:
             self._problem = self._describe(error)
             self._table = None  # it may be another one by then
-            self._closing.wait(max(_RETRY, self._settings.interval))
-            return self._follow
-        finally:
-            self._asked = None
+            rows = None
+        self._asked = None
         if rows is None:
-            self._closing.wait(max(_SHORTEST, self._settings.interval))
-            return self._follow or not self._is_at_end
+            shortest = _RETRY if self._problem else _SHORTEST
+            self._closing.wait(max(shortest, self._settings.interval) if self._follow else 0)
+            return self._follow
         with self.changed:
             self.ready.append(rows)
             self.changed.notify_all()
             self.changed.wait_for(lambda: self._closing.is_set() or len(self.ready) < _MOST_READY)
         return True
-
-    @property
-    def _is_at_end(self) -> bool:
-        """Whether all is read of what is read once."""
-        if self._stop is None or self._offset is None:
-            return self._stop is None
-        return self._offset > self._stop
 
     def _ask(self) -> Rows | None:
         """The next rows, if there are any that may be read."""
@@ -169,16 +161,14 @@ class TableReader:
         return rows
 
     def _bounds(self, connection: Connection, column: Column[Any]) -> tuple[int | None, int | None]:
+        """The lowest key, where it matters, and the highest."""
         from sqlalchemy import func, select
 
-        # Two queries, since some databases use an index for one of them at a time alone.
         low = None
         if self._offset is None:
             low = connection.scalar(select(func.min(column)))
         high = connection.scalar(select(func.max(column)))
-        return (None if low is None else self._key(low)), (
-            None if high is None else self._key(high)
-        )
+        return None if low is None else self._key(low), None if high is None else self._key(high)
 
     def _first_offset(self, low: int | None, high: int | None) -> int:
         if not self._follow:
@@ -186,9 +176,10 @@ class TableReader:
         if self.position is None:
             # Keys begin with 1: lower ones than the lowest may not be committed yet.
             first = min(1, low if low is not None else 1)
-            at_end = self._start == "end" and high is not None
+            if self._start == "end" and high is not None:
+                first = high + 1
             with self.changed:
-                self.position = Position(high + 1 if at_end and high is not None else first)
+                self.position = Position(first)
         return self.position.offset
 
     def _see(self, high: int | None) -> None:
@@ -237,6 +228,7 @@ class TableReader:
                     break
         except (DataError, ValueError, ArithmeticError):
             connection.rollback()
+            begin_reading(connection)
             return self._around_bad(connection, offset, stop)
         self._limit = min(2 * self._limit, _MOST_ROWS)
         if not lines:
@@ -250,7 +242,6 @@ class TableReader:
         if self._limit > 1:
             self._limit //= 2
             return self._next(connection)
-        begin_reading(connection)
         query = self._query(offset, stop, 1, only_keys=True)
         key = self._key(connection.execute(query).scalar_one())
         if key > offset and (self._settled is None or key - 1 > self._settled):
@@ -259,7 +250,7 @@ class TableReader:
 
     def _query(
         self, offset: int, end: int | None, limit: int | None = None, *, only_keys: bool = False
-    ) -> Select[Any]:
+    ) -> Executable:
         from sqlalchemy import select, type_coerce
         from sqlalchemy.types import NULLTYPE
 
@@ -273,7 +264,7 @@ class TableReader:
             query = query.where(cursor < end)
         return query if limit is None else query.limit(limit)
 
-    def _lines(self, connection: Connection, query: Select[Any]) -> Any:
+    def _lines(self, connection: Connection, query: Executable) -> Any:
         """Keys and lines of rows, as they come."""
         assert self._table is not None
         columns = list(self._table[0].columns)

@@ -96,6 +96,7 @@ class _Parquet:
             metadata=metadata,
             read_dictionary=categories,
             buffer_size=_BUFFER,
+            pre_buffer=False,  # which would keep all that was read
             thrift_string_size_limit=_LONGEST_TEXT,
             thrift_container_size_limit=_LONGEST_LIST,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,10 +109,11 @@ def count_bins(values: Floats, edges: Floats) -> Counts:
     # One comparison an edge is an order of magnitude faster than a binary search a value.
     buffer = np.empty(values.shape, dtype=np.bool_)
     below, *uppers = (float(edge) for edge in edges)
-    cumulative: list[int] = [0, np.count_nonzero(np.less(values, below, buffer))]
-    cumulative += [np.count_nonzero(np.less_equal(values, upper, buffer)) for upper in uppers]
-    cumulative.append(values.size - np.count_nonzero(np.isnan(values, buffer)))
-    return np.array([after - before for before, after in pairwise(cumulative)], dtype=np.int64)
+    counts = [0, np.count_nonzero(np.less(values, below, buffer))]
+    counts += [np.count_nonzero(np.less_equal(values, upper, buffer)) for upper in uppers]
+    counts.append(values.size - np.count_nonzero(np.isnan(values, buffer)))
+    after = np.array(counts, dtype=np.int64)
+    return after[1:] - after[:-1]
 
 
 def bin_labels(edges: Floats) -> list[str]:
