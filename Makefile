@@ -27,7 +27,7 @@ unit: .venv/dev.stamp  ## The tests that can run with what is installed
 
 tools:  ## The servers and the browser that the tests need
 	tools/servers
-	tools/browser
+	tools/debian browser redis postgresql
 
 benchmark: .venv/dev.stamp  ## Rows per second and memory, beside DuckDB and Polars
 	$(BIN)/python benchmarks/ingestion.py $(ARGS)
@@ -46,6 +46,7 @@ help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 12
 
 .venv/bin/python:
+	tools/debian compiler
 	tools/venv .venv
 
 .venv/demo.stamp: requirements-demo.lock $(BUILT_FROM) | .venv/bin/python

@@ -61,6 +61,7 @@ def main() -> None:
     tenth = prepare(arguments.folder, arguments.rows // 10)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     os.environ.update(ONE_THREAD)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages are compiled once
     for format in arguments.formats:
         small = {name: measure(name, tenth, format) for name in CONTESTANTS}
         check_equal(small)

@@ -82,7 +82,7 @@ class Cluster:
 
 @cache
 def _library() -> ctypes.CDLL:
-    """librdkafka as this process has loaded it already."""
+    """Librdkafka as this process has loaded it already."""
     maps = Path("/proc/self/maps").read_text()
     found = re.search(r"\S*/librdkafka[^/\s]*$", maps, re.MULTILINE)
     assert found, "librdkafka isn't a library of its own here"

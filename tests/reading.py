@@ -35,7 +35,8 @@ class Reader:
             self.too_large += chunk.too_large
             self.source.skip(chunk.part, chunk.skipped)
         elif length := len(chunk.data) if chunk.end else chunk.data.rfind(b"\n") + 1:
-            self.lines += chunk.data[:length].decode().splitlines()
+            counted = chunk.part.position.rows
+            self.lines += chunk.data[:length].decode().splitlines()[counted:]
             self.source.skip(chunk.part, length)
 
     def again(self) -> Reader:

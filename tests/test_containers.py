@@ -120,5 +120,5 @@ def test_image_runs_as_a_number_and_installs_by_hash():
     assert instructions("EXPOSE") == ["10058"]
     assert re.fullmatch(r"PYTHON=python:3\.\d+\.\d+-slim-\w+", instructions("ARG")[0])
     locked = [run for run in instructions("RUN") if "--requirement" in run]
-    assert len(locked) == 2
+    assert len(locked) == 3
     assert all("--require-hashes" in run for run in locked)

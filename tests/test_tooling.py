@@ -13,7 +13,11 @@ from packaging.utils import canonicalize_name
 from tests.support import ROOT, find_tool
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKS = ("requirements.lock", "requirements-demo.lock", "requirements-dev.lock")
+LOCKS = (
+    *("requirements.lock", "requirements-inputs.lock", "requirements-demo.lock"),
+    "requirements-dev.lock",
+)
+INPUTS = ("kafka", "parquet", "redis", "sql", "zstd")
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -23,13 +27,14 @@ def pins(lock: str) -> dict[str, str]:
 
 def wanted(lock: str) -> list[Requirement]:
     """What pyproject.toml asks for, of that which a lock file has to hold."""
-    project, groups = PYPROJECT["project"], PYPROJECT["dependency-groups"]
-    lines = PYPROJECT["build-system"]["requires"] + project["dependencies"]
-    if lock != "requirements.lock":
-        lines = lines + project["optional-dependencies"]["demo"]
+    extras, groups = PYPROJECT["project"]["optional-dependencies"], PYPROJECT["dependency-groups"]
+    lines = PYPROJECT["build-system"]["requires"] + PYPROJECT["project"]["dependencies"]
+    if lock in ("requirements-inputs.lock", "requirements-dev.lock"):
+        lines = lines + [line for name in INPUTS for line in extras[name]]
+    if lock in ("requirements-demo.lock", "requirements-dev.lock"):
+        lines = lines + extras["demo"]
     if lock == "requirements-dev.lock":
-        lines = lines + project["optional-dependencies"]["dashboards"]
-        lines = lines + groups["dev"] + groups["benchmark"]
+        lines = lines + extras["dashboards"] + groups["dev"] + groups["benchmark"]
     return [Requirement(line) for line in lines]
 
 
@@ -52,8 +57,9 @@ def test_lock_is_versions_and_hashes_alone(lock):
 
 
 def test_locks_agree():
-    run, demo, dev = map(pins, LOCKS)
-    assert run.items() < demo.items() < dev.items()
+    run, inputs, demo, dev = (pins(lock).items() for lock in LOCKS)
+    assert run < inputs < dev
+    assert run < demo < dev
 
 
 def test_every_target_is_explained():

@@ -25,28 +25,27 @@ OPTIONS = [
 
 
 def requirements(pyproject: dict[str, Any]) -> dict[str, list[str]]:
-    """What each lock file is made from, each a superset of the one before."""
-    project, groups = pyproject["project"], pyproject["dependency-groups"]
-    run = pyproject["build-system"]["requires"] + project["dependencies"]
-    demo = run + project["optional-dependencies"]["demo"]
-    dev = (
-        demo + project["optional-dependencies"]["dashboards"] + groups["dev"] + groups["benchmark"]
-    )
+    """What each lock file is made from; the first has all that is in the others."""
+    extras, groups = pyproject["project"]["optional-dependencies"], pyproject["dependency-groups"]
+    run = pyproject["build-system"]["requires"] + pyproject["project"]["dependencies"]
+    inputs = [line for name in ("kafka", "parquet", "redis", "sql", "zstd") for line in extras[name]]
+    dev = [*inputs, *extras["demo"], *extras["dashboards"], *groups["dev"], *groups["benchmark"]]
     return {
+        "requirements-dev.lock": run + dev,
+        "requirements-demo.lock": run + extras["demo"],
+        "requirements-inputs.lock": run + inputs,
         "requirements.lock": run,
-        "requirements-demo.lock": demo,
-        "requirements-dev.lock": dev,
     }
 
 
 def main(*arguments: str) -> None:
-    """Locks from the largest set down, so that all files agree on every version.
+    """Locks the largest set first, so that all files agree on every version.
 
     Versions that are locked stay, unless `arguments` (of pip-compile) say `--upgrade`.
     """
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     constraint: list[str] = []
-    for name, lines in reversed(requirements(pyproject).items()):
+    for name, lines in requirements(pyproject).items():
         command = [sys.executable, "-m", "piptools", "compile", *OPTIONS, *constraint, *arguments]
         subprocess.run(
             [*command, f"--output-file={name}", "-"],
@@ -55,7 +54,7 @@ def main(*arguments: str) -> None:
             cwd=ROOT,
             check=True,
         )
-        constraint = ["--constraint", name]
+        constraint = constraint or ["--constraint", name]
         path = ROOT / name
         pins = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
         path.write_text("\n".join([HEADER, *pins, ""]))

@@ -30,11 +30,11 @@ from ml_exporter.labels import (
     texts,
 )
 from ml_exporter.outbox import Outbox
-from ml_exporter.pending import ROW_SIZE
 
 log = logging.getLogger(__name__)
 
 _FORMAT = 1  # of what Redis keeps
+_ROW_SIZE = 280  # bytes that Redis takes for a row, but for its texts
 _ROWS = 1000  # of one operation: meanwhile Redis does nothing else
 _TIMEOUT = 1.0  # seconds
 _SHORTEST_DELAY, _LONGEST_DELAY = 1.0, 30.0  # seconds between attempts
@@ -55,7 +55,7 @@ class _Operation(msgspec.Struct):
     most: int
     most_bytes: int
     early_wait: float = EARLY_WAIT
-    row_size: int = ROW_SIZE
+    row_size: int = _ROW_SIZE
     at_once: int = _ROWS
     forget: int = 0
 

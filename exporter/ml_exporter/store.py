@@ -62,6 +62,7 @@ class Position:
     tail: str = ""  # a hash of the bytes before its end, by which a copy is known
     tail_length: int = 0
     packed: int = 0  # the size of a compressed file of which all is counted
+    modified: int = 0  # when that one was written to, in nanoseconds since 1970
     gone: float = 0.0  # since when there is no such file, in seconds since 1970; 0 if there is
 
     @property

@@ -77,6 +77,12 @@ def test_elements_of_lists(type):
     assert decode({"p": column}, Layout({feature("0"): f"p.{10**30}"})).rejected == {"no_fields": 3}
 
 
+def test_elements_of_lists_of_views():
+    column = pa.array([["a", "b"], ["c"]], pa.list_(pa.string_view()))
+    decoded = decode({"p": column, "y": [1, 2]}, Layout({feature("1"): "p.1", LABEL: "y"}))
+    assert values(decoded, "1") == ["b", ABSENT]
+
+
 def test_keys_of_maps():
     column = pa.array(
         [[("age", 31), ("age", 32)], None, [("zip", 1)]], pa.map_(pa.string(), pa.int64())

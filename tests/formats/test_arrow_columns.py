@@ -78,6 +78,11 @@ def same(column, values):
         ),
         pytest.param(pa.array([7, None, 7]).dictionary_encode(), [7, None, 7], id="coded numbers"),
         pytest.param(
+            pa.DictionaryArray.from_arrays([1, 0, 1], pa.array(["x", ""], pa.string_view())),
+            ["", "x", ""],
+            id="coded views",
+        ),
+        pytest.param(
             pa.RunEndEncodedArray.from_arrays([2, 3], ["a", "b"]), ["a", "a", "b"], id="run ends"
         ),
         pytest.param(

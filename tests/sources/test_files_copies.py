@@ -337,6 +337,15 @@ class TestWhatIsNoCopy:
         lines = reader.read()
         assert lines[-5:] == rows(1, 5).splitlines()
 
+    @pytest.mark.parametrize("columns", [10, 700, 3000])
+    def test_a_header_is_in_many_files(self, tmp_path: Path, columns: int) -> None:
+        header = ",".join(f"feature_{n}" for n in range(columns)) + "\n"
+        write(tmp_path / "1.csv", header)
+        reader = following(tmp_path / "*.csv")
+        reader.read()
+        write(tmp_path / "2.csv", header + rows(1, 500))
+        assert reader.read()[-500:] == rows(1, 500).splitlines()
+
     def test_another_file_that_gets_its_number(self, log: Path) -> None:
         write(log, rows(1, LONG))
         reader = following(log.with_name("log*"))

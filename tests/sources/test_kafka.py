@@ -417,7 +417,7 @@ class TestGroup:
             chunks.append(first.await_chunk())
             first.source._last = chunks[-1].part.number  # type: ignore[attr-defined]
         second = open_reader()
-        lost, kept = wait_until(
+        _, kept = wait_until(
             lambda: (
                 any(chunk.part.lost for chunk in chunks)
                 and sorted(chunks, key=lambda chunk: not chunk.part.lost)

@@ -8,6 +8,7 @@ import random
 import shutil
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from ml_exporter.batch import Field
+from ml_exporter.batch import ABSENT, Field
 from ml_exporter.formats import HeaderError
 from ml_exporter.formats.arrow import decode_table
 from ml_exporter.formats.rows import Layout
@@ -178,6 +179,23 @@ class TestRows:
         reader.layout = Layout({X: "nowhere"})
         assert reader.read() == []
         assert reader.source.lag() == 0
+
+
+def test_rows_that_were_read_take_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = pa.table({"x": [float(n) for n in range(500_000)]})
+    parquet.write_table(
+        table, path, row_group_size=50_000, compression="none", use_dictionary=False
+    )
+    reader = reading(path)
+    tracemalloc.start()
+    while (chunk := reader.source.next()) is not None:
+        assert chunk.table
+        decode_table(chunk.table, LAYOUT)
+        reader.source.advance(chunk.part, chunk.after(chunk.table.rows))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < path.stat().st_size / 2
 
 
 class TestFiles:
@@ -490,3 +508,35 @@ def test_nested_columns_are_read_in_part(tmp_path: Path) -> None:
         reader = reading(path)
         reader.layout = Layout({X: at})
         assert reader.read() == values
+
+
+class TestOtherWriters:
+    """What DuckDB 2.0 and Polars 2.1 wrote: three rows with something of every kind."""
+
+    FOLDER = Path(__file__).parent / "tables"
+    PATHS = (
+        *("inputs.age", "inputs.country", "scores.1", "predicted", "amount", "day", "approved"),
+        "inputs",
+    )
+    ROWS = (
+        (31, "DE", 0.93, "good", 12.5, "2026-03-01", True, {}),
+        (None, "FR", 0.4, "bad", None, None, False, {}),
+        (ABSENT, ABSENT, ABSENT, None, 3, "2026-03-02", None, None),
+    )
+
+    @pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
+    def test_are_read(self, path: Path) -> None:
+        layout = Layout(
+            {Field("feature", at): at for at in self.PATHS}, id="request_id", timestamp="ts"
+        )
+        chunk = reading(path).source.next()
+        assert chunk
+        assert chunk.table
+        batch = decode_table(chunk.table, layout).batch
+        rows = zip(*(column.values for column in batch.fields.values()), strict=True)
+        assert tuple(rows) == self.ROWS
+        assert batch.ids == ["a1", "a2", "a3"]
+        assert batch.timestamps is not None
+        noon = 1772366400.0  # 2026-03-01T12:00:00Z
+        assert batch.timestamps[:2].tolist() == [noon, noon + 1]
+        assert not batch.extra

@@ -15,7 +15,14 @@ import pyarrow as pa
 from pyarrow import types as kinds
 
 from ml_exporter.batch import Column
-from ml_exporter.formats.arrow_columns import ArrowColumn, Mask, plain_array, valid_mask, view_of
+from ml_exporter.formats.arrow_columns import (
+    ArrowColumn,
+    Mask,
+    plain,
+    plain_array,
+    valid_mask,
+    view_of,
+)
 from ml_exporter.formats.csv import HeaderError
 from ml_exporter.formats.json_objects import Names, Tree, insert, leaves, unknown
 from ml_exporter.formats.rows import MOST_FEATURES, Decoded, Layout, Table, assemble, extra_name
@@ -184,4 +191,4 @@ def _element(array: pa.Array, number: int) -> tuple[pa.Array, Mask]:
         offsets = view_of(array.offsets).astype(np.int64)
         starts, stops = offsets[:-1], offsets[1:]
     too_short = (starts + number >= stops) | ~valid_mask(array)
-    return array.values.take(plain_array(starts + number, ~too_short)), too_short
+    return plain(array.values).take(plain_array(starts + number, ~too_short)), too_short

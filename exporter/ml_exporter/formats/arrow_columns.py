@@ -38,7 +38,7 @@ class ArrowColumn(Column):
 
     def __init__(self, array: pa.Array, absent: Mask | None = None) -> None:
         super().__init__((), text=False)
-        self._array = _plain(array)
+        self._array = plain(array)
         self._absent = absent
 
     def __len__(self) -> int:
@@ -133,7 +133,7 @@ class ArrowColumn(Column):
         return named(codes, values, text=False, wrong_type=wrong_type)
 
 
-def _plain(array: pa.Array) -> pa.Array:
+def plain(array: pa.Array) -> pa.Array:
     """The same values as one of few types."""
     type = array.type
     if isinstance(type, pa.BaseExtensionType):
@@ -141,15 +141,17 @@ def _plain(array: pa.Array) -> pa.Array:
             return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
         if type.extension_name == "arrow.bool8":
             return array.storage.cast(pa.bool_())
-        return _plain(array.storage)
+        return plain(array.storage)
     if kinds.is_run_end_encoded(type):
         from pyarrow import compute
 
-        return _plain(compute.run_end_decode(array))
+        return plain(compute.run_end_decode(array))
     if kinds.is_dictionary(type):
         if kinds.is_string(type.value_type) or kinds.is_large_string(type.value_type):
             return array
-        return _plain(array.dictionary_decode())
+        distinct = plain(array.dictionary)
+        coded = pa.DictionaryArray.from_arrays(array.indices, distinct)
+        return coded if _is_text(distinct.type) else plain(coded.dictionary_decode())
     if kinds.is_string_view(type):
         return array.cast(pa.large_string())
     if kinds.is_binary(type) or kinds.is_large_binary(type) or kinds.is_binary_view(type):

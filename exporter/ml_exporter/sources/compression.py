@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Generator
 from typing import Protocol, cast
 
-KEPT = 1 << 14  # bytes before what was asked for last, which may be asked for again
+KEPT = 1 << 15  # bytes before what was asked for last, which may be asked for again
 
 # A piece of input can become a thousand times as much (gzip), or 128 KiB for each four bytes of
 # it (Zstandard): with these, no more than 16 MiB.

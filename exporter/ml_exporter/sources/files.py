@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
@@ -15,7 +16,6 @@ from ml_exporter.sources.compression import Compressed
 from ml_exporter.sources.identity import (
     HEAD,
     MOST_KEPT,
-    TAIL,
     Match,
     Steps,
     absences,
@@ -67,6 +67,7 @@ class FileSource:
     _present: set[str] = field(default_factory=set)  # keys of what matches
     _looked: float = 0.0
     _first_look: bool = True
+    _unverified: bool = False  # it isn't known of all files with a position if they are the same
     _crowded: bool = False  # there are more files than may be open
     _left_out: bool = False  # some of them have something new
 
@@ -81,6 +82,7 @@ class FileSource:
         """The next bytes of some file, or None while there are none."""
         self.look()
         while True:
+            self._verify()
             for key in list(self._files):
                 if chunk := self._next_of(key):
                     return chunk
@@ -167,9 +169,12 @@ class FileSource:
         if self._is_still_copy(key, status):
             return False
         known = self.positions.get(key)
-        if known is not None and status.st_size == (known.packed or known.offset):
+        if known is not None and known.packed:
+            if (known.packed, known.modified) == _state(status):
+                return False
+        elif known is not None and known.offset == status.st_size:
             quiet = self._crowded or time.time() - status.st_mtime >= _QUIET
-            if known.packed or quiet or not self.follow:
+            if quiet or not self.follow:
                 return False
         if len(self._files) < _MOST_OPEN or (self._first_look and self.start == "end"):
             return True
@@ -206,7 +211,7 @@ class FileSource:
         self._files[key] = file
         try:
             if is_new and self._first_look and self.start == "end" and file.look_inside():
-                self._begin_at_end(file, status.st_size)
+                self._begin_at_end(file, status)
             elif is_new:
                 self._move(file, file.position)
             else:
@@ -229,13 +234,14 @@ class FileSource:
             if self._is_done_with(file, file.size()):
                 self._close(file)
 
-    def _begin_at_end(self, file: OpenFile, size: int) -> None:
+    def _begin_at_end(self, file: OpenFile, status: os.stat_result) -> None:
         if isinstance(file.content, Plain):
-            file.begin_at(Position(_whole_lines(file.content, size)))
+            file.begin_at(Position(_whole_lines(file.content, status.st_size)))
             self.advance(file, file.position)
         else:
             # Where its lines end is looked for only if there come more.
-            self._move(file, Position(0, packed=size))
+            packed, modified = _state(status)
+            self._move(file, Position(0, packed=packed, modified=modified))
             self._close(file)
 
     def _begin_anew(self, file: OpenFile) -> None:
@@ -281,41 +287,51 @@ class FileSource:
             del self.positions[key]
         self.moved.update(changed, old, too_many)
 
+    def _verify(self) -> None:
+        """See which files with a position are the same, before others are compared to them."""
+        for file in list(self._files.values()):
+            if file.is_unverified:
+                self._try(file, self._settle)
+        self._unverified = any(file.is_unverified for file in self._files.values())
+
     def _next_of(self, key: str) -> Chunk | None:
-        file = self._files.get(key)
-        if file is None:
-            return None
+        while file := self._files.get(key):
+            chunk = self._try(file, self._step)
+            if chunk or self._files.get(key) is file:
+                return chunk
+        return None
+
+    def _try(self, file: OpenFile, act: Callable[[OpenFile], _Value]) -> _Value | None:
+        """Do something with a file, unless it can't be read now."""
         try:
-            chunk = self._read(file) if self._settle(file) else self._read_not(file)
-            if chunk and chunk.problem:
-                self.give_up(file, chunk.problem)
-            if self._files.get(key) is not file:
-                # It was closed, or begun anew.
-                return chunk or self._next_of(key)
-            if chunk is None and file.settled and self._is_over(file):
-                self._close(file)
+            return act(file)
         except OSError as error:
             self.errors[file.name] = problem(error)
             self._failing[file.key] = (file.name, problem(error))
-            self._close(self._files.get(key, file))
+            self._close(self._files.get(file.key, file))
             return None
-        return chunk
 
-    def _is_over(self, file: OpenFile) -> bool:
-        return file.ended or self._is_done_with(file, file.size())
-
-    def _read_not(self, file: OpenFile) -> Chunk | None:
-        """What is to be said of a file that isn't read."""
-        if file.key in self._files and file.content is None:
-            if file.trouble:
-                return Chunk(file, b"", end=True, problem=file.trouble)
-            if file.ended:
+    def _step(self, file: OpenFile) -> Chunk | None:
+        """The next bytes of a file, which is closed where there will be no more."""
+        chunk = None
+        if self._settle(file):
+            chunk = self._read(file)
+            over = file.ended or self._is_done_with(file, file.size())
+            if chunk is None and over and self._files.get(file.key) is file:
                 self._close(file)
-        return None
+        elif file.trouble:
+            chunk = Chunk(file, b"", end=True, problem=file.trouble)
+        elif file.ended and file.content is None:
+            self._close(file)
+        if chunk and chunk.problem:
+            self.give_up(file, chunk.problem)
+        return chunk
 
     def _settle(self, file: OpenFile) -> bool:
         """Find out where reading begins; False while that takes time, and where it doesn't."""
-        if not file.settled and file.look_inside() and not self._is_too_short(file):
+        if file.settled or (self._unverified and not file.is_unverified):
+            return file.settled
+        if file.look_inside() and not self._is_too_short(file):
             file.search = file.search or self._search(file)
             try:
                 while True:
@@ -360,12 +376,12 @@ class FileSource:
         there = self._is_there(match.key)
         position = self.positions[match.key]
         if match.whole and not there:
-            file.begin_at(replace(position, packed=0, gone=0.0))
+            file.begin_at(replace(position, packed=0, modified=0, gone=0.0))
             self._move(file, file.position)
-        elif match.whole and match.key in self._present and position.end < TAIL:
-            file.begin_at(Position(0))  # few rows may well be the same in two files
+        elif match.key in self._present and not match.sure:
+            file.begin_at(Position(0))
         else:
-            state = _state(os.fstat(file.handle.fileno()))
+            state = _state(file.status())
             self._copies[file.key] = _Copy(match.key if there else "", state, self._looked)
             self._close(file)
 
@@ -382,10 +398,10 @@ class FileSource:
         return chunk
 
     def _read_whole(self, file: OpenFile) -> None:
-        """Note of a compressed file that it need not be read again while it is as large."""
-        size = file.size()
-        if not file.is_read(size):
-            self._move(file, replace(file.position, packed=size))
+        """Note of a compressed file that it need not be read again while it is as it is."""
+        packed, modified = _state(file.status())
+        if not file.is_read(packed):
+            self._move(file, replace(file.position, packed=packed, modified=modified))
 
     def _move(self, file: OpenFile, position: Position) -> Position:
         file.position = position

@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from ml_exporter.store import Position
 
-HEAD = 1 << 14  # bytes
-TAIL = 1 << 12  # bytes
+HEAD = TAIL = 1 << 14  # bytes
+_FEW = 1 << 12  # bytes that two logs may well have in common, of a few rows
 KEPT_FOR = 8 * 86400.0  # seconds that a file may be away, and is known when it comes back
 MOST_KEPT = 10_000  # files that are away
 MARKS = ("head", "head_length", "tail", "tail_length")  # of a position
@@ -37,10 +37,11 @@ class Content(Protocol):
 
 
 class Match(NamedTuple):
-    """A position of which a file holds what was counted, or no more than the beginning of it."""
+    """A position of which a file holds what was counted."""
 
     key: str
-    whole: bool
+    whole: bool  # or no more than the beginning of it
+    sure: bool  # no other log has so much in common with it
 
 
 def digest(data: bytes) -> str:
@@ -100,9 +101,9 @@ def recognise(content: Content, known: Mapping[str, Position]) -> Steps[Match | 
         if len(tail) < known[key].tail_length:
             # What is longer yet needs no look: one of them is enough.
             is_beginning = len(head) == known[key].head_length == HEAD and _tells(head, rows=2)
-            return Match(key, whole=False) if is_beginning else found
+            return Match(key, whole=False, sure=True) if is_beginning else found
         if digest(tail) == known[key].tail and _tells(tail, rows=0):
-            found = Match(key, whole=True)
+            found = Match(key, whole=True, sure=len(tail) >= _FEW and _tells(tail, rows=2))
     return found
 
 

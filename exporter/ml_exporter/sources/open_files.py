@@ -84,9 +84,12 @@ class OpenFile(Part):
     def head(self) -> bytes:
         return self.content.head(2 * LONGEST_ROW) if self.content else b""
 
+    def status(self) -> os.stat_result:
+        return os.fstat(self.handle.fileno())
+
     def size(self) -> int:
         """Bytes of the file as it is stored."""
-        status = os.fstat(self.handle.fileno())
+        status = self.status()
         if status.st_size != self._size:
             self._size = status.st_size
             self._changed_at = time.monotonic()
@@ -95,9 +98,14 @@ class OpenFile(Part):
     def is_quiet(self, seconds: float) -> bool:
         """Whether it hasn't changed for so long, by its own time or by our clock."""
         self.size()
-        modified = os.fstat(self.handle.fileno()).st_mtime
+        modified = self.status().st_mtime
         unchanged = time.monotonic() - self._changed_at
         return unchanged >= seconds or time.time() - modified >= seconds
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether it may be another file than that of which it has the position."""
+        return self.position.end > 0 and not self.settled
 
     def is_read(self, size: int) -> bool:
         """Whether all of a file of this size has been counted."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 from ml_exporter.source_settings import SqlSource as Settings
-from ml_exporter.sources import files
+from ml_exporter.sources.matching import source_id
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.sources.sql_database import place
 from ml_exporter.sources.sql_reader import TableReader
@@ -48,7 +48,7 @@ class SqlSource:
     def source_id(self) -> str:
         url = self._reader.url
         is_file = url.get_backend_name() == "sqlite"
-        database = files.source_id(url.database or "") if is_file else self._place
+        database = source_id(url.database or "") if is_file else self._place
         text = f"{database}\n{self._settings.table}"
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

@@ -13,7 +13,6 @@ from ml_exporter.yaml_nodes import suggestion
 if TYPE_CHECKING:
     from sqlalchemy import URL, Column, Connection, Engine, Table
 
-_MOST_NAMES = 10  # in a message
 _LONGEST_TEXT = 300  # characters of a message
 _STATEMENT = "60s"  # for one query
 _CONNECT = 10  # seconds
@@ -159,10 +158,7 @@ def _is_whole(column: Column[Any]) -> bool:
 
 
 def _named(name: str, names: list[str]) -> str:
-    if nearest := suggestion(name, names):
-        return nearest
-    some = ", ".join(repr(one) for one in sorted(names)[:_MOST_NAMES])
-    return f"; there are {some}" if some else "; there are none"
+    return suggestion(name, sorted(names)) if names else ", nor any other"
 
 
 def _take_any_text(engine: Engine) -> None:

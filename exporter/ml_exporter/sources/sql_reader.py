@@ -69,7 +69,8 @@ class TableReader:
         self.is_over = False  # nothing more comes
         self.url = parse_url(settings)
         self._problem: str | None = None
-        self._asked: float | None = None  # when the query began that is running
+        self.asked = 0  # how many times
+        self._asking_since: float | None = None
         self._settings = settings
         self._follow = follow
         self._start: Start = "start"
@@ -79,14 +80,15 @@ class TableReader:
         self._table: tuple[Table, Column[Any]] | None = None
         self._offset: int | None = None  # of the next query
         self._stop: int | None = None  # the last key, of what is read once
+        self._began_again = False
         self._limit = _MOST_ROWS
         self._seen: deque[tuple[float, int]] = deque()  # the highest key at some times
         self._settled: int | None = None  # keys up to this one have all been committed
 
     @property
     def problem(self) -> str | None:
-        asked = self._asked
-        if asked is not None and time.monotonic() - asked >= _SILENCE:
+        since = self._asking_since
+        if since is not None and time.monotonic() - since >= _SILENCE:
             return "the database doesn't answer"
         return self._problem
 
@@ -122,7 +124,7 @@ class TableReader:
 
     def _turn(self) -> bool:
         """Query once, and wait until it is time for the next; False if there is none."""
-        self._asked = time.monotonic()
+        self._asking_since = time.monotonic()
         try:
             rows = self._ask()
             self._problem = None
@@ -130,7 +132,8 @@ class TableReader:
             self._problem = self._describe(error)
             self._table = None  # it may be another one by then
             rows = None
-        self._asked = None
+        self._asking_since = None
+        self.asked += 1
         if rows is None:
             shortest = _RETRY if self._problem else _SHORTEST
             self._closing.wait(max(shortest, self._settings.interval) if self._follow else 0)
@@ -152,7 +155,7 @@ class TableReader:
             low, high = self._bounds(connection, column)
             if self._offset is None:
                 self._offset = self._first_offset(low, high)
-            self._see(high)
+            self._see(high, self._offset)
             if high is None or high < self._offset:
                 return None
             rows = self._same_again(connection) or self._next(connection)
@@ -182,9 +185,15 @@ class TableReader:
                 self.position = Position(first)
         return self.position.offset
 
-    def _see(self, high: int | None) -> None:
+    def _see(self, high: int | None, offset: int) -> None:
         """Note the highest key, and which keys have been seen for long enough."""
-        self.highest = high
+        before, self.highest = self.highest, high
+        if before is not None and high is not None and before < high < offset:
+            self._began_again = True
+        if self._began_again:
+            raise Unreadable(
+                "its numbers began again: new rows have lower ones than those that are counted"
+            )
         if high is None:
             return
         if not self._follow:
@@ -270,7 +279,7 @@ class TableReader:
         columns = list(self._table[0].columns)
         names = [column.name for column in columns]
         kinds = [kind_of(column) for column in columns]
-        result = connection.execution_options(yield_per=_AT_A_TIME).execute(query)
+        result = connection.execute(query, execution_options={"yield_per": _AT_A_TIME})
         try:
             for key, *row in result:
                 yield self._key(key), line(names, kinds, row)
@@ -283,7 +292,7 @@ class TableReader:
         raise Unreadable(f"column {self._settings.cursor!r} has values that aren't whole numbers")
 
     def _describe(self, error: Exception) -> str:
-        """What is wrong, in words; raises what must be a mistake of ours."""
+        """What is wrong, in words."""
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
         if isinstance(error, Unreadable):

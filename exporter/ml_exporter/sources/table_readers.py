@@ -8,14 +8,16 @@ Files are read rather than mapped: one that is cut short under a map ends the pr
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import BinaryIO, Protocol
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from ml_exporter.formats.arrow import readable
+from ml_exporter.formats.arrow_columns import view_of
 from ml_exporter.formats.csv import HeaderError
 
 PARQUET = b"PAR1"
@@ -26,6 +28,9 @@ _SHORTEST = 8  # bytes, of what any of them begins and ends with
 _BUFFER = 1 << 18  # bytes of a column that are read at a time
 _LONGEST_TEXT = 1 << 24  # bytes, of those in a footer
 _LONGEST_LIST = 1 << 20  # items, of those in a footer
+
+# Of texts that can be read as codes, whether they were written so or not.
+_CODES = {"PLAIN", "RLE", "BIT_PACKED", "RLE_DICTIONARY", "PLAIN_DICTIONARY"}
 
 _Path = tuple[str, ...]
 
@@ -72,13 +77,6 @@ class _Parquet:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._metadata = self._open().metadata
-        columns = [self._metadata.schema.column(n) for n in range(self._metadata.num_columns)]
-        # Arrow can't read what is nested as a dictionary.
-        self._texts = {
-            one.path
-            for one in columns
-            if one.logical_type.type == "STRING" and one.path == one.name
-        }
         self.schema = self._metadata.schema.to_arrow_schema()
         rows = [self._metadata.row_group(n).num_rows for n in range(self._metadata.num_row_groups)]
         if min(rows, default=0) < 0:
@@ -101,11 +99,28 @@ class _Parquet:
             thrift_container_size_limit=_LONGEST_LIST,
         )
 
+    def _coded(self, categories: Iterable[str]) -> list[str]:
+        """The texts among some columns that Arrow can read as codes: none that are nested."""
+        wanted, schema = set(categories), self._metadata.schema
+        columns = [(n, schema.column(n)) for n in range(self._metadata.num_columns)]
+        groups = range(self._metadata.num_row_groups)
+        return [
+            one.path
+            for n, one in columns
+            if one.path in wanted
+            and one.path == one.name
+            and one.logical_type.type == "STRING"
+            and all(
+                _CODES.issuperset(self._metadata.row_group(group).column(n).encodings)
+                for group in groups
+            )
+        ]
+
     def batches(
         self, start: int, size: int, columns: Sequence[_Path], categories: Collection[_Path]
     ) -> Iterator[pa.RecordBatch]:
         group = bisect_right(self._starts, start) - 1
-        texts = sorted(self._texts & set(map(".".join, categories)))
+        texts = self._coded(map(".".join, categories))
         found = self._open(self._metadata, texts).iter_batches(
             batch_size=size,
             row_groups=range(group, len(self._starts) - 1),
@@ -171,7 +186,9 @@ def _bounded(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Arrow doesn't look whether the codes of texts that it read are those of any text."""
     for column in batch.columns:
         if pa.types.is_dictionary(column.type):
-            pa.DictionaryArray.from_arrays(column.indices, column.dictionary, safe=True)
+            codes, texts = column.indices, len(column.dictionary)
+            if view_of(codes).view(np.uint32).max(initial=0) >= texts:  # unless it is a null's
+                pa.DictionaryArray.from_arrays(codes, column.dictionary, safe=True)
     return batch
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ml_exporter.formats import HeaderError
-from ml_exporter.sources.matching import source_id
+from ml_exporter.sources.matching import problem, source_id
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.sources.table_file import ROWS, FileRows, TableFile, partition_keys
 from ml_exporter.store import Position
@@ -25,7 +25,7 @@ from ml_exporter.store import Position
 _LOOK_AGAIN = 1.0  # seconds between looks at which files there are
 _GRACE = 60.0  # seconds without a change, after which a file that isn't whole never will be
 _SAMPLE = 1 << 12  # bytes that a file is known by, at each of
-_SAMPLES = 8  # places, and at its end
+_SAMPLES = 64  # places, and at its end
 _TAIL = 1 << 16  # bytes, where footers are
 _DONE = -1  # as the length of a position's head: all rows are counted, or can't be
 
@@ -162,7 +162,7 @@ class TableFiles:
                 elif not is_glob:
                     self.errors[path] = _not_a_file(status.st_mode)
             except OSError as error:
-                self.errors[path] = _problem(error)
+                self.errors[path] = problem(error)
         self._seen = seen
         keys = {one.key: path for path, one in seen.items()}
         self.errors |= {keys[key]: text for key, text in self._given_up.items() if key in keys}
@@ -200,7 +200,7 @@ class TableFiles:
             try:
                 self._file = self._open(path, seen)
             except OSError as error:
-                self.errors[path] = _problem(error)
+                self.errors[path] = problem(error)
             if self._file is not None:
                 return True
             self._failing.add(path)
@@ -269,10 +269,6 @@ def _key(handle: BinaryIO, size: int, path: str) -> str:
         samples.append(os.pread(handle.fileno(), _SAMPLE, size * number // _SAMPLES))
     samples.append(os.pread(handle.fileno(), _TAIL, max(0, size - _TAIL)))
     return f"{size}:{_digest(b''.join(samples))}"
-
-
-def _problem(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _not_a_file(mode: int) -> str:

@@ -18,23 +18,25 @@ class PlainJson:
     """Reads `request.NAME` and `response.NAME`; lists of one length are that many rows."""
 
     def __init__(self, layout: Layout) -> None:
-        self._paths = layout.paths()
+        split = [(path, path.split(".")) for path in layout.paths()]
+        self._names = {
+            side: [(path, names[1:]) for path, names in split if names[0] == side]
+            for side in (REQUEST, RESPONSE)
+        }
         self._discover = layout.discover
 
     def inputs(self, request: Message) -> Rows:
-        rows = self._rows(REQUEST, request.json)
-        if not self._discover:
-            return rows
-        return _with_leaves(rows, dict(_leaves(REQUEST, request.json)))
+        body = request.json
+        rows = self._rows(REQUEST, body)
+        return _with_leaves(rows, dict(_leaves(REQUEST, body))) if self._discover else rows
 
     def outputs(self, response: Message) -> Rows:
         return self._rows(RESPONSE, response.json)
 
     def _rows(self, side: str, body: Any) -> Rows:
         found = {}
-        for path in self._paths:
-            start, *names = path.split(".")
-            if start == side and (value := _find(body, names)) is not ABSENT:
+        for path, names in self._names[side]:
+            if (value := _find(body, names)) is not ABSENT:
                 found[path] = value
         if not found:
             return NO_TABLE
