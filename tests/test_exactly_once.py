@@ -186,6 +186,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 capture_output=True,
                 text=True,
             ).stdout
+            (folder/"final").write_text(repr(final)); (folder/"once").write_text(once)
             yield World(folder, log, server, final, samples(once), lives)
 
 

@@ -153,8 +153,6 @@ class Database:
     def _open_file(self, folder: StateFolder) -> None:
         self._connect(str(folder.file))
         db = self.connection
-        # Nobody else has the folder, and memory shared with them would be a file on a full disk.
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA temp_store = MEMORY")
         # What a scrape showed must outlive the machine's power.
         db.execute("PRAGMA synchronous = FULL")
@@ -187,6 +185,9 @@ class Database:
 
     def _connect(self, name: str) -> None:
         self.connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+        # Nobody else has the folder, and memory shared with them would be a file on a full disk.
+        # It is said first: whatever looks at the file would begin to share.
+        self.connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         self.connection.execute(f"PRAGMA cache_size = -{_CACHE}")
 
     def _begin(self) -> None:

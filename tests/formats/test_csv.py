@@ -291,3 +291,32 @@ class TestSplitting:
 
 def test_reasons_are_counters():
     assert isinstance(decode(b"").rejected, Counter)
+
+
+class TestWithoutHeader:
+    LAYOUT = Layout(
+        {AGE: "age", PREDICTION: "predicted"}, columns=("note", "predicted", "age", "new")
+    )
+
+    def test_columns_are_named_beforehand(self):
+        decoded = decode(b"x,yes,41,\ny,no,,7\n", self.LAYOUT)
+        assert ages(decoded) == ["41", ""]
+        assert list(decoded.batch.fields[PREDICTION].values) == ["yes", "no"]
+        assert decoded.batch.extra.keys() == {"note", "new"}
+
+    def test_the_first_line_is_a_row(self):
+        assert decode(b"note,predicted,age,new\n", self.LAYOUT).batch.rows == 1
+
+    def test_a_row_of_another_width_is_ragged(self):
+        decoded = decode(b"x,yes,41\ny,no,42,7\n", self.LAYOUT)
+        assert (ages(decoded), decoded.rejected) == (["42"], {"ragged_row": 1})
+
+    @pytest.mark.parametrize("stop", range(1, 24))
+    def test_cut_anywhere_and_resumed(self, stop):
+        log = b'x,yes,41,\n"a\nb",no,42,7\n'
+        one = decoder("csv", self.LAYOUT)
+        first = one.decode(log[:stop], False)
+        two = decoder("csv", self.LAYOUT)
+        two.resume(log)
+        rest = two.decode(log[first.consumed :], True)
+        assert ages(first) + ages(rest) == ["41", "42"]

@@ -194,7 +194,7 @@ class TestStart:
         steps = 0
         while (chunk := reader.source.next()) is None:
             steps += 1
-        assert 3 <= steps <= 20
+        assert 2 <= steps <= 20
         reader.take(chunk)
         reader.read()
         assert reader.lines == rows(count + 1, 50_000).splitlines()

@@ -363,6 +363,8 @@ class FileSource:
                 self._begin_anew(file)
             return
         others = {key: one for key, one in self.positions.items() if one.end and key != file.key}
+        # What is there comes last, for it is preferred.
+        others = dict(sorted(others.items(), key=lambda one: self._is_there(one[0])))
         match = (yield from recognise(content, others)) if self.follow else None
         if match is not None:
             self._match(file, match)

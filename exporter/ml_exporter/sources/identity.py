@@ -81,7 +81,7 @@ def holds(content: Content, position: Position) -> Steps[bool]:
 
 
 def recognise(content: Content, known: Mapping[str, Position]) -> Steps[Match | None]:
-    """The position of which a file holds the most."""
+    """The position of which a file holds the most; of those alike, the last one."""
     head = content.head(HEAD)
     digests = {
         length: digest(head[:length])
@@ -89,20 +89,21 @@ def recognise(content: Content, known: Mapping[str, Position]) -> Steps[Match | 
         if length <= len(head)
     }
     alike = [
-        (position.end, key)
+        (key, position)
         for key, position in known.items()
         if position.tail_length and digests.get(position.head_length) == position.head
     ]
+    alike.sort(key=lambda one: (one[1].end, one[1].offset, one[1].rows))
     found = None
-    for end, key in sorted(alike):
-        while not content.reach(end):
+    for key, position in alike:
+        while not content.reach(position.end):
             yield
-        tail = _tail(content, known[key])
-        if len(tail) < known[key].tail_length:
+        tail = _tail(content, position)
+        if len(tail) < position.tail_length:
             # What is longer yet needs no look: one of them is enough.
-            is_beginning = len(head) == known[key].head_length == HEAD and _tells(head, rows=2)
+            is_beginning = len(head) == position.head_length == HEAD and _tells(head, rows=2)
             return Match(key, whole=False, sure=True) if is_beginning else found
-        if digest(tail) == known[key].tail and _tells(tail, rows=0):
+        if digest(tail) == position.tail and _tells(tail, rows=0):
             found = Match(key, whole=True, sure=len(tail) >= _FEW and _tells(tail, rows=2))
     return found
 
