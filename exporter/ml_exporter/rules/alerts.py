@@ -14,6 +14,7 @@ from ml_exporter.rules.timing import Timing, duration, span
 
 LEAST_LABELLED = 100  # labelled predictions that a figure needs, to be judged
 LEAST_PREDICTIONS = 100  # predictions that a model had, to be missed
+_UNSAVED = 5  # minutes without saving
 _UNSEEN_SHARE = 0.01  # of predictions, for figures to be incomplete
 
 
@@ -77,6 +78,7 @@ def _about(*labels: str) -> str:
 
 
 ABOUT_MODEL = _about(*_TARGET)
+ABOUT_SOURCE = _about("model", "source_id", "job", "namespace", "cluster")
 ABOUT_VERSIONS = _about(*(label for label in _TARGET if label != "version"))
 
 
@@ -292,6 +294,32 @@ def _exporter(build: _Builder, severity: str) -> Iterable[Alert]:
         summary="{{ $labels.job }}: an exporter could not reload its configuration",
         description="{{ $value }} of its replicas run{{ if eq $value 1.0 }}s{{ end }} with the "
         "configuration from before their file changed; their logs say what is wrong with it.",
+        keep_firing=False,
+    )
+    saved = "ml_exporter_state_last_save_timestamp_seconds"
+    age = duration(_UNSAVED * build.timing.minute)
+    yield build.alert(
+        "ExporterStateNotPersisted",
+        severity,
+        join_replicas("count", f"time() - {saved} > {_UNSAVED * build.timing.minute:g}"),
+        help=f"An exporter has not been able to save its state for {age}: the disk is full, or "
+        "can't be written to.",
+        summary="{{ $labels.job }}: an exporter can't save its state",
+        description="{{ $value }} of its replicas {{ if eq $value 1.0 }}has{{ else }}have"
+        f"{{{{ end }}}} not saved offsets and counters for {age}. Counting goes on in memory; "
+        "after a crash, counters begin at 0 and what was not saved is counted again.",
+        pending=build.timing.down,
+        keep_firing=False,
+    )
+    yield build.alert(
+        "SourceReadTwice",
+        severity,
+        join_replicas("count", "ml_source_info", "version") + " > 1",
+        help="Two exporters read one source, and count each of its rows twice.",
+        summary="{{ $labels.model }}: {{ $value }} exporters read one source",
+        description=f"{ABOUT_SOURCE}Each row of the source is counted {{{{ $value }}}} times, by:"
+        + _each("ml_source_info{%s}", "\n- {{ .Labels.instance }}")
+        + "\nFigures are right as long as all read on; counts are too large.",
         keep_firing=False,
     )
     unseen = "model:unseen_rows:24h"

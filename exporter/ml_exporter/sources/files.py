@@ -380,6 +380,8 @@ class FileSource:
         if match.whole and not there:
             file.begin_at(replace(position, packed=0, modified=0, gone=0.0))
             self._move(file, file.position)
+            del self.positions[match.key]
+            self.moved.add(match.key)
         elif match.key in self._present and not match.sure:
             file.begin_at(Position(0))
         else:

@@ -10,7 +10,6 @@ import csv
 import io
 from typing import Any
 
-from ml_exporter.batch import number_of_text
 from ml_exporter.formats.exchanges import NO_TABLE, Rows
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols.tables import (
@@ -20,6 +19,7 @@ from ml_exporter.formats.protocols.tables import (
     one_row,
     scalars,
     table,
+    value_of_text,
 )
 
 _LANGUAGE_MODEL = ("messages", "prompt", "input")  # a body that has one of these isn't wrapped
@@ -77,11 +77,5 @@ def _csv(text: str) -> Rows:
     header, *rows = [line for line in lines if line] or [[]]
     if any(len(row) != len(header) for row in rows):
         raise Rejected("ragged_row", len(rows))
-    return table([list(map(_value, row)) for row in rows], header)
+    return table([list(map(value_of_text, row)) for row in rows], header)
 
-
-def _value(text: str) -> object:
-    if not text:
-        return None
-    number = number_of_text(text)
-    return text if number is None else number

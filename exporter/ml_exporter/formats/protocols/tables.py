@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from ml_exporter.batch import ABSENT
+from ml_exporter.batch import ABSENT, number_of_text
 from ml_exporter.formats.exchanges import Rows
 from ml_exporter.formats.messages import LARGEST_BODY, Rejected
 from ml_exporter.formats.rows import MOST_FEATURES
+from ml_exporter.formats.spans import integer
 
 MOST_ROWS = 100_000  # of one exchange
 MOST_CELLS = LARGEST_BODY  # rows times columns: a body has at least a byte for each
@@ -150,6 +151,18 @@ def text_if_it_is(value: bytes) -> str | bytes:
         return value.decode()
     except UnicodeError:
         return value
+
+
+def value_of_text(text: str) -> object:
+    """What a field of CSV is: a number, if it says one; None, if it is empty."""
+    if not text:
+        return None
+    number = number_of_text(text)
+    if number is None:
+        return text
+    digits = text.removeprefix("-")
+    # A whole number may be a long id, of which a float would lose the end.
+    return integer(text) if digits.isascii() and digits.isdecimal() else number
 
 
 def check_rows(rows: int) -> None:
