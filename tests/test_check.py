@@ -126,3 +126,23 @@ def test_one_bad_model_keeps_no_other_from_its_line(folder: Path) -> None:
     report = check(load("ml-exporter.yml"))
     assert [line.split(":")[0] for line in report.lines] == ["m"]
     assert [error.split(":")[2] for error in report.errors] == [" models[1].baseline"]
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        (
+            "{type: kafka, brokers: ['k:9092'], topic: t, options: {enable.auto.commit: true}}",
+            "options.enable.auto.commit: can't be changed, since exact counts hang on it",
+        ),
+        (
+            "{type: sql, url: 'nosuch://x', table: t, cursor: id}",
+            "url: SQLAlchemy knows no 'nosuch'",
+        ),
+    ],
+)
+def test_settings_that_no_source_takes(folder: Path, source: str, error: str) -> None:
+    write(CONFIG.replace("{type: file, path: log.jsonl}", source))
+    report = check(load("ml-exporter.yml"))
+    assert report.errors == [f"ml-exporter.yml:6: models[0].source.{error}"]
+    assert report.lines == []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.batch import LABEL, Field
-from ml_exporter.config import Config, Model
+from ml_exporter.config import Config, ConfigError, Model
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.store import Store
 from ml_exporter.streams import prediction_layout
@@ -26,11 +26,15 @@ def check(config: Config) -> Report:
     """Look at the baselines that a valid configuration names, and count the series to come."""
     report = Report()
     budget = Budget(config.limits.series)
-    for number, model in enumerate(config.models):
-        given, errors = _baselines(config, model, f"models[{number}]")
+    for model in config.models:
+        given, errors = _baselines(config, model)
         report.errors += errors
-        if not errors:
+        if errors:
+            continue
+        try:
             report.lines.append(_line(config, model, given, budget))
+        except ConfigError as error:
+            report.errors += error.errors
     if budget.suppressed:
         report.errors.append(
             f"{config.path}:1: limits.series: {budget.suppressed} series are beyond the limit of"
@@ -39,25 +43,19 @@ def check(config: Config) -> Report:
     return report
 
 
-def _baselines(
-    config: Config, model: Model, key: str
-) -> tuple[dict[str | None, Baseline], list[str]]:
+def _baselines(config: Config, model: Model) -> tuple[dict[str | None, Baseline], list[str]]:
     given: dict[str | None, Baseline] = {}
     errors: list[str] = []
-
-    def error(name: str, text: str) -> None:
-        line = model.lines.get(name.partition(".")[0], 1)
-        errors.append(f"{config.path}:{line}: {key}.{name}: {text}")
 
     for version, path in baseline_paths(model).items():
         name = "baseline" if version is None else f"baseline.{version}"
         try:
             baseline = given[version] = load_baseline(path, model, version, config.limits)
         except BaselineError as problem:
-            error(name, str(problem))
+            errors.append(model.error(name, str(problem)))
             continue
         for field_name, text in _contradictions(model, baseline):
-            error(field_name, f"{text} in {path}")
+            errors.append(model.error(field_name, f"{text} in {path}"))
     return given, errors
 
 

@@ -146,6 +146,12 @@ class Model:
     thresholds_off: frozenset[str] = frozenset()  # monitors set to false
     # Where in the file its keys stand.
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    place: tuple[str, str] = field(default=("", ""), compare=False, repr=False)  # file and key
+
+    def error(self, key: str, text: str) -> str:
+        """What is wrong with one of its keys: `FILE:LINE: KEY: text`."""
+        file, model = self.place
+        return f"{file}:{self.lines.get(key.partition('.')[0], 1)}: {model}.{key}: {text}"
 
 
 @dataclass(frozen=True)
@@ -238,6 +244,7 @@ def _model(node: Node, folder: Path) -> Model:
         thresholds=thresholds,
         thresholds_off=off,
         lines={name: key.line for name, (key, _) in section.entries.items()},
+        place=(node.document.name, node.key),
     )
 
 

@@ -16,7 +16,7 @@ from ml_exporter.versions import Budget, given_baselines
 def run_once(config: Config) -> tuple[bytes, dict[str, str]]:
     """The exposition of all that the logs hold, and the files that couldn't be read, with why.
 
-    Nothing is remembered, and nothing waits for a scrape. Raises BaselineError.
+    Nothing is remembered, and nothing waits for a scrape. Raises BaselineError and ConfigError.
     """
     store = Store(None)
     info = ExporterInfo()

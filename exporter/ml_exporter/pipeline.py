@@ -15,14 +15,22 @@ from typing import Literal
 from ml_exporter import baseline as baselines
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, Batch
-from ml_exporter.config import EventSource, Labels, Limits, Model, SourceSettings, VersionField
+from ml_exporter.config import (
+    ConfigError,
+    EventSource,
+    Labels,
+    Limits,
+    Model,
+    SourceSettings,
+    VersionField,
+)
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.formats import Layout
 from ml_exporter.labels import Join, JoinRules, LabelJoin
 from ml_exporter.monitors.intake import Intake
 from ml_exporter.pairing import Pairing
 from ml_exporter.redis_pending import RedisJoin
-from ml_exporter.sources import open_source
+from ml_exporter.sources import SourceError, open_source
 from ml_exporter.sources.spool import Spools
 from ml_exporter.store import Sample, Store
 from ml_exporter.streams import Stream, Work, label_layout, prediction_layout
@@ -61,7 +69,8 @@ class Pipeline:
         """`given` are the model's baselines by version; under None, the one of all versions.
 
         `start` is where files begin that have no position, unless the model says otherwise.
-        `spools` hold what is posted; raises StateError where they can't be used.
+        `spools` hold what is posted; raises StateError where they can't be used. Raises ConfigError
+        where a source is not as its settings say, or needs what isn't installed.
         """
         self.model = model
         self._limits = limits
@@ -228,7 +237,11 @@ class Pipeline:
         start = settings.start or self._start if self._follow else "start"
         posted = self._spools is not None and isinstance(settings, EventSource)
         spool = self._spools.of(self.model.name, name) if self._spools and posted else None
-        source = open_source(settings, positions, self._follow, start, spool)
+        try:
+            source = open_source(settings, positions, self._follow, start, spool)
+        except (SourceError, ImportError) as error:
+            key = "source" if name == "predictions" else "labels.source"
+            raise ConfigError([self.model.error(key, str(error))]) from None
         in_pairs = settings.format == "cloudevents"
         pairing = Pairing(self._store.halves(self.model.name, name)) if in_pairs else None
         return Stream(name, source, settings.format, layout, pairing)
@@ -245,7 +258,10 @@ class Pipeline:
         # What is read once is nobody else's.
         if labels.redis is not None and self._follow:
             outbox = store.outbox(model.name)
-            return RedisJoin(model.name, self.version, outbox, labels.redis, **rules)
+            try:
+                return RedisJoin(model.name, self.version, outbox, labels.redis, **rules)
+            except ValueError as error:
+                raise ConfigError([model.error("labels.redis", str(error))]) from None
         return LabelJoin(model.name, self.version, store.pending(model.name), **rules)
 
     def _next_work(self) -> Work | None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from ml_exporter.baseline import Baseline, BaselineError
-from ml_exporter.config import Config
+from ml_exporter.config import Config, ConfigError
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.history import History
 from ml_exporter.monitors.exporter import ExporterInfo
@@ -41,7 +41,9 @@ class Telemetry:
         spools: Spools | None = None,
         place: str = "",
     ) -> None:
-        """`place` is what Prometheus knows the process by. Raises BaselineError and StateError."""
+        """`place` is what Prometheus knows the process by. Raises BaselineError, ConfigError and
+        StateError.
+        """
         self.config = config
         self.info = ExporterInfo()
         self.info.loaded(True, time.time())
@@ -227,7 +229,7 @@ class Telemetry:
         try:
             given = _given(config)
             built = self._build(config, given)
-        except (BaselineError, StateError) as error:
+        except (BaselineError, ConfigError, StateError) as error:
             self.reload_failed([str(error)])
             return [str(error)]
         self._replace(*built)

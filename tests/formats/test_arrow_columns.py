@@ -46,7 +46,7 @@ def same(column, values):
     [
         pytest.param(pa.array([1.5, None, NAN, INF]), [1.5, None, NAN, INF], id="float64"),
         pytest.param(pa.array([0.1, 2.0], pa.float32()), [float(np.float32(0.1)), 2.0], id="f32"),
-        pytest.param(pa.array([0.5, None], pa.float16()), [0.5, None], id="float16"),
+        pytest.param(pa.array([np.float16(0.5), None], pa.float16()), [0.5, None], id="float16"),
         pytest.param(pa.array([1.0, -0.0, 1e16]), [1.0, -0.0, 1e16], id="whole floats"),
         pytest.param(pa.array([2**53 + 1, None, -5]), [2**53 + 1, None, -5], id="int64"),
         pytest.param(pa.array([2**64 - 1], pa.uint64()), [2**64 - 1], id="uint64"),

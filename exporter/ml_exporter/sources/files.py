@@ -382,7 +382,7 @@ class FileSource:
             self._move(file, file.position)
             del self.positions[match.key]
             self.moved.add(match.key)
-        elif match.key in self._present and not match.sure:
+        elif {file.key, match.key} <= self._present and not match.sure:
             file.begin_at(Position(0))
         else:
             state = _state(file.status())

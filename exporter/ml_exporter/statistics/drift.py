@@ -91,7 +91,8 @@ def share_z(
         [baseline_count, baseline_rows - baseline_count],
     )
     growth = window_count * baseline_rows - baseline_count * window_rows
-    return math.copysign(math.sqrt(g), growth)
+    # Equal shares have a statistic of 0, but for rounding.
+    return math.copysign(math.sqrt(g), growth) if growth or math.isnan(g) else 0.0
 
 
 def mid_ranks(baseline: ArrayLike) -> NDArray[np.float64]:

@@ -16,9 +16,12 @@ CASES = [
 
 
 def comparable(found):
-    """NaN is unequal to itself; vectors, of which a batch remembers but that they are, are empty."""
+    """NaN is unequal to itself, and of a vector a batch remembers no more than that it is one."""
     return [
-        {name: [] if isinstance(value, list) else repr(value) for name, value in sorted(row.items())}
+        {
+            name: [] if isinstance(value, list) else repr(value)
+            for name, value in sorted(row.items())
+        }
         for row in found
     ]
 
