@@ -240,8 +240,10 @@ class Pipeline:
         try:
             source = open_source(settings, positions, self._follow, start, spool)
         except (SourceError, ImportError) as error:
-            key = "source" if name == "predictions" else "labels.source"
-            raise ConfigError([self.model.error(key, str(error))]) from None
+            section = "source" if name == "predictions" else "labels.source"
+            told = str(error) if isinstance(error, SourceError) else f"format: {error}"
+            key, _, text = told.partition(": ")
+            raise ConfigError([self.model.error(f"{section}.{key}", text)]) from None
         in_pairs = settings.format == "cloudevents"
         pairing = Pairing(self._store.halves(self.model.name, name)) if in_pairs else None
         return Stream(name, source, settings.format, layout, pairing)

@@ -162,6 +162,8 @@ def plain(array: pa.Array) -> pa.Array:
     if kinds.is_duration(type):
         seconds = view_of(array.view(pa.int64())) / _PER_SECOND[type.unit]
         return plain_array(seconds, valid_mask(array))
+    if kinds.is_float16(type):  # which Arrow has few kernels for
+        return plain_array(view_of(array).astype(np.float64), valid_mask(array))
     if kinds.is_decimal32(type) or kinds.is_decimal64(type):
         return array.cast(pa.decimal128(type.precision, type.scale))
     return array

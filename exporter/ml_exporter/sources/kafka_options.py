@@ -52,7 +52,7 @@ def open_consumer(settings: Settings, **callbacks: Any) -> Consumer:
         from confluent_kafka import Consumer, KafkaException
     except ImportError:
         raise SourceError(
-            "reading Kafka needs confluent-kafka: pip install 'ml-exporter[kafka]'"
+            "type: reading Kafka needs confluent-kafka: pip install 'ml-exporter[kafka]'"
         ) from None
     options: dict[str, Any] = {
         **_DEFAULTS,

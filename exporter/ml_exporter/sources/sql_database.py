@@ -43,7 +43,7 @@ def parse_url(settings: Settings) -> URL:
         from sqlalchemy.exc import ArgumentError
     except ImportError:
         raise SourceError(
-            "reading a database needs SQLAlchemy: pip install 'ml-exporter[sql]'"
+            "type: reading a database needs SQLAlchemy: pip install 'ml-exporter[sql]'"
         ) from None
     try:
         return make_url(settings.url)
