@@ -53,6 +53,7 @@ def nested(depth, value=1):
         pytest.param(
             [{"x": [1, 2], "y": 3}], (1, {"x.0": [1], "x.1": [2], "y": [3]}, []), id="vectors"
         ),
+        pytest.param([{"x": [1]}, {"x": [2]}], (2, {"x": [1, 2]}, [[1, 2]]), id="of one value"),
         pytest.param([{"b64": "aGk="}, {"b64": "/w=="}], (2, {}, [["hi", b"\xff"]]), id="bytes"),
         pytest.param([{"x": {"b64": "aGk="}}], (1, {"x": ["hi"]}, []), id="bytes of a name"),
         pytest.param([{}, {}], (2, {}, []), id="empty objects"),

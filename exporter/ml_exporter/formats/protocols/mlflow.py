@@ -78,4 +78,3 @@ def _csv(text: str) -> Rows:
     if any(len(row) != len(header) for row in rows):
         raise Rejected("ragged_row", len(rows))
     return table([list(map(value_of_text, row)) for row in rows], header)
-

@@ -78,7 +78,8 @@ def table(rows: Sequence[object], names: object, about: Mapping[str, object] | N
 def add_column(columns: Columns, name: str, values: Sequence[Any], depth: int = 0) -> None:
     """Add the values of all rows: objects by dotted names, equal vectors by NAME.0, NAME.1, ...
 
-    Other lists, and vectors of more than MOST_FEATURES, are values of their own.
+    A vector of one value is that value. Other lists, and vectors of more than MOST_FEATURES, are
+    values of their own.
     """
     kinds = set(map(type, values))
     if dict in kinds:
@@ -89,9 +90,10 @@ def add_column(columns: Columns, name: str, values: Sequence[Any], depth: int = 
             _add_objects(columns, f"{name}.", objects, depth + 1)
             return
     elif kinds == {list} and (vectors := _vectors(values)):
-        check_cells(len(values), len(columns) + len(vectors[0]))
-        for place, column in enumerate(zip(*vectors, strict=True)):
-            columns[f"{name}.{place}"] = column
+        width = len(vectors[0])
+        check_cells(len(values), len(columns) + width)
+        names = [f"{name}.{place}" for place in range(width)] if width > 1 else [name]
+        columns.update(zip(names, zip(*vectors, strict=True), strict=True))
         return
     columns[name] = values
 
