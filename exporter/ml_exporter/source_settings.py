@@ -37,8 +37,11 @@ _FORMATS = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
+    ".pq": "parquet",
     ".arrow": "arrow",
+    ".arrows": "arrow",
     ".feather": "arrow",
+    ".ipc": "arrow",
 }
 _COMPRESSIONS = (".gz", ".zst")
 

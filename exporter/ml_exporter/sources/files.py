@@ -19,6 +19,7 @@ from ml_exporter.sources.identity import (
     Match,
     Steps,
     absences,
+    digest,
     finish,
     holds,
     overdue,
@@ -241,7 +242,13 @@ class FileSource:
         else:
             # Where its lines end is looked for only if there come more.
             packed, modified = _state(status)
-            self._move(file, Position(0, packed=packed, modified=modified))
+            head = file.raw(HEAD)
+            self._move(
+                file,
+                Position(
+                    0, head=digest(head), head_length=len(head), packed=packed, modified=modified
+                ),
+            )
             self._close(file)
 
     def _begin_anew(self, file: OpenFile) -> None:
@@ -368,10 +375,15 @@ class FileSource:
         match = (yield from recognise(content, others)) if self.follow else None
         if match is not None:
             self._match(file, match)
-        elif known.packed and isinstance(content, Compressed):
+        elif isinstance(content, Compressed) and self._was_passed_over(file):
             file.begin_at(Position((yield from content.lines_of(known.packed))))
         else:
             file.begin_at(Position(0))
+
+    def _was_passed_over(self, file: OpenFile) -> bool:
+        """Whether it is a compressed file of which what there was is not to be counted."""
+        head, length = file.position.head, file.position.head_length
+        return length > 0 and digest(file.raw(length)) == head
 
     def _match(self, file: OpenFile, match: Match) -> None:
         """Go on where another file was left; while that one is there, it is read alone."""

@@ -70,7 +70,7 @@ class OpenFile(Part):
         """Find out what kind of content there is; False while there is too little, or trouble."""
         if self.content is None:
             descriptor = self.handle.fileno()
-            beginning = os.pread(descriptor, 4, 0)
+            beginning = self.raw(4)
             kind = kind_of(beginning) if beginning else None
             if kind is None and beginning and self.ended:
                 kind = ""
@@ -83,6 +83,10 @@ class OpenFile(Part):
 
     def head(self) -> bytes:
         return self.content.head(2 * LONGEST_ROW) if self.content else b""
+
+    def raw(self, length: int) -> bytes:
+        """The first bytes as they are stored."""
+        return os.pread(self.handle.fileno(), length, 0)
 
     def status(self) -> os.stat_result:
         return os.fstat(self.handle.fileno())

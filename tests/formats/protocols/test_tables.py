@@ -6,6 +6,7 @@ from ml_exporter.formats.messages import Rejected
 from ml_exporter.formats.protocols.tables import (
     DEEPEST,
     MOST_ROWS,
+    an_answer,
     instances,
     named_columns,
     one_row,
@@ -134,3 +135,20 @@ def test_deep_objects():
         value = {"a": value, "b": 1}
     with pytest.raises(Rejected, match="too_deep"):
         one_row(value)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_error"),
+    [
+        ({"error": "out of memory"}, True),
+        ({"error": {"code": 5}, "status": 500}, True),
+        ({"error": 0.25, "prediction": 7}, False),
+        ({"error": "typo", "prediction": 7, "score": 0.5}, False),
+    ],
+)
+def test_errors(body, is_error):
+    if is_error:
+        with pytest.raises(Rejected, match="malformed"):
+            an_answer(body)
+    else:
+        assert an_answer(body) is body

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ml_exporter.formats.exchanges import NO_TABLE, Rows
 from ml_exporter.formats.messages import Message
-from ml_exporter.formats.protocols.tables import an_object, instances, named_columns, one_row
+from ml_exporter.formats.protocols.tables import an_answer, instances, named_columns, one_row
 
 
 def inputs(request: Message) -> Rows:
@@ -29,7 +29,7 @@ def outputs(response: Message) -> Rows:
     body = response.json_or_none()
     if body is None:
         return one_row(response.text())
-    return _rows(an_object(body) if isinstance(body, dict) else body)
+    return _rows(an_answer(body) if isinstance(body, dict) else body)
 
 
 def _rows(value: object) -> Rows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ml_exporter.formats.exchanges import Rows
 from ml_exporter.formats.messages import Message, Rejected
-from ml_exporter.formats.protocols.tables import an_object, instances, one_row, scalars
+from ml_exporter.formats.protocols.tables import an_answer, an_object, instances, one_row, scalars
 
 
 def inputs(request: Message) -> Rows:
@@ -21,7 +21,7 @@ def inputs(request: Message) -> Rows:
 
 def outputs(response: Message) -> Rows:
     """A server may answer with an object of its own; that is one row."""
-    body = an_object(response.json)
+    body = an_answer(response.json)
     if "predictions" in body:
         return instances(body["predictions"], scalars(body))
     return one_row(body, scalars(body))

@@ -13,7 +13,7 @@ from typing import Any
 from ml_exporter.formats.exchanges import NO_TABLE, Rows
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols.tables import (
-    an_object,
+    an_answer,
     instances,
     named_columns,
     one_row,
@@ -50,7 +50,7 @@ def outputs(response: Message) -> Rows:
     body = response.json
     if isinstance(body, list):
         return instances(body)
-    body = an_object(body)
+    body = an_answer(body)
     if "error_code" in body:
         raise Rejected("malformed")
     if "predictions" not in body:

@@ -185,7 +185,15 @@ def scalars(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def an_object(body: object) -> dict[str, Any]:
-    """A body that must be an object, and no error; raises Rejected."""
-    if not isinstance(body, dict) or ("error" in body and len(body) <= 2):
+    """A body that must be an object; raises Rejected."""
+    if not isinstance(body, dict):
         raise Rejected("malformed")
     return body
+
+
+def an_answer(body: object) -> dict[str, Any]:
+    """A response that must be an object, and not the error that most servers send."""
+    answer = an_object(body)
+    if len(answer) <= 2 and isinstance(answer.get("error"), str | dict):
+        raise Rejected("malformed")
+    return answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ml_exporter.formats.exchanges import Rows
 from ml_exporter.formats.messages import Message, Rejected
-from ml_exporter.formats.protocols.tables import an_object, instances, one_row, scalars
+from ml_exporter.formats.protocols.tables import an_answer, instances, one_row, scalars
 
 
 def inputs(request: Message) -> Rows:
@@ -27,7 +27,7 @@ def outputs(response: Message) -> Rows:
     if isinstance(body, dict):
         if body.keys() == {"code", "type", "message"}:  # an error of the server
             raise Rejected("malformed")
-        if isinstance(an_object(body).get("predictions"), list):
+        if isinstance(an_answer(body).get("predictions"), list):
             return instances(body["predictions"], scalars(body))
     return _sample(body)
 
