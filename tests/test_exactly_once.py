@@ -137,9 +137,9 @@ def growing(log: Log) -> Iterator[None]:
     over = threading.Event()
 
     def write() -> None:
-        while not over.wait(0.02):
-            log.write(log.random.randrange(1, 60))
-            if log.random.random() < 0.02:
+        while not over.wait(0.05):
+            log.write(log.random.randrange(1, 30))
+            if log.random.random() < 0.04:
                 log.rotate()
 
     thread = threading.Thread(target=write)
@@ -259,7 +259,7 @@ def settle(server: Prometheus, log: Log, process: subprocess.Popen[bytes]) -> No
         ]
         return found == [expected, expected]
 
-    wait_until(counted, 60, "the final counts")
+    wait_until(counted, 120, "the final counts")
 
 
 def samples(exposition: str) -> Samples:

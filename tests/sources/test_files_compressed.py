@@ -139,7 +139,10 @@ class TestReading:
 class TestStart:
     def test_at_the_end_passes_over_archives(self, log: Path, pack: Pack) -> None:
         append(log, pack(rows(1, 9).encode()))
+        descriptors = len(os.listdir("/proc/self/fd"))
         reader = Reader(FileSource(str(log), {}, start="end"))
+        reader.source.look()
+        assert len(os.listdir("/proc/self/fd")) == descriptors  # it isn't read at all
         assert reader.read() == []
         assert reader.again().read() == []
         assert reader.source.lag() == 0

@@ -14,6 +14,7 @@ import pytest
 import zstandard
 
 from ml_exporter.sources import files, identity
+from ml_exporter.sources.open_files import OpenFile
 from ml_exporter.store import Position
 from tests.reading import Reader, close_all, following, rows, write
 
@@ -158,6 +159,26 @@ class TestCopyAndTruncate:
         assert reader.read() == []
         assert reader.again().read() == []
         expect(reader, rows(1, LONG + 5))
+
+    @pytest.mark.parametrize("after", [SHORT, 2 * LONG], ids=["less", "more"])
+    def test_at_the_very_moment_of_reading(
+        self, log: Path, after: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(log, rows(1, LONG))
+        reader = following(log.with_name("log.jsonl*"))
+        reader.read()
+        write(log, rows(LONG + 1, LONG + 9))
+        take = OpenFile._take
+
+        def truncating(file: OpenFile, offset: int, length: int) -> bytes:
+            monkeypatch.setattr(OpenFile, "_take", take)
+            copy_and_truncate(log, log.with_name("log.jsonl.1"))
+            write(log, rows(10_001, 10_000 + after))
+            return take(file, offset, length)
+
+        monkeypatch.setattr(OpenFile, "_take", truncating)
+        reader.read()
+        expect(reader, rows(1, LONG + 9), rows(10_001, 10_000 + after))
 
     def test_of_a_chunk_that_is_counted_in_part(self, log: Path) -> None:
         write(log, rows(1, 10))
@@ -337,6 +358,15 @@ class TestWhatIsNoCopy:
         lines = reader.read()
         assert lines[-5:] == rows(1, 5).splitlines()
 
+    def test_unless_one_of_them_went_away_again(self, log: Path) -> None:
+        write(log, rows(1, SHORT))
+        reader = following(log.with_name("log*"))
+        reader.read()
+        shutil.copyfile(log, log.with_name("log.tmp"))
+        reader.source.look()
+        log.with_name("log.tmp").unlink()
+        assert reader.read() == []
+
     @pytest.mark.parametrize("columns", [10, 700, 3000])
     def test_a_header_is_in_many_files(self, tmp_path: Path, columns: int) -> None:
         header = ",".join(f"feature_{n}" for n in range(columns)) + "\n"
@@ -355,6 +385,18 @@ class TestWhatIsNoCopy:
         text = rotated.read_text()
         rotated.write_text(rows(5001, 5003))  # in place, as of a number that is used again
         log.with_name("log.2.gz").write_bytes(gzip.compress(text.encode()))
+        assert reader.again().read() == rows(5001, 5003).splitlines()
+
+    def test_an_archive_that_gets_its_number(self, log: Path) -> None:
+        """Its position says nothing of what is there until that was looked at."""
+        write(log, rows(1, SHORT))
+        reader = following(log.with_name("log*"))
+        reader.read()
+        reader.source.close()
+        archive = gzip_it(log)
+        log.write_bytes(gzip.compress(rows(5001, 5003).encode()))
+        log.rename(log.with_name("log.z"))
+        assert archive.name < "log.z"
         assert reader.again().read() == rows(5001, 5003).splitlines()
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ml_exporter.formats.cloudevents import CloudEvents
 from ml_exporter.formats.csv import Csv, HeaderError
+from ml_exporter.formats.exchange_lines import ExchangeLines
 from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.rows import Decoded, Decoder, Layout
 from ml_exporter.formats.sagemaker import SageMakerCapture, SageMakerGroundTruth
 from ml_exporter.pairing import Pairing
+from ml_exporter.source_settings import PROTOCOLS
 
 __all__ = ["Decoded", "Decoder", "HeaderError", "Layout", "decoder"]
 
@@ -30,4 +32,6 @@ def decoder(format: str, layout: Layout, pairing: Pairing | None = None) -> Deco
             return SageMakerGroundTruth(layout)
         case "cloudevents":
             return CloudEvents(layout, pairing)
+        case _ if format in PROTOCOLS:
+            return ExchangeLines(layout, format)
     raise ValueError(f"unknown format {format!r}")

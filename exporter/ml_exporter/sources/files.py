@@ -19,14 +19,13 @@ from ml_exporter.sources.identity import (
     Match,
     Steps,
     absences,
-    digest,
     finish,
     holds,
     overdue,
     recognise,
 )
 from ml_exporter.sources.matching import matches, problem, source_id
-from ml_exporter.sources.open_files import CUT_OFF, OpenFile, Plain, WrittenAnew
+from ml_exporter.sources.open_files import CUT_OFF, OpenFile, Plain, WrittenAnew, state
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.store import Position
 
@@ -171,7 +170,7 @@ class FileSource:
             return False
         known = self.positions.get(key)
         if known is not None and known.packed:
-            if (known.packed, known.modified) == _state(status):
+            if (known.packed, known.modified) == state(status):
                 return False
         elif known is not None and known.offset == status.st_size:
             quiet = self._crowded or time.time() - status.st_mtime >= _QUIET
@@ -187,7 +186,7 @@ class FileSource:
         if copy is None or (copy.of and not self._is_there(copy.of)):
             return False
         # Another file may have got its number.
-        if copy.state != _state(status) and self._looked - copy.seen >= _COPY_AGAIN:
+        if copy.state != state(status) and self._looked - copy.seen >= _COPY_AGAIN:
             return False
         self._copies[key] = copy
         return True
@@ -212,7 +211,9 @@ class FileSource:
         self._files[key] = file
         try:
             if is_new and self._first_look and self.start == "end" and file.look_inside():
-                self._begin_at_end(file, status)
+                self._move(file, file.pass_over(status))
+                if not file.settled:
+                    self._close(file)
             elif is_new:
                 self._move(file, file.position)
             else:
@@ -235,29 +236,13 @@ class FileSource:
             if self._is_done_with(file, file.size()):
                 self._close(file)
 
-    def _begin_at_end(self, file: OpenFile, status: os.stat_result) -> None:
-        if isinstance(file.content, Plain):
-            file.begin_at(Position(_whole_lines(file.content, status.st_size)))
-            self.advance(file, file.position)
-        else:
-            # Where its lines end is looked for only if there come more.
-            packed, modified = _state(status)
-            head = file.raw(HEAD)
-            self._move(
-                file,
-                Position(
-                    0, head=digest(head), head_length=len(head), packed=packed, modified=modified
-                ),
-            )
-            self._close(file)
-
     def _begin_anew(self, file: OpenFile) -> None:
         """Take a file for another one, for it doesn't hold any more what was counted of it."""
         old = file.position
         if old.tail_length:
             # There may be a copy of what it was.
             key = f"was:{file.key}:{old.head[:8]}:{old.tail[:8]}"
-            self.positions[key] = replace(old, packed=0, gone=time.time())
+            self.positions[key] = replace(old, packed=0, modified=0, gone=time.time())
             self.moved.add(key)
         self._copies = {key: copy for key, copy in self._copies.items() if copy.of != file.key}
         anew = OpenFile(name=file.name, key=file.key, handle=file.handle, position=Position(0))
@@ -370,20 +355,13 @@ class FileSource:
                 self._begin_anew(file)
             return
         others = {key: one for key, one in self.positions.items() if one.end and key != file.key}
-        # What is there comes last, for it is preferred.
-        others = dict(sorted(others.items(), key=lambda one: self._is_there(one[0])))
         match = (yield from recognise(content, others)) if self.follow else None
         if match is not None:
             self._match(file, match)
-        elif isinstance(content, Compressed) and self._was_passed_over(file):
+        elif isinstance(content, Compressed) and file.was_passed_over():
             file.begin_at(Position((yield from content.lines_of(known.packed))))
         else:
             file.begin_at(Position(0))
-
-    def _was_passed_over(self, file: OpenFile) -> bool:
-        """Whether it is a compressed file of which what there was is not to be counted."""
-        head, length = file.position.head, file.position.head_length
-        return length > 0 and digest(file.raw(length)) == head
 
     def _match(self, file: OpenFile, match: Match) -> None:
         """Go on where another file was left; while that one is there, it is read alone."""
@@ -397,8 +375,8 @@ class FileSource:
         elif {file.key, match.key} <= self._present and not match.sure:
             file.begin_at(Position(0))
         else:
-            state = _state(file.status())
-            self._copies[file.key] = _Copy(match.key if there else "", state, self._looked)
+            of = match.key if there else ""
+            self._copies[file.key] = _Copy(of, state(file.status()), self._looked)
             self._close(file)
 
     def _read(self, file: OpenFile) -> Chunk | None:
@@ -409,15 +387,9 @@ class FileSource:
         except WrittenAnew:
             self._begin_anew(file)
             return None
-        if chunk is None and file.is_whole and file.ends_at(file.position.offset):
-            self._read_whole(file)
+        if chunk is None and (position := file.whole_position()):
+            self._move(file, position)
         return chunk
-
-    def _read_whole(self, file: OpenFile) -> None:
-        """Note of a compressed file that it need not be read again while it is as it is."""
-        packed, modified = _state(file.status())
-        if not file.is_read(packed):
-            self._move(file, replace(file.position, packed=packed, modified=modified))
 
     def _move(self, file: OpenFile, position: Position) -> Position:
         file.position = position
@@ -432,19 +404,3 @@ class FileSource:
 
 def _of(keys: set[str], values: dict[str, _Value]) -> dict[str, _Value]:
     return {key: value for key, value in values.items() if key in keys}
-
-
-def _state(status: os.stat_result) -> tuple[int, int]:
-    return status.st_size, status.st_mtime_ns
-
-
-def _whole_lines(content: Plain, size: int) -> int:
-    """The end of the last whole line of a file."""
-    stop = size
-    while stop > 0:
-        start = max(0, stop - (1 << 16))
-        found = content.read(start, stop - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        stop = start
-    return 0

@@ -81,7 +81,7 @@ def holds(content: Content, position: Position) -> Steps[bool]:
 
 
 def recognise(content: Content, known: Mapping[str, Position]) -> Steps[Match | None]:
-    """The position of which a file holds the most; of those alike, the last one."""
+    """The position of which a file holds the most."""
     head = content.head(HEAD)
     digests = {
         length: digest(head[:length])

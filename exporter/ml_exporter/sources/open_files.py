@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from ml_exporter.formats.rows import LONGEST_ROW
 from ml_exporter.sources.compression import Compressed, Missing, kind_of
-from ml_exporter.sources.identity import HEAD, MARKS, TAIL, Steps, finish, holds, marked
+from ml_exporter.sources.identity import HEAD, MARKS, TAIL, Steps, digest, finish, holds, marked
 from ml_exporter.sources.parts import Chunk, Part
 from ml_exporter.store import Position
 
@@ -156,6 +156,30 @@ class OpenFile(Part):
         self.position = position
         self.settled = True
 
+    def pass_over(self, status: os.stat_result) -> Position:
+        """The position after all whole lines that there are, which are not to be counted."""
+        if isinstance(self.content, Plain):
+            self.begin_at(Position(_whole_lines(self.content, status.st_size)))
+            return self.mark(self.position)
+        # Where the lines of a compressed file end is looked for only if there come more.
+        head, (packed, modified) = self.raw(HEAD), state(status)
+        return Position(
+            0, head=digest(head), head_length=len(head), packed=packed, modified=modified
+        )
+
+    def was_passed_over(self) -> bool:
+        """Whether it is a compressed file that began with what was not to be counted."""
+        head, length = self.position.head, self.position.head_length
+        return length > 0 and digest(self.raw(length)) == head
+
+    def whole_position(self) -> Position | None:
+        """The position of a compressed file that need not be read again as it is, if it is new."""
+        if not self.is_whole or not self.ends_at(self.position.offset):
+            return None
+        packed, modified = state(self.status())
+        position = replace(self.position, packed=packed, modified=modified)
+        return None if self.is_read(packed) else position
+
     def mark(self, position: Position) -> Position:
         """A position up to which the file was read, with what tells it from others."""
         self._scanned, self._searched = -1, 0
@@ -260,3 +284,20 @@ class OpenFile(Part):
         stop = offset - self._start
         tail = self._read[max(0, stop - TAIL) : stop]
         return tail if len(tail) == TAIL else (self._before + tail)[-TAIL:]
+
+
+def state(status: os.stat_result) -> tuple[int, int]:
+    """What changes when a file is written to: its size, and the time of it in nanoseconds."""
+    return status.st_size, status.st_mtime_ns
+
+
+def _whole_lines(content: Plain, size: int) -> int:
+    """The end of the last whole line of a file."""
+    stop = size
+    while stop > 0:
+        start = max(0, stop - (1 << 16))
+        found = content.read(start, stop - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        stop = start
+    return 0
