@@ -1,16 +1,16 @@
-import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from ml_exporter.families import Family, Histogram
-from ml_exporter.labels import Early, Pending
-from ml_exporter.store import Position, StateError, Store
+from ml_exporter.labels import keys_of
+from ml_exporter.store import Position, Store
 
 
 @pytest.fixture
@@ -46,12 +46,12 @@ class TestTransaction:
         with opened(folder) as store:
             store.set_position("m", "predictions", "1:2", Position(10))
             store.save_counters("m", [hits(3)])
-            store.pending("m").add_pending([Pending("a", "1", "yes", 5.0)])
+            store.pending("m").add(keys_of(["a"]), ["1"], ["yes"], [5.0])
             store.commit()
         with opened(folder) as store:
             assert store.positions("m", "predictions") == {"1:2": Position(10)}
             assert list(store.counters("m")) == [(("hits_total", ("", "m", "200")), 3.0)]
-            assert store.pending("m").find_pending(["a"]) == {"a": Pending("a", "1", "yes", 5.0)}
+            assert store.pending("m").waiting() == 1
 
     def test_is_nothing_without_one(self, folder: Path) -> None:
         with opened(folder) as store:
@@ -156,23 +156,6 @@ class TestCounters:
             assert [key for (_, key), _ in store.counters("m")] == [("", "m", code)]
         store.close()
 
-    @pytest.mark.parametrize("column", ["samples", "counts", "checksum"])
-    def test_damage_is_found_out(self, folder: Path, column: str) -> None:
-        with opened(folder) as store:
-            store.save_counters("m", [hits(3)])
-            store.commit()
-        database = sqlite3.connect(folder / "state.db")
-        (data,) = database.execute(f"SELECT {column} FROM counters").fetchone()
-        database.execute(f"UPDATE counters SET {column} = ?", (bytes([data[0] ^ 1]) + data[1:],))
-        database.commit()
-        database.close()
-        with opened(folder) as store, pytest.raises(StateError) as raised:
-            list(store.counters("m"))
-        assert str(raised.value) == (
-            f"{folder}/state.db: the saved counters of model 'm' are damaged;"
-            " move it away to start anew"
-        )
-
 
 class TestPositions:
     @pytest.mark.parametrize(
@@ -217,127 +200,64 @@ class TestLearning:
         store.close()
 
 
-class TestPending:
-    @pytest.mark.parametrize("length", [1, 64, 65, 10_000])
-    def test_ids_of_any_length_are_told_apart(self, length: int) -> None:
-        store = Store(None)
-        pending = store.pending("m")
-        ids = ["é" * (length - 1) + last for last in "ab"]
-        rows = {id: Pending(id, "1", "yes", 1.0) for id in ids}
-        pending.add_pending(list(rows.values()))
-        assert pending.find_pending(ids) == rows
-        pending.add_early([Early(id, "no", None, 2.0) for id in ids])
-        pending.remove_early(ids[:1])
-        assert pending.find_early(ids) == {ids[1]: Early(ids[1], "no", None, 2.0)}
-        store.close()
+class TestShown:
+    def test_series_that_were_saved_and_seen_at_one_place(self, folder: Path) -> None:
+        with opened(folder) as store:
+            store.save_counters("m", [hits(3)])
+            assert not store.was_seen("here", "m", [hits()])
+            store.note_shown("here", {"m"})
+            assert store.was_seen("here", "m", [hits()])
+            assert not store.was_seen("elsewhere", "m", [hits()])
+            assert not store.was_seen("here", "other", [])
+            assert not store.was_seen("here", "m", [hits(0, "500")])
+            store.note_shown("here", {"other"})
+            assert not store.was_seen("here", "m", [hits()])
 
-    def test_more_ids_than_a_statement_takes(self) -> None:
+    def test_is_forgotten_after_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
         store = Store(None)
-        pending = store.pending("m")
-        rows = [Pending(str(number), "1", "yes", float(number)) for number in range(1201)]
-        pending.add_pending(rows)
-        assert len(pending.find_pending(row.id for row in rows)) == 1201
-        assert pending.latest_pending() == 1200
-        assert pending.count() == 1201
-        store.close()
-
-    def test_models_share_no_ids(self) -> None:
-        store = Store(None)
-        store.pending("m").add_pending([Pending("a", "1", "yes", 1.0)])
-        assert store.pending("other").find_pending(["a"]) == {}
-        assert store.pending("other").latest_pending() == 0
+        store.save_counters("m", [hits(3)])
+        store.note_shown("here", {"m"})
+        saved_at = store.saved_at
+        monkeypatch.setattr(time, "time", lambda: saved_at + 3600)
+        assert not store.was_seen("here", "m", [hits()])
         store.close()
 
 
-class TestForeignState:
-    """What is there is never written to."""
+class TestDamage:
+    """Rows that are not what they were: a checksum says so, whatever SQLite thinks of the file."""
 
-    def refused(self, folder: Path, text: str) -> None:
-        before = {path: path.read_bytes() for path in folder.glob("state.db*")}
-        with pytest.raises(StateError) as raised:
-            Store(folder)
-        assert str(raised.value) == f"{folder}/state.db: {text}; move it away to start anew"
-        assert {path: path.read_bytes() for path in folder.glob("state.db*")} == before
+    @pytest.mark.parametrize(
+        ("table", "column"),
+        [
+            ("positions", "data"),
+            ("counters", "samples"),
+            ("counters", "counts"),
+            ("counters", "checksum"),
+            ("baselines", "data"),
+            ("learning", "version"),
+        ],
+    )
+    def test_sets_the_file_aside(self, folder: Path, table: str, column: str) -> None:
+        with opened(folder) as store:
+            store.set_position("m", "predictions", "1:2", Position(10))
+            store.save_counters("m", [hits(3)])
+            store.save_baseline("m", "1", b"baseline")
+            store.add_learning("m", "2", 1, b"rows")
+            store.commit()
+        with closing(sqlite3.connect(folder / "state.db")) as database:
+            database.execute(f"UPDATE {table} SET {column} = CAST({column} || '!' AS BLOB)")
+            database.commit()
+        with opened(folder) as store:
+            assert list(store.counters("m")) == []
+            assert store.positions("m", "predictions") == {}
+            assert store.baselines("m") == {}
+        assert len(list(folder.glob("state.db.corrupt-*Z"))) == 1
 
-    def test_text(self, folder: Path) -> None:
-        folder.mkdir()
-        (folder / "state.db").write_text("shopping list: eggs, milk\n" * 100)
-        self.refused(folder, "file is not a database")
-
-    def test_database_of_another_program(self, folder: Path) -> None:
-        folder.mkdir()
-        database = sqlite3.connect(folder / "state.db")
-        database.execute("CREATE TABLE eggs (number INTEGER)")
-        database.close()
-        self.refused(folder, "not a state file of this program")
-
-    def test_state_of_another_version(self, folder: Path) -> None:
-        Store(folder).close()
-        database = sqlite3.connect(folder / "state.db")
-        database.execute("PRAGMA user_version = 99")
-        database.close()
-        self.refused(folder, "state of version 99; this program reads version 1")
-
-    def test_an_empty_file_is_taken(self, folder: Path) -> None:
-        folder.mkdir()
-        (folder / "state.db").touch()
-        Store(folder).close()
-
-
-class TestFolder:
-    def test_is_made_where_there_is_none(self, tmp_path: Path) -> None:
-        Store(tmp_path / "var" / "lib" / "state").close()
-        assert (tmp_path / "var" / "lib" / "state" / "state.db").exists()
-
-    def test_that_is_a_file(self, tmp_path: Path) -> None:
-        (tmp_path / "state").touch()
-        with pytest.raises(StateError, match=r"/state: is a file, and must be a folder$"):
-            Store(tmp_path / "state")
-
-    def test_under_a_file(self, tmp_path: Path) -> None:
-        (tmp_path / "file").touch()
-        with pytest.raises(StateError, match=r"/file/state: not a directory$"):
-            Store(tmp_path / "file" / "state")
-
-    def test_that_may_not_be_written_to(self, tmp_path: Path) -> None:
-        """Root may do everything: it is another user who tries."""
-        if os.geteuid() != 0:
-            (tmp_path / "state").mkdir(mode=0o500)
-            with pytest.raises(StateError, match=r"/state: permission denied$"):
-                Store(tmp_path / "state")
-            return
-        tmp_path.chmod(0o755)
-        try:
-            os.seteuid(65534)
-            with pytest.raises(StateError, match=r"/state: permission denied$"):
-                Store(tmp_path / "state")
-        finally:
-            os.seteuid(0)
-
-    def test_in_use_by_another_process(self, folder: Path) -> None:
-        script = """
-import sys
-from pathlib import Path
-from ml_exporter.store import Store
-store = Store(Path(sys.argv[1]))
-print("open", flush=True)
-sys.stdin.read()
-"""
-        with subprocess.Popen(
-            [sys.executable, "-c", script, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as other:
-            assert other.stdout
-            assert other.stdout.readline() == b"open\n"
-            with pytest.raises(StateError) as raised:
-                Store(folder)
-            assert str(raised.value) == f"{folder}: in use by process {other.pid}"
-            other.kill()
-        Store(folder).close()  # it let go of the folder when it died
-
-    def test_is_free_again_after_a_failure(self, folder: Path) -> None:
-        folder.mkdir()
-        (folder / "state.db").write_text("no database " * 100)
-        with pytest.raises(StateError, match="not a database"):
-            Store(folder)
-        (folder / "state.db").unlink()
-        Store(folder).close()
+    def test_is_found_while_running(self, folder: Path) -> None:
+        with opened(folder) as store:
+            store.save_counters("m", [hits(3)])
+            store._db.execute("UPDATE counters SET counts = zeroblob(8)")
+            with pytest.raises(sqlite3.DatabaseError, match="a checksum is wrong") as raised:
+                list(store.counters("m"))
+            assert store.recover(raised.value)
+            assert list(store.counters("m")) == []

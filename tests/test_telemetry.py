@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
-from ml_exporter import config, telemetry
+from ml_exporter import config, database, telemetry
 from ml_exporter.exposition import render
 from ml_exporter.history import History
 from ml_exporter.publication import Edition, Publication
 from ml_exporter.sources import files
+from ml_exporter.state_folder import StateFolder
 from ml_exporter.store import Store
 from ml_exporter.telemetry import Telemetry
+from tests.support import full_disk
 
 MODEL = """\
   - name: {name}
@@ -30,6 +32,7 @@ MODEL = """\
 """
 STATE = "state: {path: state}\n"
 PREDICTIONS = "ml_predictions_total"
+LAST_SAVE = "ml_exporter_state_last_save_timestamp_seconds"
 
 
 class Running:
@@ -40,13 +43,20 @@ class Running:
         self.path = folder / "ml-exporter.yml"
         self.path.write_text(text)
         self.wait = wait
+        self.place = "here"
         self.start()
 
     def start(self) -> None:
         loaded = config.load(self.path)
         self.store = Store(loaded.state)
         self.publication = Publication(self.wait)
-        self.telemetry = Telemetry(loaded, self.store, self.publication, History())
+        self.telemetry = Telemetry(
+            loaded, self.store, self.publication, History(), place=self.place
+        )
+
+    def restart(self) -> None:
+        self.close()
+        self.start()
 
     def append(self, name: str, *rows: dict[str, Any]) -> None:
         with (self.folder / name).open("a") as log:
@@ -167,33 +177,146 @@ class TestScrapes:
 
 
 class TestSavingThatFails:
-    def test_shows_what_was_saved_and_goes_on_without_loss(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    @pytest.fixture(autouse=True)
+    def at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every step is committed, and room is looked for each time."""
         monkeypatch.setattr(telemetry, "_COMMIT_EVERY", 0.0)
+        monkeypatch.setattr(database, "_DELAY", 0.0)
+
+    def test_counts_on_in_memory_and_saves_when_there_is_room(
+        self, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
         caplog.set_level(logging.INFO)
         running = run(models("m") + STATE)
         running.append("m.jsonl", *rows(10))
         running.count()
-        saved = running.seen("ml_exporter_state_last_save_timestamp_seconds")
-        (pages,) = running.store._db.execute("PRAGMA page_count").fetchone()
-        running.store._db.execute(f"PRAGMA max_page_count = {pages}")
-        # What is learned of it is too much for a full disk.
-        running.append("m.jsonl", *({"p": "a", "x": "y" * 20_000} for _ in range(30)))
-        for _ in range(3):
-            assert running.telemetry.step() is False
-            assert running.seen() == 10
-            assert running.seen("ml_exporter_state_last_save_timestamp_seconds") == saved
-        running.store._db.execute("PRAGMA max_page_count = 1000000")
+        saved = running.seen(LAST_SAVE)
+        for number in (20, 30, 40):
+            running.append("m.jsonl", *rows(10))
+            with full_disk():
+                running.count()
+            assert running.seen() == number
+            assert running.seen(LAST_SAVE) == saved
         running.count()
-        assert running.seen() == 40
+        assert running.seen(LAST_SAVE) > saved
         assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-            ("ERROR", "state can't be saved; trying again"),
+            ("ERROR", "state can't be saved; counting goes on in memory"),
             ("INFO", "state is saved again"),
         ]
-        running.close()
-        running.start()
+        running.restart()
         assert running.seen() == 40
+
+    def test_begins_at_0_where_more_was_shown_than_saved(self, run: Run) -> None:
+        running = run(models("m") + STATE)
+        running.append("m.jsonl", *rows(10))
+        running.count()
+        running.append("m.jsonl", *rows(5))
+        with full_disk():
+            running.count()
+            assert running.seen() == 15
+            running.restart()
+            assert running.seen() == 0
+            running.count()
+            assert running.seen() == 5
+            running.restart()
+            assert running.seen() == 0
+        running.count()
+        assert running.seen() == 5
+        running.restart()
+        assert running.seen() == 5
+
+    def test_never_shows_less_than_before(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """There seems to be room, and there is none when it comes to saving."""
+        running = run(models("m") + STATE)
+        running.append("m.jsonl", *rows(10))
+        running.count()
+        running.append("m.jsonl", *rows(20))
+        with full_disk():
+            running.count()
+            assert running.seen() == 30
+            monkeypatch.setattr(StateFolder, "has_room", lambda self, size: True)
+            for _ in range(5):
+                running.telemetry.step()
+                assert running.seen() == 30
+        running.append("m.jsonl", *rows(2))
+        running.count()
+        assert running.seen() == 32
+        running.restart()
+        assert running.seen() == 32
+
+    def test_begins_at_0_where_what_was_shown_can_not_be_read_again(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        running = run(models("m") + STATE)
+        running.append("m.jsonl", *rows(10))
+        running.count()
+        running.append("m.jsonl", *rows(20))
+        with full_disk():
+            running.count()
+            (running.folder / "m.jsonl").unlink()
+            running.telemetry._start_over(sqlite3.OperationalError("disk I/O error"))
+        running.telemetry.step()
+        assert running.seen() == 30
+        monkeypatch.setattr(telemetry, "_PATIENCE", 0.0)
+        running.telemetry.step()
+        assert running.seen() == 0
+
+    def test_waits_where_memory_is_full_too(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        running = run(models("m") + STATE)
+        running.append("m.jsonl", *rows(10))
+        running.count()
+        monkeypatch.setattr(database, "_MOST_IN_MEMORY", 0)
+        running.append("m.jsonl", *rows(10))
+        with full_disk():
+            running.count()
+            assert running.seen() == 20  # a chunk is always taken
+        running.append("m.jsonl", *rows(10))
+        with full_disk():
+            running.count()
+            assert running.seen() == 20
+        running.count()  # which only saves
+        running.count()
+        assert running.seen() == 30
+
+    def test_waits_where_it_could_not_be_told_afterwards(
+        self, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A start can't know that counters are to begin at 0 if `saved` can't be removed."""
+        running = run(models("m") + STATE)
+        running.append("m.jsonl", *rows(10))
+        running.count()
+        saved = running.folder / "state" / "saved"
+        saved.unlink()
+        saved.mkdir()
+        running.append("m.jsonl", *rows(10))
+        with full_disk():
+            for _ in range(3):
+                running.telemetry.step()
+                assert running.seen() == 10
+        assert [record.getMessage() for record in caplog.records] == [
+            "state can't be saved; trying again"
+        ]
+        running.count()
+        assert running.seen() == 20
+
+    def test_of_what_is_damaged_begins_anew(
+        self, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        running = run(models("m") + STATE)
+        running.append("m.jsonl", *rows(10))
+        running.count()
+        running.store._db.execute("UPDATE counters SET counts = zeroblob(8)")
+        assert running.reload(models("m") + STATE) == ["state can't be read: a checksum is wrong"]
+        assert running.seen() == 0
+        running.count()
+        assert running.seen() == 10
+        assert len(list(running.folder.glob("state/state.db.corrupt-*Z"))) == 1
+        running.restart()
+        assert running.seen() == 10
 
     def test_within_a_step_does_no_harm_either(self, run: Run) -> None:
         running = run(models("m") + STATE)
@@ -223,6 +346,51 @@ class TestSavingThatFails:
         running.count()
         assert running.seen() == 3
         assert running.seen("ml_field_values_total", field="x") == 3
+
+
+class TestScrapesAfterARestart:
+    """What was saved and seen of late is not waited for again."""
+
+    def running(self, run: Run) -> Running:
+        running = run(models("m") + STATE, wait=3600)
+        running.append("m.jsonl", *rows(3))
+        for _ in range(2):
+            running.scrape()
+            running.count()
+        assert running.seen() == 3
+        return running
+
+    def test_are_not_waited_for(self, run: Run) -> None:
+        running = self.running(run)
+        running.append("m.jsonl", *rows(1))
+        running.restart()
+        running.count()
+        assert running.seen() == 4
+
+    def test_are_waited_for_at_another_address(self, run: Run) -> None:
+        running = self.running(run)
+        running.append("m.jsonl", *rows(1))
+        running.place = "elsewhere"
+        running.restart()
+        for seen in (3, 3):
+            running.count()
+            assert running.seen() == seen
+            running.scrape()
+        running.count()
+        assert running.seen() == 4
+
+    def test_are_waited_for_where_they_were_before(self, run: Run) -> None:
+        running = self.running(run)
+        running.append("m.jsonl", {"p": "new", "y": "a", "x": 1})
+        running.count()
+        running.restart()
+        running.count()
+        running.scrape()
+        running.count()
+        assert running.seen() == 3
+        running.scrape()
+        running.count()
+        assert running.seen() == 4
 
 
 class TestReload:

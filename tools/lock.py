@@ -28,7 +28,9 @@ def requirements(pyproject: dict[str, Any]) -> dict[str, list[str]]:
     """What each lock file is made from; the first has all that is in the others."""
     extras, groups = pyproject["project"]["optional-dependencies"], pyproject["dependency-groups"]
     run = pyproject["build-system"]["requires"] + pyproject["project"]["dependencies"]
-    inputs = [line for name in ("kafka", "parquet", "redis", "sql", "zstd") for line in extras[name]]
+    inputs = [
+        line for name in ("kafka", "parquet", "redis", "sql", "zstd") for line in extras[name]
+    ]
     dev = [*inputs, *extras["demo"], *extras["dashboards"], *groups["dev"], *groups["benchmark"]]
     return {
         "requirements-dev.lock": run + dev,

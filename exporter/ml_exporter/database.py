@@ -25,7 +25,7 @@ _LOOKED_THROUGH = 16 << 20  # bytes; what is larger takes too long at each start
 _CACHE = 32 << 10  # KiB; what is written all over in a second stays in it
 _MOST_WAL = 64 << 20  # bytes that the write-ahead log keeps when all of it is in the file
 _MOST_IN_MEMORY = 256 << 20  # bytes that may wait for room
-_LONGEST_DELAY = 10.0  # seconds between looks whether there is room again
+_DELAY, _LONGEST_DELAY = 1.0, 10.0  # seconds between looks whether there is room again
 
 
 class Damage(sqlite3.DatabaseError):
@@ -63,7 +63,7 @@ class Database:
         self._schema = schema
         self._in_memory = False
         self._is_behind = False  # something was shown that the file doesn't have
-        self._delay, self._try_at = 1.0, 0.0  # of looks whether there is room
+        self._delay, self._try_at = _DELAY, 0.0  # of looks whether there is room
         self._folder = None if folder is None else StateFolder(folder)
         try:
             self._open()
@@ -213,7 +213,7 @@ class Database:
         with contextlib.suppress(OSError):  # the next start begins at 0, then
             self._folder.set_saved(True)
         self._in_memory = self._is_behind = False
-        self._delay = 1.0
+        self._delay = _DELAY
 
     def _has_room(self, last: bool) -> bool:
         """Whether what was said can be saved: a commit that fails would undo it."""

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _Baselines = Mapping[str | None, Baseline]  # of one model, by version
 
 _COMMIT_EVERY = 1.0  # seconds
+_PATIENCE = 60.0  # seconds without a row, after which those that are missing won't come
 _OF_NO_MODEL = ""  # what the exporter counts of itself is saved under
 _IDLE = 0.1  # seconds between looks at logs that had nothing new
 
@@ -56,9 +57,11 @@ class Telemetry:
         self._save_failed = False
         self._is_full = False  # no more fits into memory
         self._catching_up = False  # counters are below what scrapes have seen
+        self._busy_at = 0.0
         self._errors: dict[str, str] = {}
         self._births: dict[str, Birth] = {}  # models whose new series are to be seen first
         self._seen: set[str] = set()  # the others, as they are saved
+        self._worked = False  # what the exporter counts of itself isn't saved yet
         self.pipelines: list[Pipeline] = []
         self._budget = Budget(config.limits.series)
         self._given = _given(config)
@@ -99,7 +102,9 @@ class Telemetry:
         self._report_errors()
         if born or is_due:
             self.commit(born)
-        if self._catching_up and not busy:
+        if busy or not self._catching_up:
+            self._busy_at = time.monotonic()
+        elif time.monotonic() - self._busy_at >= _PATIENCE and not self._is_full:
             self._give_up()
         return busy
 
@@ -127,6 +132,7 @@ class Telemetry:
             outcome = pipeline.step(births_wait=births_wait)
             if outcome != "idle":
                 busy = True
+                self._worked = True
                 self.info.took(time.perf_counter() - started)
             if outcome == "born":
                 born.append(name)
@@ -156,12 +162,13 @@ class Telemetry:
     def _save(self, unseen: set[str], last: bool) -> bool:
         """Whether all that was counted is saved, and doesn't wait for room."""
         seen = {pipeline.model.name for pipeline in self.pipelines} - unseen
-        if seen != self._seen or any(pipeline.dirty for pipeline in self.pipelines):
+        is_dirty = self._worked or any(pipeline.dirty for pipeline in self.pipelines)
+        if is_dirty or seen != self._seen:
             for pipeline in self.pipelines:
                 pipeline.save()
             self._store.save_counters(_OF_NO_MODEL, self.info.families)
             self._store.note_shown(self._place, seen)
-            self._seen = seen
+            self._seen, self._worked = seen, False
         elif not self._store.is_in_memory:
             return True
         return self._store.commit(last=last)
@@ -232,6 +239,11 @@ class Telemetry:
         except (BaselineError, ConfigError, StateError) as error:
             self.reload_failed([str(error)])
             return [str(error)]
+        except sqlite3.Error as error:
+            self._start_over(error)
+            errors = [f"state can't be read: {error}"]
+            self.reload_failed(errors)
+            return errors
         self._replace(*built)
         self.config, self._given = config, given
         self.info.loaded(True, time.time())

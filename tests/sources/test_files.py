@@ -259,6 +259,18 @@ class TestRotation:
         write(log.with_suffix(".old"), "unseen\n")
         assert reader.read() == []
 
+    def test_a_moved_file_from_the_future_is_let_go_too(
+        self, log: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever wrote it has another clock, or ours was set back."""
+        write(log, "a\nhalf")
+        reader = following(log)
+        reader.read()
+        os.utime(log, (4e9, 4e9))
+        log.unlink()
+        monkeypatch.setattr(files, "_GRACE", 0.0)
+        assert reader.read() == ["half"]
+
     def test_a_deleted_file_is_read_to_its_end(self, log: Path) -> None:
         write(log, "a\n")
         reader = following(log)

@@ -387,6 +387,18 @@ class TestWhatIsNoCopy:
         log.with_name("log.2.gz").write_bytes(gzip.compress(text.encode()))
         assert reader.again().read() == rows(5001, 5003).splitlines()
 
+    def test_a_copy_that_becomes_another_log(
+        self, log: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(files, "_COPY_AGAIN", 0.0)
+        write(log, rows(1, LONG))
+        reader = following(log.with_name("log*"))
+        reader.read()
+        copy = Path(shutil.copyfile(log, log.with_name("log.copy")))
+        assert reader.read() == []
+        copy.write_text(rows(5001, 5003))
+        assert reader.read() == rows(5001, 5003).splitlines()
+
     def test_an_archive_that_gets_its_number(self, log: Path) -> None:
         """Its position says nothing of what is there until that was looked at."""
         write(log, rows(1, SHORT))
@@ -467,6 +479,7 @@ class TestForgetting:
         reader = reader.again()
         for _ in range(20):
             reader.read()
+            assert all(one.gone <= clock[0] for one in reader.source.positions.values())
             clock[0] -= self.DAY
         archive.rename(log.with_name("log.gz"))
         assert reader.read() == []

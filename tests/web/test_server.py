@@ -47,7 +47,7 @@ def publication() -> Publication:
     publication = Publication(60)
     values = Family("values_total", "Values.", "counter", ["bin"])
     for bin in range(50_000):
-        values.add(str(bin))
+        values.add(f"{bin:0>120}")  # in all, more than a connection takes on its way
     publication.publish([values])
     return publication
 

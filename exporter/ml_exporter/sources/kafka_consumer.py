@@ -175,6 +175,7 @@ class Member:
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group gave partitions to others without asking."""
+        log.warning("partitions were lost, and the group doesn't know how far they are")
         self._remove(consumer, self._lose(one.partition for one in partitions))
 
     def _lose(self, numbers: Iterable[int]) -> list[Partition]:
