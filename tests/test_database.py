@@ -33,6 +33,7 @@ def positions(folder: Path) -> set[str]:
 
 def fail(store: Store) -> None:
     """A commit for which there is no room."""
+    store.set_position("m", "predictions", "lost", Position(1))
     with full_disk(), pytest.raises(sqlite3.OperationalError) as raised:
         store.commit()
     assert not store.recover(raised.value)
@@ -41,7 +42,6 @@ def fail(store: Store) -> None:
 class TestWithoutRoom:
     def test_what_is_said_can_be_read_and_is_saved_later(self, folder: Path) -> None:
         store = Store(folder)
-        store.set_position("m", "predictions", "lost", Position(1))
         fail(store)
         assert store.is_in_memory
         assert not (folder / "saved").exists()
@@ -58,7 +58,6 @@ class TestWithoutRoom:
 
     def test_more_than_the_cache_holds_is_kept(self, folder: Path) -> None:
         store = Store(folder)
-        store.set_position("m", "predictions", "lost", Position(1))
         fail(store)
         store._db.execute("PRAGMA cache_size = 10")
         text = "x" * 10_000

@@ -367,7 +367,10 @@ class FileSource:
         """Go on where another file was left; while that one is there, it is read alone."""
         there = self._is_there(match.key)
         position = self.positions[match.key]
-        if match.whole and not there:
+        if match.whole and there and self._outgrows(file, match.key):
+            file.begin_at(replace(position, packed=0, modified=0, gone=0.0))
+            self._move(file, file.position)
+        elif match.whole and not there:
             file.begin_at(replace(position, packed=0, modified=0, gone=0.0))
             self._move(file, file.position)
             del self.positions[match.key]
@@ -378,6 +381,14 @@ class FileSource:
             of = match.key if there else ""
             self._copies[file.key] = _Copy(of, state(file.status()), self._looked)
             self._close(file)
+
+    def _outgrows(self, file: OpenFile, key: str) -> bool:
+        """Whether it has more than another file that is read to its end: no copy has."""
+        position = self.positions[key]
+        other = self._files.get(key)
+        at_end = other is None or other.status().st_size == position.offset
+        plain = not isinstance(file.content, Compressed)
+        return plain and at_end and not position.rows and file.status().st_size > position.offset
 
     def _read(self, file: OpenFile) -> Chunk | None:
         # Nobody goes on with the last line of an archive.
