@@ -81,7 +81,7 @@ class Log:
             predicted = actual if self.random.random() < 0.8 else self.random.choice(("yes", "no"))
             row = {
                 "id": f"row-{self.rows}",
-                "ts": time.time(),
+                "ts": time.time() - 60,  # a time to come would be taken for that of reading
                 "p": predicted,
                 "s": round(self.random.random(), 3),
                 "y": actual,
