@@ -28,7 +28,8 @@ INPUTS, OUTPUTS = "inputs.", "outputs."  # prefixes that say on which side a pat
 
 _TIME = "\0time"  # the path of the exchange's own time, where the layout has none
 _VERSIONS = ("model_version", "modelVersionId")  # of responses: Open Inference, Vertex AI
-_MOST_PLANS = 100  # that are remembered
+MOST_COLUMNS = 10_000  # of one side
+_MOST_PLANS = 16  # that are remembered, each with the names of its columns
 _LONGEST_RUN = 128  # rows that are put together at once: more only fill the processor's cache
 
 _Values = Sequence[object]
@@ -146,6 +147,9 @@ class Tabulator:
         run = None
         for invocation in invocations:
             one, rows = agree(invocation, rejected)
+            if max(map(_width, (one.inputs, one.outputs))) > MOST_COLUMNS:
+                rejected["too_large"] += rows
+                continue
             plan = self._plan(one)
             if run is None or run.plan is not plan or run.rows >= _LONGEST_RUN:
                 if run is not None:
@@ -168,7 +172,8 @@ class Tabulator:
     def _make_plan(self, inputs: Rows, outputs: Rows) -> _Plan:
         used: set[str] = set()
         sources = [(path, self._source(path, inputs, outputs, used)) for path in self._paths]
-        names = [name for name in _names(inputs, used) if name not in used | self._known]
+        known = used | self._known
+        names = [name for name in _names(inputs, used) if name not in known]
         if not self._layout.discover:
             return _Plan(sources, list(dict.fromkeys(map(self._unknown, names))))
         for name in names:
@@ -332,8 +337,12 @@ def _absent(run: _Run) -> _Values:
     return [ABSENT] * run.rows
 
 
+def _width(side: Rows) -> int:
+    return max(len(side.columns), len(side.places))
+
+
 def _ids(path: str, one: Invocation, rows: int) -> _Values:
-    id = _about(path, one, one.id)
+    id = _about(path, one, one.id if one.id is not None else _about("id", one, None))
     if rows == 1 or id is None:
         return [id] * rows
     return [f"{id}/{row}" for row in range(rows)]

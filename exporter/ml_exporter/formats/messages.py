@@ -12,6 +12,7 @@ import msgspec
 from ml_exporter.formats.spans import integer
 
 LARGEST_BODY = 8 << 20  # bytes, once it is decompressed
+_MOST_CODINGS = 4  # one after the other
 _ALWAYS_ALLOWED = 64 << 10  # bytes that a compressed body may have, however short it is
 _GREATEST_RATIO = 100  # of a body to its compressed form
 _GZIP = b"\x1f\x8b"
@@ -45,7 +46,10 @@ class Message:
         """The body, decompressed; raises Rejected."""
         content = self.body
         if self.content_encoding:
-            for name in reversed(self.content_encoding.lower().split(",")):
+            names = self.content_encoding.lower().split(",")
+            if len(names) > _MOST_CODINGS:
+                raise Rejected("encoding")
+            for name in reversed(names):
                 content = _decompress(content, name.strip())
         if content.startswith(_GZIP):  # a log that kept no headers
             content = _decompress(content, "gzip")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_exporter.formats.exchanges import Rows
+from ml_exporter.formats.exchanges import MOST_COLUMNS, Rows
 from ml_exporter.formats.messages import Message, Rejected, json_value
 from ml_exporter.formats.protocols.tables import (
     DEEPEST,
@@ -66,6 +66,8 @@ def _rows(message: Message, side: str) -> Rows:
         check_rows(rows)
         width = math.prod(shape[1:])
         check_cells(rows, len(columns) + width)
+        if width <= MOST_FEATURES and len(columns) + width > MOST_COLUMNS:
+            raise Rejected("too_large", max(rows, 1))
         name = str(tensor.get("name", ""))
         size = _parameter(tensor, "binary_data_size")
         if size is None:
@@ -75,6 +77,8 @@ def _rows(message: Message, side: str) -> Rows:
             tail = tail[size:]
     if len(lengths) > 1:
         raise Rejected("ragged_row", max(lengths))
+    if tail.strip():
+        raise Rejected("malformed", max(rows or 1, 1))
     places = tuple(columns.values()) if len(tensors) == 1 else ()
     return Rows(rows, columns, places, scalars(body))
 

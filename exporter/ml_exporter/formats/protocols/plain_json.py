@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ml_exporter.batch import ABSENT
-from ml_exporter.formats.exchanges import NO_TABLE, Rows
+from ml_exporter.formats.exchanges import MOST_COLUMNS, NO_TABLE, Rows
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols.tables import DEEPEST, check_cells, check_rows
 from ml_exporter.formats.rows import MOST_FEATURES, Layout
+
+_MOST_LEFT = 1 << 20  # values of all leaves
 
 REQUEST, RESPONSE = "request", "response"
 
@@ -28,7 +30,7 @@ class PlainJson:
     def inputs(self, request: Message) -> Rows:
         body = request.json
         rows = self._rows(REQUEST, body)
-        return _with_leaves(rows, dict(_leaves(REQUEST, body))) if self._discover else rows
+        return _with_leaves(rows, _bounded(_leaves(REQUEST, body))) if self._discover else rows
 
     def outputs(self, response: Message) -> Rows:
         return self._rows(RESPONSE, response.json)
@@ -88,6 +90,18 @@ def _leaves(path: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{path}.{place}", [one[place] for one in value], depth + 1)
     else:
         yield path, value
+
+
+def _bounded(leaves: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Leaves by their path, as many as a body may have: what is absent takes room, too."""
+    found: dict[str, Any] = {}
+    cells = 0
+    for path, value in leaves:
+        found[path] = value
+        cells += len(value) if isinstance(value, list) else 1
+        if cells > _MOST_LEFT or len(found) > MOST_COLUMNS:
+            raise Rejected("too_large")
+    return found
 
 
 def _with_leaves(found: Rows, leaves: dict[str, Any]) -> Rows:

@@ -1,0 +1,77 @@
+"""A body of a megabyte takes no more time and room than a body of a megabyte may."""
+
+import gzip
+import json
+from collections import Counter
+
+import pytest
+
+from ml_exporter.batch import PREDICTION, Field
+from ml_exporter.formats import Layout, decoder
+from ml_exporter.formats.exchanges import MOST_COLUMNS
+from ml_exporter.formats.messages import Message, Rejected
+
+KNOWN = Layout({Field("feature", "a"): "a", PREDICTION: "prediction"})
+DISCOVERED = Layout({PREDICTION: "response.p"}, discover=True)
+
+
+def tensor(shape, data, **more):
+    return {"name": "t", "shape": shape, "datatype": "FP32", "data": data, **more}
+
+
+def exchange(request, response=None):
+    return json.dumps({"id": "1", "request": request, "response": response}).encode()
+
+
+@pytest.mark.parametrize(
+    ("format", "layout", "request_"),
+    [
+        ("kserve-v1", KNOWN, {"instances": [{f"k{n}": n for n in range(MOST_COLUMNS + 1)}]}),
+        (
+            "open-inference",
+            KNOWN,
+            {"inputs": [tensor([0, 1000], [], name=f"t{n}") for n in range(100)]},
+        ),
+        ("json", DISCOVERED, {"list": [{f"k{n}": 1} for n in range(9_000)]}),
+        ("json", DISCOVERED, {f"k{n}": 1 for n in range(MOST_COLUMNS + 1)}),
+    ],
+    ids=["many keys", "many empty tensors", "a key in each row", "many leaves"],
+)
+def test_too_many_columns_are_rejected(format, layout, request_) -> None:
+    decoded = decoder(format, layout).decode(exchange(request_) + b"\n", True)
+    assert decoded.batch.rows == 0
+    assert decoded.rejected.keys() == {"too_large"}
+
+
+def test_a_wide_tensor_is_one_column() -> None:
+    image = {"inputs": [tensor([1, 12_000], [0] * 12_000)]}
+    answer = {"outputs": [tensor([1], [0.5])]}
+    decoded = decoder("open-inference", KNOWN).decode(exchange(image, answer), True)
+    assert (decoded.batch.rows, decoded.rejected) == (1, Counter())
+
+
+@pytest.mark.parametrize(("codings", "fits"), [(4, True), (5, False)])
+def test_codings_one_after_the_other(codings: int, fits: bool) -> None:
+    body = b'{"a": 1}'
+    for _ in range(codings):
+        body = gzip.compress(body)
+    message = Message(body, content_encoding=",".join(["gzip"] * codings))
+    if fits:
+        assert message.json == {"a": 1}
+    else:
+        with pytest.raises(Rejected, match="encoding"):
+            _ = message.content
+
+
+def test_what_follows_the_last_tensor_is_malformed() -> None:
+    text = json.dumps({"inputs": [tensor([1], [1])]}) + "junk"
+    line = json.dumps({"request": text, "response": {"outputs": [tensor([1], [0.5])]}})
+    decoded = decoder("open-inference", KNOWN).decode(line.encode(), True)
+    assert decoded.rejected == {"malformed": 1}
+
+
+def test_an_id_in_the_body_is_the_exchanges() -> None:
+    layout = Layout({PREDICTION: "prediction"}, id="request_id")
+    body = {"id": "42", "outputs": [tensor([1], [0.5])]}
+    line = json.dumps({"request": {"id": "42", "inputs": [tensor([1], [1])]}, "response": body})
+    assert decoder("open-inference", layout).decode(line.encode(), True).batch.ids == ["42"]
