@@ -321,6 +321,29 @@ class TestWhatIsNoCopy:
             write(tmp_path / f"{name}.jsonl", rows(1, SHORT))
             assert reader.read() == rows(1, SHORT).splitlines()
 
+    @pytest.mark.parametrize("archive_it", [None, gzip_it], ids=["copy", "archive"])
+    def test_a_log_that_goes_on_beside_an_older_copy(
+        self, tmp_path: Path, archive_it: Callable[[Path], Path] | None
+    ) -> None:
+        copy = tmp_path / "a.log"
+        write(copy, rows(1, LONG))
+        if archive_it:
+            archive_it(copy)
+            copy.unlink()
+        write(tmp_path / "b.log", rows(1, LONG + 50))
+        reader = following(tmp_path / "*")
+        reader.read()
+        expect(reader, rows(1, LONG + 50))
+        write(tmp_path / "b.log", rows(LONG + 51, LONG + 60))
+        assert reader.read() == rows(LONG + 51, LONG + 60).splitlines()
+        assert reader.again().read() == []
+
+    def test_the_same_few_rows_and_more_of_them(self, tmp_path: Path) -> None:
+        reader = following(tmp_path / "*.jsonl")
+        for name, count in (("a", SHORT), ("b", 2 * SHORT)):
+            write(tmp_path / f"{name}.jsonl", rows(1, count))
+            assert reader.read() == rows(1, count).splitlines()
+
     def test_many_of_them_are_one(self, tmp_path: Path) -> None:
         """Documented: nothing tells them from a copy."""
         reader = following(tmp_path / "*.jsonl")

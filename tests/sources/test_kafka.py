@@ -442,17 +442,13 @@ class TestGroup:
         for partition in (0, 1):
             cluster.send(topic, *numbered(1), partition=partition)
         first = open_reader()
-        chunks = []
+        chunks: dict[str, Chunk] = {}
         while len(chunks) < 2:
-            chunks.append(first.await_chunk())
-            first.source._last = chunks[-1].part.number  # type: ignore[attr-defined]
+            chunk = first.await_chunk()
+            chunks[chunk.part.key] = chunk
         second = open_reader()
-        _, kept = wait_until(
-            lambda: (
-                any(chunk.part.lost for chunk in chunks)
-                and sorted(chunks, key=lambda chunk: not chunk.part.lost)
-            )
-        )
+        wait_until(lambda: any(chunk.part.lost for chunk in chunks.values()))
+        _, kept = sorted(chunks.values(), key=lambda chunk: not chunk.part.lost)
         assert not kept.part.lost
         first.save()
         assert second.await_lines(1) == ["1"]

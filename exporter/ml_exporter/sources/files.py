@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
@@ -64,7 +64,7 @@ class FileSource:
     _failing: dict[str, tuple[str, str]] = field(default_factory=dict)  # by key, till the next look
     _files: dict[str, OpenFile] = field(default_factory=dict)  # by key
     _copies: dict[str, _Copy] = field(default_factory=dict)  # by key
-    _present: set[str] = field(default_factory=set)  # keys of what matches
+    _present: dict[str, os.stat_result] = field(default_factory=dict)  # what matches, by key
     _looked: float = 0.0
     _first_look: bool = True
     _unverified: bool = False  # it isn't known of all files with a position if they are the same
@@ -133,7 +133,7 @@ class FileSource:
         self.errors = found.errors
         self._crowded = found.paths > _MOST_OPEN
         self._left_out = False
-        self._present = set(found.files)
+        self._present = {key: status for key, (_, status) in found.files.items()}
         # What was truncated is noticed before its copies are looked at.
         for file in list(self._files.values()):
             if not self._is_intact(file):
@@ -268,7 +268,7 @@ class FileSource:
     def _forget(self) -> None:
         """Note which files went away, and forget those that won't come back."""
         now = time.time()
-        changed = absences(self.positions, self._present | set(self._files), now)
+        changed = absences(self.positions, {*self._present, *self._files}, now)
         self.positions.update(changed)
         old, too_many = overdue(self.positions, now)
         if too_many:
@@ -367,7 +367,7 @@ class FileSource:
         """Go on where another file was left; while that one is there, it is read alone."""
         there = self._is_there(match.key)
         position = self.positions[match.key]
-        if match.whole and there and self._outgrows(file, match.key):
+        if match.whole and match.sure and there and self._outgrows(file, match.key):
             file.begin_at(replace(position, packed=0, modified=0, gone=0.0))
             self._move(file, file.position)
         elif match.whole and not there:
@@ -375,7 +375,7 @@ class FileSource:
             self._move(file, file.position)
             del self.positions[match.key]
             self.moved.add(match.key)
-        elif {file.key, match.key} <= self._present and not match.sure:
+        elif {file.key, match.key} <= self._present.keys() and not match.sure:
             file.begin_at(Position(0))
         else:
             of = match.key if there else ""
@@ -386,9 +386,10 @@ class FileSource:
         """Whether it has more than another file that is read to its end: no copy has."""
         position = self.positions[key]
         other = self._files.get(key)
-        at_end = other is None or other.status().st_size == position.offset
+        size = other.size() if other else self._present[key].st_size
         plain = not isinstance(file.content, Compressed)
-        return plain and at_end and not position.rows and file.status().st_size > position.offset
+        is_read = size == (position.packed or position.end) and not position.rows
+        return plain and is_read and file.size() > position.end
 
     def _read(self, file: OpenFile) -> Chunk | None:
         # Nobody goes on with the last line of an archive.
@@ -413,5 +414,5 @@ class FileSource:
         self._files.pop(file.key, None)
 
 
-def _of(keys: set[str], values: dict[str, _Value]) -> dict[str, _Value]:
+def _of(keys: Collection[str], values: dict[str, _Value]) -> dict[str, _Value]:
     return {key: value for key, value in values.items() if key in keys}

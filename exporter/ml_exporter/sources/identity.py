@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from ml_exporter.store import Position
 
-HEAD = TAIL = 1 << 14  # bytes
+HEAD = 1 << 14  # bytes
+TAIL = 1 << 13  # bytes
 _FEW = 1 << 12  # bytes that two logs may well have in common, of a few rows
 KEPT_FOR = 8 * 86400.0  # seconds that a file may be away, and is known when it comes back
 MOST_KEPT = 10_000  # files that are away
@@ -48,13 +49,16 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def marked(position: Position, head: bytes, tail: bytes) -> Position:
-    """A position with the marks of a file: its first bytes, and those up to the position's end."""
-    head = head[: min(HEAD, position.end)]
+def marked(position: Position, known: Position, head: bytes, tail: bytes) -> Position:
+    """A position with the marks of a file: its first bytes, and those up to the position's end.
+
+    `known` is an earlier position of the same file.
+    """
+    length = min(HEAD, position.end)
     return replace(
         position,
-        head=digest(head),
-        head_length=len(head),
+        head=known.head if length == known.head_length else digest(head[:length]),
+        head_length=length,
         tail=digest(tail),
         tail_length=len(tail),
     )

@@ -17,6 +17,7 @@ CUT_OFF = "ends in the middle of compressed data"
 
 _CHUNK = 1 << 19  # bytes; what fits the processor's cache is counted fastest
 _LARGEST_CHUNK = 4 << 20  # bytes; as many as it takes for some rows to be whole
+_CHECKED = 1 << 10  # bytes at the beginning and before the position, whenever there is more
 
 
 class WrittenAnew(Exception):
@@ -188,7 +189,7 @@ class OpenFile(Part):
             marks = {name: getattr(known, name) for name in MARKS}
             position = replace(position, **marks)
         else:
-            position = marked(position, self._head, self._up_to(position.end))
+            position = marked(position, known, self._head, self._up_to(position.end))
         if not position.length:
             self._remember(position.offset, b"")
             self._tail = self._before
@@ -206,7 +207,7 @@ class OpenFile(Part):
             return False
         if position.rows:
             return finish(holds(self.content, position))
-        head, tail = self._head[: position.offset], self._tail
+        head, tail = self._head[: min(position.offset, _CHECKED)], self._tail[-_CHECKED:]
         same_tail = self.content.read(position.offset - len(tail), len(tail)) == tail
         return same_tail and self.content.head(len(head)) == head
 
@@ -215,21 +216,21 @@ class OpenFile(Part):
 
         Raises WrittenAnew where the file was truncated meanwhile, and perhaps written to.
         """
-        offset = self.position.offset
+        offset, size = self.position.offset, self.size()
         if self.position.rows:
             chunk: Chunk | None = Chunk(self, self._take(offset, self.position.length), end=False)
-        elif self.is_read(self.size()) or (self._scanned == self.size() and not ended):
+        elif self.is_read(size) or (self._scanned == size and not ended):
             return None
         elif self._searched > offset:
             chunk = self._skip_row(ended)
         else:
-            chunk = self._rows(ended)
+            chunk = self._rows(size, ended)
         if not self.still_there():
             raise WrittenAnew
         return chunk
 
-    def _rows(self, ended: bool) -> Chunk | None:
-        size, offset = self.size(), self.position.offset
+    def _rows(self, size: int, ended: bool) -> Chunk | None:
+        offset = self.position.offset
         # Nothing was whole in the last chunk if this one begins where it did.
         nothing = self._asked[0] == offset
         self._window = min(2 * self._window, _LARGEST_CHUNK) if nothing else _CHUNK
