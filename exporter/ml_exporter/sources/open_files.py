@@ -15,8 +15,8 @@ from ml_exporter.store import Position
 
 CUT_OFF = "ends in the middle of compressed data"
 
-_CHUNK = 1 << 19  # bytes; what fits the processor's cache is counted fastest
-_LARGEST_CHUNK = 4 << 20  # bytes; as many as it takes for some rows to be whole
+_CHUNK = 1 << 19  # bytes, once decompressed: many are read again after a restart
+_LARGEST_CHUNK = 4 << 20  # bytes: each chunk costs as much again as some thousand rows do
 _CHECKED = 1 << 10  # bytes at the beginning and before the position, whenever there is more
 
 
@@ -233,7 +233,8 @@ class OpenFile(Part):
         offset = self.position.offset
         # Nothing was whole in the last chunk if this one begins where it did.
         nothing = self._asked[0] == offset
-        self._window = min(2 * self._window, _LARGEST_CHUNK) if nothing else _CHUNK
+        first = _CHUNK if isinstance(self.content, Compressed) else _LARGEST_CHUNK
+        self._window = min(2 * self._window, _LARGEST_CHUNK) if nothing else first
         data = self._take(offset, self._window)
         before, self._asked = self._asked, (offset, offset + len(data))
         if len(data) > 2 * LONGEST_ROW and b"\n" not in data:
