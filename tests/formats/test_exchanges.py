@@ -1,7 +1,13 @@
 import pytest
 
 from ml_exporter.batch import ABSENT, LABEL, PREDICTION
-from ml_exporter.formats.exchanges import NO_TABLE, Invocation, Rows, Tabulator
+from ml_exporter.formats.exchanges import (
+    LONGEST_PREFIX,
+    NO_TABLE,
+    Invocation,
+    Rows,
+    Tabulator,
+)
 from ml_exporter.formats.rows import MOST_FEATURES, Layout
 from tests.formats.exchanging import decode_sides, layout, rows
 from tests.formats.feeding import feature
@@ -203,6 +209,13 @@ class TestSides:
         assert rows(decode_sides(Rows(1, {"age": [31]}), outputs, given)) == [
             {"age": 31, "prediction": 0.9}
         ]
+
+    def test_of_a_vector_with_a_long_name_have_places_only(self):
+        name = "x" * (LONGEST_PREFIX + 1)
+        inputs = Rows(2, {name: [1, 2]}, [[1, 2]])
+        decoded = decode_sides(inputs, Rows(1, places=[["y"]]), layout(["a", "b"]))
+        assert rows(decoded) == [{"a": 1, "b": 2, "prediction": "y"}]
+        assert not decoded.batch.extra
 
 
 def test_unknown_inputs_are_extra_fields():

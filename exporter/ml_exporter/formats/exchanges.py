@@ -29,7 +29,9 @@ INPUTS, OUTPUTS = "inputs.", "outputs."  # prefixes that say on which side a pat
 _TIME = "\0time"  # the path of the exchange's own time, where the layout has none
 _VERSIONS = ("model_version", "modelVersionId")  # of responses: Open Inference, Vertex AI
 MOST_COLUMNS = 10_000  # of one side
+LONGEST_PREFIX = 1_000  # characters that the names of several columns, or ids of rows, may share
 _MOST_PLANS = 16  # that are remembered, each with the names of its columns
+_MOST_CHARACTERS = 4 << 20  # of all these names
 _LONGEST_RUN = 128  # rows that are put together at once: more only fill the processor's cache
 
 _Values = Sequence[object]
@@ -121,6 +123,7 @@ class Tabulator:
         self._extra: set[str] = set()  # unknown inputs met so far
         self._discovered: set[str] = set()  # features met so far
         self._plans: dict[object, _Plan] = {}
+        self._characters = 0  # of the names in them
 
     def decode(
         self, invocations: Iterable[Invocation], rejected: Counter[str], consumed: int
@@ -164,8 +167,11 @@ class Tabulator:
         shape = (*_shape(one.inputs), *_shape(one.outputs))
         plan = self._plans.get(shape)
         if plan is None:
-            if len(self._plans) >= _MOST_PLANS:
+            characters = sum(map(len, chain(one.inputs.columns, one.outputs.columns)))
+            self._characters += characters
+            if len(self._plans) >= _MOST_PLANS or self._characters > _MOST_CHARACTERS:
                 self._plans.clear()
+                self._characters = characters
             plan = self._plans[shape] = self._make_plan(one.inputs, one.outputs)
         return plan
 
@@ -267,9 +273,13 @@ def _is_vector(side: Rows) -> bool:
 
 
 def _as_one_row(side: Rows) -> Rows:
+    """Under its places; and under its name and these, unless that is too long to be repeated."""
     places = [[value] for value in side.places[0]]
     columns = {
-        f"{name}.{place}": values for name in side.columns for place, values in enumerate(places)
+        f"{name}.{place}": values
+        for name in side.columns
+        if len(name) <= LONGEST_PREFIX
+        for place, values in enumerate(places)
     }
     return Rows(1, columns, places, side.about)
 
@@ -342,10 +352,17 @@ def _width(side: Rows) -> int:
 
 
 def _ids(path: str, one: Invocation, rows: int) -> _Values:
-    id = _about(path, one, one.id if one.id is not None else _about("id", one, None))
+    return row_ids(
+        _about(path, one, one.id if one.id is not None else _about("id", one, None)), rows
+    )
+
+
+def row_ids(id: object, rows: int) -> _Values:
+    """Ids of the rows of an exchange, of which only a single one may have an id of any length."""
     if rows == 1 or id is None:
         return [id] * rows
-    return [f"{id}/{row}" for row in range(rows)]
+    name = str(id)
+    return [None if len(name) > LONGEST_PREFIX else f"{name}/{row}" for row in range(rows)]
 
 
 def _version(path: str, one: Invocation) -> object:

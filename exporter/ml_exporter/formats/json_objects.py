@@ -6,53 +6,24 @@ occurs twice in an object the last value counts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import msgspec
-
 from ml_exporter.batch import ABSENT, LONGEST_NAME
+from ml_exporter.formats.messages import Rejected, json_value
 from ml_exporter.formats.rows import LONGEST_ROW
-from ml_exporter.formats.spans import integer
 
 Names = tuple[str, ...]  # a path, name by name
 Tree = dict[str, "Tree | None"]  # None: a value, whatever it is
-
-
-class Rejected(Exception):
-    """A line that isn't a row, with its reason."""
 
 
 def object_of(line: bytes) -> dict[str, Any]:
     """The object that a line is; raises Rejected."""
     if len(line) > LONGEST_ROW:
         raise Rejected("too_large")
-    try:
-        row = msgspec.json.decode(line)
-    except UnicodeError:
-        raise Rejected("encoding") from None
-    except RecursionError:
-        raise Rejected("too_deep") from None
-    except msgspec.DecodeError:
-        row = _lenient_object(line)
+    row = json_value(line)
     if not isinstance(row, dict):
         raise Rejected("malformed")
-    return row
-
-
-def _lenient_object(line: bytes) -> Any:
-    """What the standard library takes beyond the standard: NaN, Infinity, numbers of any size."""
-    try:
-        row = json.loads(line.decode(), parse_int=integer)
-        if b"\\u" in line:
-            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except UnicodeError:
-        raise Rejected("encoding") from None
-    except RecursionError:
-        raise Rejected("too_deep") from None
-    except ValueError:
-        raise Rejected("malformed") from None
     return row
 
 

@@ -16,7 +16,6 @@ from ml_exporter.batch import ABSENT
 from ml_exporter.formats import _scanner
 from ml_exporter.formats.json_objects import (
     Names,
-    Rejected,
     Tree,
     insert,
     leaves,
@@ -25,6 +24,7 @@ from ml_exporter.formats.json_objects import (
     value_at,
 )
 from ml_exporter.formats.json_shape import shape
+from ml_exporter.formats.messages import Rejected
 from ml_exporter.formats.rows import (
     MOST_EXTRA_FIELDS,
     MOST_FEATURES,
@@ -134,7 +134,7 @@ class JsonLines:
         try:
             return object_of(text)
         except Rejected as rejection:
-            rejected[str(rejection)] += 1
+            rejected[rejection.reason] += 1
             return None
 
     def _with_truncated(self, data: bytes, rejected: Counter[str]) -> Counter[str]:

@@ -15,13 +15,12 @@ from dataclasses import replace
 import msgspec
 
 from ml_exporter.batch import LABEL, number_of_json
-from ml_exporter.formats.exchanges import Invocation, Rows, Tabulator
+from ml_exporter.formats.exchanges import MOST_COLUMNS, Invocation, Rows, Tabulator, row_ids
 from ml_exporter.formats.messages import Rejected, json_value
 from ml_exporter.formats.rows import LONGEST_ROW, Decoded, Layout, Table, assemble
 from ml_exporter.formats.sagemaker_payloads import Payload, inputs_of, labels_of, outputs_of
 
 _LONGEST_RECORD = 2 * LONGEST_ROW  # bytes: more than this no source is sure to read at once
-_MOST_COLUMNS = 10_000
 _BOM = b"\xef\xbb\xbf"
 _CUT = ("malformed", "encoding")  # what may be wrong with the beginning of a good line
 _PLACE = re.compile(r"_c(\d{1,4})")
@@ -103,7 +102,7 @@ class SageMakerCapture:
         inputs = inputs_of(given, self._features)
         outputs = outputs_of(said, inputs.rows)
         for side in (inputs, outputs):
-            if max(len(side.columns), len(side.places)) > _MOST_COLUMNS:
+            if max(len(side.columns), len(side.places)) > MOST_COLUMNS:
                 raise Rejected("too_large", side.rows or 1)
         inputs, outputs = self._named_inputs(inputs, outputs), self._named_outputs(outputs)
         if self._label is not None and record.groundTruthData is not None:
@@ -170,7 +169,7 @@ class SageMakerGroundTruth:
                 rejected[rejection.reason] += rejection.rows
                 continue
             labels += found
-            ids += _expanded(about.id, len(found))
+            ids += row_ids(about.id, len(found))
             times += [about.inferenceTime] * len(found)
         columns: dict[str, Sequence[object]] = {self._label: labels}
         if self._layout.id is not None:
@@ -227,7 +226,3 @@ def _classes(scores: Sequence[object], limit: float) -> Sequence[object]:
         score if number is None or math.isnan(number) else int(number > limit)
         for score, number in zip(scores, numbers, strict=True)
     ]
-
-
-def _expanded(id: str | None, rows: int) -> list[str | None]:
-    return [id] * rows if rows == 1 or id is None else [f"{id}/{row}" for row in range(rows)]

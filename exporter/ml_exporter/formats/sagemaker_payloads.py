@@ -139,7 +139,7 @@ def cell(text: str) -> object:
 
 def _csv_rows(text: str) -> list[_Cells]:
     """Rows of equally many fields."""
-    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
     check_rows(len(lines))
     try:
         rows: list[_Cells] = [list(_NUMBERS.decode(f"[{line}]")) for line in lines]

@@ -55,6 +55,12 @@ def nested(depth, value=1):
             [{"x": [1, 2], "y": 3}], (1, {"x.0": [1], "x.1": [2], "y": [3]}, []), id="vectors"
         ),
         pytest.param([{"x": [1]}, {"x": [2]}], (2, {"x": [1, 2]}, [[1, 2]]), id="of one value"),
+        pytest.param(
+            [{"x": [1, 2]}, {"y": 3}],
+            (2, {"x": [[1, 2], ABSENT], "y": [ABSENT, 3]}, []),
+            id="one vector, and another name",
+        ),
+        pytest.param([{"x": [1]}, {}], (2, {"x": [[1], ABSENT]}, []), id="one vector, and none"),
         pytest.param([{"b64": "aGk="}, {"b64": "/w=="}], (2, {}, [["hi", b"\xff"]]), id="bytes"),
         pytest.param([{"x": {"b64": "aGk="}}], (1, {"x": ["hi"]}, []), id="bytes of a name"),
         pytest.param([{}, {}], (2, {}, []), id="empty objects"),

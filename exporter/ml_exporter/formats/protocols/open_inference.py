@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_exporter.formats.exchanges import MOST_COLUMNS, Rows
+from ml_exporter.formats.exchanges import Rows
 from ml_exporter.formats.messages import Message, Rejected, json_value
 from ml_exporter.formats.protocols.tables import (
     DEEPEST,
@@ -22,6 +22,7 @@ from ml_exporter.formats.protocols.tables import (
     Columns,
     an_object,
     check_cells,
+    check_names,
     check_rows,
     scalars,
     text_if_it_is,
@@ -66,9 +67,9 @@ def _rows(message: Message, side: str) -> Rows:
         check_rows(rows)
         width = math.prod(shape[1:])
         check_cells(rows, len(columns) + width)
-        if width <= MOST_FEATURES and len(columns) + width > MOST_COLUMNS:
-            raise Rejected("too_large", max(rows, 1))
         name = str(tensor.get("name", ""))
+        if width <= MOST_FEATURES:
+            check_names(max(rows, 1), name if width > 1 else "", len(columns) + width)
         size = _parameter(tensor, "binary_data_size")
         if size is None:
             _add_values(columns, name, rows, width, _flat(tensor.get("data")))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ml_exporter.batch import ABSENT
-from ml_exporter.formats.exchanges import MOST_COLUMNS, NO_TABLE, Rows
+from ml_exporter.formats.exchanges import LONGEST_PREFIX, MOST_COLUMNS, NO_TABLE, Rows
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols.tables import DEEPEST, check_cells, check_rows
 from ml_exporter.formats.rows import MOST_FEATURES, Layout
@@ -76,6 +76,8 @@ def _leaves(path: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
     """All that is in a body, by its path: single values, and lists of them."""
     if depth > DEEPEST:
         raise Rejected("too_deep")
+    if len(path) > LONGEST_PREFIX and isinstance(value, dict | list):
+        raise Rejected("too_large")
     if isinstance(value, dict):
         for name, below in value.items():
             yield from _leaves(f"{path}.{name}", below, depth + 1)

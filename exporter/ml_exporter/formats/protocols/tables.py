@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from ml_exporter.batch import ABSENT, number_of_text
-from ml_exporter.formats.exchanges import Rows
+from ml_exporter.formats.exchanges import LONGEST_PREFIX, MOST_COLUMNS, Rows
 from ml_exporter.formats.messages import LARGEST_BODY, Rejected
 from ml_exporter.formats.rows import MOST_FEATURES
 from ml_exporter.formats.spans import integer
@@ -31,8 +31,8 @@ def instances(value: object, about: Mapping[str, object] | None = None) -> Rows:
     columns: Columns = {}
     if set(map(type, rows)) == {dict} and not _is_base64(rows[0]):
         _add_objects(columns, "", rows, 1)
-        # Objects of one vector only are a table without names, too.
-        is_vector = len(rows[0]) == 1 and list(map(type, rows[0].values())) == [list]
+        # Objects of one vector only, the same in all rows, are a table without names, too.
+        is_vector = list(map(type, rows[0].values())) == [list] and _have_same_keys(rows)
         return Rows(len(rows), columns, tuple(columns.values()) if is_vector else (), about or {})
     add_column(columns, "", rows)
     return Rows(len(rows), {}, tuple(columns.values()) if rows else (), about or {})
@@ -92,6 +92,8 @@ def add_column(columns: Columns, name: str, values: Sequence[Any], depth: int = 
     elif kinds == {list} and (vectors := _vectors(values)):
         width = len(vectors[0])
         check_cells(len(values), len(columns) + width)
+        if width > 1:
+            check_names(len(values), name, len(columns) + width)
         names = [f"{name}.{place}" for place in range(width)] if width > 1 else [name]
         columns.update(zip(names, zip(*vectors, strict=True), strict=True))
         return
@@ -100,6 +102,7 @@ def add_column(columns: Columns, name: str, values: Sequence[Any], depth: int = 
 
 def _add_objects(columns: Columns, prefix: str, rows: Sequence[dict[str, Any]], depth: int) -> None:
     first = rows[0]
+    check_names(len(rows), prefix, len(columns) + len(first))
     if len(rows) == 1 and _NESTED.isdisjoint(map(type, first.values())):
         own_names = [prefix + name for name in first] if prefix else first
         columns.update(zip(own_names, zip(first.values(), strict=True), strict=True))
@@ -107,12 +110,18 @@ def _add_objects(columns: Columns, prefix: str, rows: Sequence[dict[str, Any]], 
     if depth > DEEPEST:
         raise Rejected("too_deep", len(rows))
     names = list(first)
-    if not all(row.keys() == first.keys() for row in rows):
+    if not _have_same_keys(rows):
         names = list(dict.fromkeys(chain.from_iterable(rows)))
+    check_names(len(rows), prefix, len(columns) + len(names))
     check_cells(len(rows), len(columns) + len(names))
     for name in names:
         values = [row.get(name, ABSENT) for row in rows]
         add_column(columns, prefix + name, values, depth)
+
+
+def _have_same_keys(rows: Sequence[dict[str, Any]]) -> bool:
+    keys = rows[0].keys()
+    return all(row.keys() == keys for row in rows)
 
 
 def _vectors(rows: Sequence[list[Any]]) -> Sequence[list[Any]] | None:
@@ -174,6 +183,12 @@ def check_rows(rows: int) -> None:
 
 def check_cells(rows: int, columns: int) -> None:
     if rows * columns > MOST_CELLS:
+        raise Rejected("too_large", rows)
+
+
+def check_names(rows: int, prefix: str, columns: int) -> None:
+    """Of a long name that is repeated in thousands of columns a short body makes gigabytes."""
+    if len(prefix) > LONGEST_PREFIX or columns > MOST_COLUMNS:
         raise Rejected("too_large", rows)
 
 
