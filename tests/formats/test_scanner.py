@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ml_exporter.batch import PREDICTION, Column, Field
 from ml_exporter.formats import _scanner
 from ml_exporter.formats.jsonl import JsonLines
+from ml_exporter.formats.lines import lines_of
 from ml_exporter.formats.rows import Layout, assemble, parse_timestamps
 from ml_exporter.formats.spans import NUMBER, TEXT, SpanColumn
 from tests.support import ROOT
@@ -109,7 +110,7 @@ def test_json_is_as_python_reads_it(lines: list[str]) -> None:
     log = "\n".join(lines).encode("utf-8", "surrogatepass")
     scanned, one_by_one = JsonLines(LAYOUT), JsonLines(LAYOUT)
     rejected: Counter[str] = Counter()
-    objects = [one_by_one._object(line, rejected) for line in log.split(b"\n")]
+    objects = [one_by_one._object(line, rejected) for line in lines_of(log, True)[0]]
     table = one_by_one._table_of_objects([row for row in objects if row is not None])
     expected = assemble(table, LAYOUT, rejected, len(log))
     for got in (scanned.decode(log, True), scanned.decode(log, True)):

@@ -21,6 +21,7 @@ from ml_exporter.formats.envelopes import Event, event_of, is_json, one_line
 from ml_exporter.formats.exchanges import Exchange, Invocation, Tabulator
 from ml_exporter.formats.json_objects import value_at
 from ml_exporter.formats.jsonl import JsonLines
+from ml_exporter.formats.lines import BOM, Line, lines_of
 from ml_exporter.formats.messages import Rejected, json_value
 from ml_exporter.formats.protocols import reader
 from ml_exporter.formats.rows import LONGEST_ROW, Decoded, Layout
@@ -37,8 +38,6 @@ _FEEDBACK = "io.seldon.serving.feedback"
 # One id goes with a request through all parts of a service, each of which may log.
 _PART = ("inferenceservicename", "namespace", "component", "endpoint", "modelid")
 _TIME = "ce-time"  # the path of a row's time, where none is configured
-_BOM = b"\xef\xbb\xbf"
-_CUT = ("malformed", "encoding")  # what may be wrong with the beginning of a good line
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -60,15 +59,13 @@ class CloudEvents:
         """Events need no header."""
 
     def decode(self, data: bytes, end: bool) -> Decoded:
-        consumed = len(data) if end else data.rfind(b"\n") + 1
-        lines = data[:consumed].split(b"\n")
-        unfinished = len(lines) - 1 if end and lines[-1] else len(lines)
+        lines, consumed = lines_of(data, end)
         rejected: Counter[str] = Counter()
         halves: list[tuple[bytes, Side, bytes]] = []
         events: dict[bytes, Event] = {}
         rows: list[bytes] = []
-        for number, line in enumerate(lines):
-            for text, event in _events(line, rejected, number == unfinished):
+        for line in lines:
+            for text, event in _events(line, rejected):
                 try:
                     if side := _SIDES.get(event.type):
                         halves.append((_key(event), side, text))
@@ -114,30 +111,31 @@ class CloudEvents:
             for path, value in own.items()
             if path and value and value_at(row, path, tuple(path.split("."))) is ABSENT
         }
-        text = one_line(event.data.content.removeprefix(_BOM).strip())
+        text = one_line(event.data.content.removeprefix(BOM).strip())
         if not missing:
             return text
         return msgspec.json.encode(missing)[:-1] + (b"," if row else b"") + text[1:]
 
 
-def _events(line: bytes, rejected: Counter[str], unfinished: bool) -> Iterator[tuple[bytes, Event]]:
+def _events(line: Line, rejected: Counter[str]) -> Iterator[tuple[bytes, Event]]:
     """The events of a line, each with its text."""
-    if not (line := line.removeprefix(_BOM).strip()):
-        return
+    texts = [line.text]
     try:
-        if len(line) > LONGEST_ROW:
+        if len(line.text) > LONGEST_ROW:
             raise Rejected("too_large")
-        texts = _elements(line) if line.startswith(b"[") else [line]
+        if line.text.startswith(b"["):
+            texts = _elements(line.text)
+            line = line._replace(is_cut=False)  # all of it is there
     except Rejected as rejection:
-        cut = unfinished and rejection.reason in _CUT
-        rejected["truncated" if cut else rejection.reason] += 1
+        rejected[line.reason(rejection.reason)] += 1
         return
     for text in texts:
         try:
-            yield text, event_of(text)
+            event = event_of(text)
         except Rejected as rejection:
-            cut = unfinished and rejection.reason in _CUT and text is line
-            rejected["truncated" if cut else rejection.reason] += 1
+            rejected[line.reason(rejection.reason)] += 1
+        else:
+            yield text, event
 
 
 def _elements(line: bytes) -> list[bytes]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ml_exporter.formats import _scanner
+from ml_exporter.formats.lines import BOM, whole
 from ml_exporter.formats.rows import (
     LONGEST_ROW,
     MOST_FEATURES,
@@ -25,7 +26,6 @@ from ml_exporter.formats.rows import (
 )
 from ml_exporter.formats.spans import Spans
 
-_BOM = b"\xef\xbb\xbf"
 _LONGEST_RECORD = LONGEST_ROW + 1  # bytes, with its line ends
 _MOST_LINES = 1000  # of a record: a stray quote holds up no more of the log
 
@@ -72,7 +72,7 @@ class Csv:
         rejected: Counter[str] = Counter()
         if header is None:
             return assemble(Table(0, {}, text=True), self._layout, rejected, start)
-        stop = len(data) if end else data.rfind(b"\n") + 1
+        stop = whole(data, end)
         width = max(1, len(header.read))
         spans = Spans(data, width, text=True)
         consumed = self._read(spans, header, start, stop, end, rejected)
@@ -147,7 +147,7 @@ class Csv:
             stop = data.find(b"\n", start) + 1
             if not stop and not end:
                 return start
-            line = data[start : stop or len(data)].removeprefix(_BOM)
+            line = data[start : stop or len(data)].removeprefix(BOM)
             start = stop or len(data)
             if line.strip():
                 self._header = self._header_of(self._names(line))

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from ml_exporter.batch import category_name
 from ml_exporter.formats.exchanges import Exchange, Invocation, Tabulator
+from ml_exporter.formats.lines import Line, lines_of
 from ml_exporter.formats.messages import Message, Rejected, json_value
 from ml_exporter.formats.protocols import reader
 from ml_exporter.formats.protocols.tables import base64_bytes
 from ml_exporter.formats.rows import LONGEST_ROW, Decoded, Layout
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 
-_BOM = b"\xef\xbb\xbf"
-_CUT = ("malformed", "encoding")  # what may be wrong with the beginning of a good line
 _NOTHING = b"null"
 
 
@@ -60,29 +59,21 @@ class ExchangeLines:
         """Lines of JSON need no header."""
 
     def decode(self, data: bytes, end: bool) -> Decoded:
-        consumed = len(data) if end else data.rfind(b"\n") + 1
-        lines = data[:consumed].split(b"\n")
+        lines, consumed = lines_of(data, end)
         rejected: Counter[str] = Counter()
-        unfinished = len(lines) - 1 if end and lines[-1] else len(lines)
-        invocations = self._invocations(lines, unfinished, rejected)
-        return self._rows.decode(invocations, rejected, consumed)
+        return self._rows.decode(self._invocations(lines, rejected), rejected, consumed)
 
-    def _invocations(
-        self, lines: list[bytes], unfinished: int, rejected: Counter[str]
-    ) -> Iterator[Invocation]:
-        for number, line in enumerate(lines):
-            if not (text := line.removeprefix(_BOM).strip()):
-                continue
-            whole = False
+    def _invocations(self, lines: Iterable[Line], rejected: Counter[str]) -> Iterator[Invocation]:
+        for line in lines:
             try:
-                one = exchange(text)
-                whole = True
-                invocation = self._read(one)
+                one = exchange(line.text)
             except Rejected as rejection:
-                cut = number == unfinished and not whole and rejection.reason in _CUT
-                rejected["truncated" if cut else rejection.reason] += rejection.rows
-            else:
-                yield invocation
+                rejected[line.reason(rejection.reason)] += rejection.rows
+                continue
+            try:
+                yield self._read(one)
+            except Rejected as rejection:
+                rejected[rejection.reason] += rejection.rows
 
 
 def exchange(line: bytes) -> Exchange:

@@ -24,6 +24,7 @@ from ml_exporter.formats.json_objects import (
     value_at,
 )
 from ml_exporter.formats.json_shape import shape
+from ml_exporter.formats.lines import Line, lines_of, whole
 from ml_exporter.formats.messages import Rejected
 from ml_exporter.formats.rows import (
     MOST_EXTRA_FIELDS,
@@ -36,9 +37,6 @@ from ml_exporter.formats.rows import (
     extra_name,
 )
 from ml_exporter.formats.spans import Spans
-
-_BOM = b"\xef\xbb\xbf"
-_CUT = ("malformed", "encoding")  # what may be wrong with the beginning of a good row
 
 
 class JsonLines:
@@ -60,19 +58,14 @@ class JsonLines:
         """Lines of JSON need no header."""
 
     def decode(self, data: bytes, end: bool) -> Decoded:
-        consumed = len(data) if end else data.rfind(b"\n") + 1
-        lines = data if consumed == len(data) else data[:consumed]
         rejected: Counter[str] = Counter()
         if self._layout.discover:
-            objects = []
-            for line in lines.split(b"\n"):
-                if (row := self._object(line, rejected)) is not None:
-                    objects.append(row)
-            table = self._table_of_objects(objects)
+            lines, consumed = lines_of(data, end)
+            objects = (self._object(line, rejected) for line in lines)
+            table = self._table_of_objects([row for row in objects if row is not None])
         else:
-            table = self._table(lines, rejected)
-        if end and not data.endswith(b"\n") and rejected:
-            rejected = self._with_truncated(data, rejected)
+            consumed = whole(data, end)
+            table = self._table(data if consumed == len(data) else data[:consumed], rejected)
         return assemble(table, self._layout, rejected, consumed)
 
     def _expect(self) -> None:
@@ -112,7 +105,7 @@ class JsonLines:
                 spans.grow()
                 continue
             stop = lines.find(b"\n", offset) + 1 or len(lines)
-            if (row := self._object(lines[offset:stop], rejected)) is not None:
+            if (row := self._object(Line.of(lines[offset:stop]), rejected)) is not None:
                 for name in self._unknown(row):
                     extra.setdefault(name, []).append(spans.rows)
                 values = [value_at(row, path, names) for path, names in self._paths.items()]
@@ -127,22 +120,13 @@ class JsonLines:
                 masks[name] = met
         return Table(spans.rows, columns, extra=masks)
 
-    def _object(self, line: bytes, rejected: Counter[str]) -> dict[str, Any] | None:
+    def _object(self, line: Line, rejected: Counter[str]) -> dict[str, Any] | None:
         """The object of a line; None if there is none, or it is rejected."""
-        if not (text := line.removeprefix(_BOM).strip()):
-            return None
         try:
-            return object_of(text)
+            return object_of(line.text) if line.text else None
         except Rejected as rejection:
-            rejected[rejection.reason] += 1
+            rejected[line.reason(rejection.reason)] += 1
             return None
-
-    def _with_truncated(self, data: bytes, rejected: Counter[str]) -> Counter[str]:
-        """Call the last line, if it is bad, what it is: cut off in the middle."""
-        of_last: Counter[str] = Counter()
-        self._object(data[data.rfind(b"\n") + 1 :], of_last)
-        cut = of_last & Counter(_CUT)
-        return rejected - cut + Counter(truncated=cut.total())
 
     def _table_of_objects(self, rows: list[dict[str, Any]]) -> Table:
         columns: dict[str, list[object]] = {

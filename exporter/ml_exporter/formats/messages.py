@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ml_exporter.formats.lines import BOM
 from ml_exporter.formats.spans import integer
 
 LARGEST_BODY = 8 << 20  # bytes, once it is decompressed
@@ -16,7 +17,6 @@ _MOST_CODINGS = 4  # one after the other
 _ALWAYS_ALLOWED = 64 << 10  # bytes that a compressed body may have, however short it is
 _GREATEST_RATIO = 100  # of a body to its compressed form
 _GZIP = b"\x1f\x8b"
-_BOM = b"\xef\xbb\xbf"
 
 
 class Rejected(Exception):
@@ -95,7 +95,7 @@ def json_value(text: bytes) -> Any:
 
 def _lenient_value(text: bytes) -> Any:
     try:
-        value = json.loads(text.removeprefix(_BOM).decode(), parse_int=integer)
+        value = json.loads(text.removeprefix(BOM).decode(), parse_int=integer)
         if b"\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except UnicodeError:

@@ -9,20 +9,19 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import msgspec
 
 from ml_exporter.batch import LABEL, number_of_json
 from ml_exporter.formats.exchanges import MOST_COLUMNS, Invocation, Rows, Tabulator, row_ids
+from ml_exporter.formats.lines import Line, lines_of
 from ml_exporter.formats.messages import Rejected, json_value
 from ml_exporter.formats.rows import LONGEST_ROW, Decoded, Layout, Table, assemble
 from ml_exporter.formats.sagemaker_payloads import Payload, inputs_of, labels_of, outputs_of
 
 _LONGEST_RECORD = 2 * LONGEST_ROW  # bytes: more than this no source is sure to read at once
-_BOM = b"\xef\xbb\xbf"
-_CUT = ("malformed", "encoding")  # what may be wrong with the beginning of a good line
 _PLACE = re.compile(r"_c(\d{1,4})")
 _OVER = re.compile(r"(\S+) ?> ?(\d+(?:\.\d+)?)")  # `score > 0.8`
 
@@ -80,14 +79,11 @@ class SageMakerCapture:
 
     def decode(self, data: bytes, end: bool) -> Decoded:
         rejected: Counter[str] = Counter()
-        lines, consumed = _whole_lines(data, end)
-        invocations = self._invocations(lines, end and not data.endswith(b"\n"), rejected)
-        return self._tabulator.decode(invocations, rejected, consumed)
+        lines, consumed = lines_of(data, end)
+        return self._tabulator.decode(self._invocations(lines, rejected), rejected, consumed)
 
-    def _invocations(
-        self, lines: list[bytes], unfinished: bool, rejected: Counter[str]
-    ) -> Iterator[Invocation]:
-        for record in _records(lines, unfinished, rejected):
+    def _invocations(self, lines: Iterable[Line], rejected: Counter[str]) -> Iterator[Invocation]:
+        for record in _records(lines, rejected):
             try:
                 yield self._invocation(record)
             except Rejected as rejection:
@@ -155,11 +151,11 @@ class SageMakerGroundTruth:
 
     def decode(self, data: bytes, end: bool) -> Decoded:
         rejected: Counter[str] = Counter()
-        lines, consumed = _whole_lines(data, end)
+        lines, consumed = lines_of(data, end)
         labels: list[object] = []
         ids: list[object] = []
         times: list[object] = []
-        for record in _records(lines, end and not data.endswith(b"\n"), rejected):
+        for record in _records(lines, rejected):
             about = record.eventMetadata
             try:
                 if record.groundTruthData is None:
@@ -179,21 +175,14 @@ class SageMakerGroundTruth:
         return assemble(Table(len(labels), columns), self._layout, rejected, consumed)
 
 
-def _whole_lines(data: bytes, end: bool) -> tuple[list[bytes], int]:
-    consumed = len(data) if end else data.rfind(b"\n") + 1
-    return data[:consumed].split(b"\n"), consumed
-
-
-def _records(lines: list[bytes], unfinished: bool, rejected: Counter[str]) -> Iterator[_Record]:
-    """The records of some lines, of which the last may be `unfinished`."""
-    for number, line in enumerate(lines):
-        if not (text := line.removeprefix(_BOM).strip()):
-            continue
+def _records(lines: Iterable[Line], rejected: Counter[str]) -> Iterator[_Record]:
+    for line in lines:
         try:
-            yield _record(text)
+            record = _record(line.text)
         except Rejected as rejection:
-            cut = unfinished and number == len(lines) - 1 and rejection.reason in _CUT
-            rejected["truncated" if cut else rejection.reason] += 1
+            rejected[line.reason(rejection.reason)] += 1
+        else:
+            yield record
 
 
 def _record(line: bytes) -> _Record:
