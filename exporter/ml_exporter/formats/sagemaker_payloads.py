@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ml_exporter.batch import ABSENT, number_of_text
+from ml_exporter.batch import ABSENT
 from ml_exporter.formats.exchanges import NO_TABLE, Rows
 from ml_exporter.formats.messages import Message, Rejected, json_value
 from ml_exporter.formats.protocols import mlflow
@@ -22,6 +22,7 @@ from ml_exporter.formats.protocols.tables import (
     check_rows,
     instances,
     named_columns,
+    value_of_text,
 )
 
 _NUMBERS = msgspec.json.Decoder(list[int | float])
@@ -125,18 +126,6 @@ def labels_of(payload: Payload, name: str) -> Sequence[object]:
     return [_label(label, name) for label in labels]
 
 
-def cell(text: str) -> object:
-    """What a field of CSV is: a number, if it says one; None, if it is empty."""
-    if not text:
-        return None
-    number = number_of_text(text)
-    if number is None:
-        return text
-    digits = text.removeprefix("-")
-    # A whole number may be a long id, of which a float would lose the end.
-    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) < 300 else number
-
-
 def _csv_rows(text: str) -> list[_Cells]:
     """Rows of equally many fields."""
     lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
@@ -154,7 +143,7 @@ def _rows_of_text(text: str) -> list[_Cells]:
     lines = (line + "\n" for line in text.replace("\r\n", "\n").split("\n"))
     reader = csv.reader(lines, strict=True, skipinitialspace=True)
     try:
-        return [list(map(cell, row)) for row in reader if row]
+        return [list(map(value_of_text, row)) for row in reader if row]
     except csv.Error:
         raise Rejected("malformed") from None
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ml_exporter.baseline import BaselineError, Request
 from ml_exporter.batch import category_name, number_of_json
-from ml_exporter.formats.sagemaker_payloads import cell
+from ml_exporter.formats.protocols.tables import value_of_text
 from ml_exporter.sagemaker_baseline.files import (
     MOST_DISTINCT,
     Feature,
@@ -74,7 +74,7 @@ def _counted_texts(column: Textual, type: str | None, request: Request) -> Count
     buckets = column.distribution.categorical.buckets
     values: Counter[object] = Counter()
     for bucket in buckets:
-        value = cell(bucket.value) if isinstance(bucket.value, str) else bucket.value
+        value = value_of_text(bucket.value) if isinstance(bucket.value, str) else bucket.value
         values[value] += whole_count(bucket.count)
     if type == "number":
         return _numbers_of_texts(values, present, missing, request.bins)

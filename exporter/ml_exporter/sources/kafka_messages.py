@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
-from typing import Any
 
-import msgspec
+from ml_exporter.formats import envelopes
 
 _BINARY = "ce_"  # before the name of an attribute, in the headers of an event in binary mode
-_DATA = ("data", "data_base64")
 
 Header = tuple[str, bytes | str | None]
 
@@ -32,32 +29,16 @@ def event_line(value: bytes, headers: Iterable[Header]) -> bytes:
     """
     texts = {name.lower(): _text(text) for name, text in headers}
     content_type = texts.pop("content-type", "")
-    event: dict[str, Any] = {
+    attributes = {
         name.removeprefix(_BINARY): text for name, text in texts.items() if name.startswith(_BINARY)
     }
-    if not event and "type" in texts:
-        event = texts
-    if not event:
+    if not attributes and "type" in texts:
+        attributes = texts
+    if not attributes:
         return line(value)
-    event = {name: text for name, text in event.items() if name not in _DATA}
-    event.setdefault("specversion", "1.0")
-    if content_type:
-        event["datacontenttype"] = content_type
-    if value:
-        event |= _data(value, content_type)
-    return msgspec.json.encode(event) + b"\n"
-
-
-def _data(value: bytes, content_type: str) -> dict[str, Any]:
-    """The data of an event: as JSON where it says that it is, and no other way round."""
-    if "json" in content_type.partition(";")[0].lower():
-        try:
-            msgspec.json.decode(value, type=msgspec.Raw)
-        except (msgspec.DecodeError, RecursionError):
-            pass
-        else:
-            return {"data": msgspec.Raw(value.replace(b"\n", b" "))}
-    return {"data_base64": base64.b64encode(value).decode()}
+    attributes.setdefault("specversion", "1.0")
+    content_type = content_type or attributes.get("datacontenttype", "")
+    return envelopes.event_line(attributes, content_type, value) + b"\n"
 
 
 def _text(value: bytes | str | None) -> str:
