@@ -24,7 +24,7 @@ from ml_exporter.sources.identity import (
     overdue,
     recognise,
 )
-from ml_exporter.sources.matching import matches, problem, source_id
+from ml_exporter.sources.matching import matches, open_file, problem, source_id
 from ml_exporter.sources.open_files import CUT_OFF, OpenFile, Plain, WrittenAnew, state
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.store import Position
@@ -201,10 +201,7 @@ class FileSource:
             return True  # whoever reads it finds out
 
     def _open(self, path: str, key: str, status: os.stat_result) -> None:
-        # Whoever swaps a pipe for the file meanwhile must not make us wait for its writer.
-        handle = open(  # noqa: SIM115 - closed when the file has ended
-            os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0
-        )
+        handle = open_file(path)
         is_new = key not in self.positions
         file = OpenFile(name=path, key=key, handle=handle, position=Position(0))
         file.ended = not self.follow

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Mapping
 
 from ml_exporter.source_settings import KafkaSource as Settings
 from ml_exporter.sources.kafka_consumer import Member
 from ml_exporter.sources.kafka_partitions import Partition
+from ml_exporter.sources.matching import id_of
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.store import Position
 
@@ -43,7 +43,7 @@ class KafkaSource:
         with self._member.changed:
             numbers = sorted(self._member.partitions)
         what = f"{self._member.cluster}\n{self._settings.topic}\n{numbers}"
-        return _digest(what if numbers else self._own_id)
+        return id_of(what if numbers else self._own_id)
 
     def look(self) -> None:
         """Begin to read, if that isn't so yet."""
@@ -121,7 +121,3 @@ class KafkaSource:
         partition.move(position)
         self.positions[partition.key] = position
         self.moved.add(partition.key)
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from ml_exporter.formats.rows import LONGEST_ROW
 from ml_exporter.sources.compression import Compressed, Missing, kind_of
 from ml_exporter.sources.identity import HEAD, MARKS, TAIL, Steps, digest, finish, holds, marked
+from ml_exporter.sources.matching import whole_lines
 from ml_exporter.sources.parts import Chunk, Part
 from ml_exporter.store import Position
 
@@ -160,7 +161,7 @@ class OpenFile(Part):
     def pass_over(self, status: os.stat_result) -> Position:
         """The position after all whole lines that there are, which are not to be counted."""
         if isinstance(self.content, Plain):
-            self.begin_at(Position(_whole_lines(self.content, status.st_size)))
+            self.begin_at(Position(whole_lines(self.handle.fileno(), status.st_size)))
             return self.mark(self.position)
         # Where the lines of a compressed file end is looked for only if there come more.
         head, (packed, modified) = self.raw(HEAD), state(status)
@@ -291,15 +292,3 @@ class OpenFile(Part):
 def state(status: os.stat_result) -> tuple[int, int]:
     """What changes when a file is written to: its size, and the time of it in nanoseconds."""
     return status.st_size, status.st_mtime_ns
-
-
-def _whole_lines(content: Plain, size: int) -> int:
-    """The end of the last whole line of a file."""
-    stop = size
-    while stop > 0:
-        start = max(0, stop - (1 << 16))
-        found = content.read(start, stop - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        stop = start
-    return 0

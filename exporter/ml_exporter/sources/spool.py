@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
+from ml_exporter.sources.matching import whole_lines
 from ml_exporter.state_folder import StateError
 
 _LARGEST_FILE = 16 << 20  # bytes, after which another one is begun
@@ -45,7 +46,7 @@ class Spool:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = [path for path in folder.glob("*.jsonl") if path.stem.isdecimal()]
         self._files = [
-            _File(int(path.stem), path, _whole_lines(path))
+            _File(int(path.stem), path, _size(path))
             for path in sorted(found, key=lambda path: int(path.stem))
         ]
 
@@ -210,14 +211,7 @@ def _write(descriptor: int, data: bytes, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
-def _whole_lines(path: Path) -> int:
-    """The end of a file's last whole line: a process that was killed may have begun another."""
+def _size(path: Path) -> int:
+    """Bytes of whole lines: a process that was killed may have begun another."""
     with path.open("rb", buffering=0) as handle:
-        stop = os.fstat(handle.fileno()).st_size
-        while stop > 0:
-            start = max(0, stop - (1 << 16))
-            found = os.pread(handle.fileno(), stop - start, start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
-            stop = start
-    return 0
+        return whole_lines(handle.fileno(), os.fstat(handle.fileno()).st_size)

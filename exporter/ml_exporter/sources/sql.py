@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 from ml_exporter.source_settings import SqlSource as Settings
-from ml_exporter.sources.matching import source_id
+from ml_exporter.sources.matching import id_of, source_id
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.sources.sql_database import place
 from ml_exporter.sources.sql_reader import TableReader
@@ -49,8 +48,7 @@ class SqlSource:
         url = self._reader.url
         is_file = url.get_backend_name() == "sqlite"
         database = source_id(url.database or "") if is_file else self._place
-        text = f"{database}\n{self._settings.table}"
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        return id_of(f"{database}\n{self._settings.table}")
 
     def look(self) -> None:
         """Begin to read, if that isn't so yet."""

@@ -6,18 +6,15 @@ once, and one that was written anew is another file.
 
 from __future__ import annotations
 
-import glob
-import hashlib
 import logging
 import os
-import stat
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import BinaryIO
 
 from ml_exporter.formats import HeaderError
-from ml_exporter.sources.matching import problem, source_id
+from ml_exporter.sources.identity import digest
+from ml_exporter.sources.matching import matches, open_file, problem, source_id
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.sources.table_file import ROWS, FileRows, TableFile, partition_keys
 from ml_exporter.store import Position
@@ -107,7 +104,7 @@ class TableFiles:
         """Move a file's position; returns it with what more is remembered."""
         assert isinstance(file, TableFile)
         done = file.problem is not None or position.offset >= file.rows
-        position = replace(position, head=_digest(file.name), head_length=_DONE if done else 0)
+        position = replace(position, head=_name(file.name), head_length=_DONE if done else 0)
         file.position = position
         self._remember(file.key, position)
         return position
@@ -146,21 +143,12 @@ class TableFiles:
     def _look(self) -> None:
         self._looked = time.monotonic()
         self._failing.clear()
-        self.errors = {}
-        paths = sorted(glob.glob(self.name, recursive=True))
-        is_glob = glob.has_magic(self.name)
-        if is_glob:
-            paths = [path for path in paths if not _is_hidden(path, self.name)]
-        if not paths:
-            self.errors[self.name] = "no file matches" if is_glob else "no such file"
+        found = matches(self.name, hidden=False, example="**/*.parquet")
+        self.errors = found.errors
         seen: dict[str, _Seen] = {}
-        for path in paths:
+        for path, status in found.files.values():
             try:
-                status = os.stat(path)
-                if stat.S_ISREG(status.st_mode):
-                    seen[path] = self._see(path, status)
-                elif not is_glob:
-                    self.errors[path] = _not_a_file(status.st_mode)
+                seen[path] = self._see(path, status)
             except OSError as error:
                 self.errors[path] = problem(error)
         self._seen = seen
@@ -179,14 +167,14 @@ class TableFiles:
         never = not self._follow or age >= _GRACE
         if not is_new and not never:
             return seen
-        with _open(path) as handle:
+        with open_file(path) as handle:
             if never or _is_whole(self._format, handle, status.st_size):
                 seen.key = _key(handle, status.st_size, path)
         if seen.key is None or seen.key in self.positions:
             return seen
         if self._first_look and self.start == "end":
-            self._remember(seen.key, Position(0, head=_digest(path), head_length=_DONE))
-        elif _digest(path) in self._paths:
+            self._remember(seen.key, Position(0, head=_name(path), head_length=_DONE))
+        elif _name(path) in self._paths:
             _log.warning(
                 "%s: was counted before, and has been written anew: all its rows are counted", path
             )
@@ -210,7 +198,7 @@ class TableFiles:
         """None where it is no more what it was; the next look sees what it is."""
         from ml_exporter.sources.table_readers import open_table
 
-        handle = _open(path)
+        handle = open_file(path)
         if _signature(os.fstat(handle.fileno())) != seen.signature:
             handle.close()
             return None
@@ -239,18 +227,6 @@ def _chunk(file: TableFile) -> Chunk | None:
     return Chunk(file, b"", end=rows == left, length=rows, table=table)
 
 
-def _is_hidden(path: str, pattern: str) -> bool:
-    """Whether a writer says that it isn't data, or not yet, as `_temporary/` and `_SUCCESS` do."""
-    parts = Path(pattern).parts
-    plain = next(n for n, part in enumerate(parts) if glob.has_magic(part))
-    return any(part.startswith(("_", ".")) for part in Path(path).parts[plain:])
-
-
-def _open(path: str) -> BinaryIO:
-    # Whoever swaps a pipe for the file meanwhile must not make us wait for its writer.
-    return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
-
-
 def _signature(status: os.stat_result) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
@@ -268,16 +244,9 @@ def _key(handle: BinaryIO, size: int, path: str) -> str:
     for number in range(_SAMPLES):
         samples.append(os.pread(handle.fileno(), _SAMPLE, size * number // _SAMPLES))
     samples.append(os.pread(handle.fileno(), _TAIL, max(0, size - _TAIL)))
-    return f"{size}:{_digest(b''.join(samples))}"
+    return f"{size}:{digest(b''.join(samples))}"
 
 
-def _not_a_file(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "is a folder; name its files, as in **/*.parquet"
-    return "is no regular file"
-
-
-def _digest(data: str | bytes) -> str:
-    if isinstance(data, str):
-        data = data.encode(errors="surrogateescape")
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+def _name(path: str) -> str:
+    """What is remembered of the path of a file."""
+    return digest(path.encode(errors="surrogateescape"))
