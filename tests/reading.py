@@ -33,11 +33,11 @@ class Reader:
             self.problems.append(chunk.problem)
         elif chunk.too_large:
             self.too_large += chunk.too_large
-            self.source.skip(chunk.part, chunk.skipped)
+            self.source.advance(chunk.part, chunk.after(chunk.skipped))
         elif length := len(chunk.data) if chunk.end else chunk.data.rfind(b"\n") + 1:
             counted = chunk.part.position.rows
             self.lines += chunk.data[:length].decode().splitlines()[counted:]
-            self.source.skip(chunk.part, length)
+            self.source.advance(chunk.part, chunk.after(length))
 
     def again(self) -> Reader:
         """The reader of a process that comes after this one."""

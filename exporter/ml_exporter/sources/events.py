@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ml_exporter.sources.matching import source_id
+from ml_exporter.sources.matching import problem, source_id
 from ml_exporter.sources.parts import Chunk, Part, Start
 from ml_exporter.sources.spool import Spool
 from ml_exporter.store import Position
@@ -45,7 +45,7 @@ class PostedSource:
         try:
             start, data = self.spool.read(position.offset, position.length or _CHUNK)
         except OSError as error:
-            self.errors[str(self.spool.folder)] = (error.strerror or str(error)).lower()
+            self.errors[str(self.spool.folder)] = problem(error)
             return None
         if not data:
             return None

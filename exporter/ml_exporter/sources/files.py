@@ -101,10 +101,6 @@ class FileSource:
         assert isinstance(file, OpenFile)
         return self._move(file, file.mark(position))
 
-    def skip(self, file: Part, length: int) -> Position:
-        """Move past bytes that are done with."""
-        return self.advance(file, Position(file.position.offset + length))
-
     def give_up(self, file: Part, problem: str) -> None:
         """Read no more of a file until it is written anew, because of what is wrong with it."""
         assert isinstance(file, OpenFile)

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
-from ml_exporter.sources.matching import whole_lines
+from ml_exporter.sources.matching import problem, whole_lines
 from ml_exporter.state_folder import StateError
 
 _LARGEST_FILE = 16 << 20  # bytes, after which another one is begun
@@ -170,8 +170,7 @@ class Spools:
             try:
                 self._spools[key] = Spool(self._root() / _folder_name(model) / stream)
             except OSError as error:
-                problem = (error.strerror or str(error)).lower()
-                raise StateError(f"{error.filename}: {problem}") from None
+                raise StateError(f"{error.filename}: {problem(error)}") from None
         return self._spools[key]
 
     def close(self) -> None:
