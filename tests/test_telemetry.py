@@ -183,13 +183,18 @@ class TestSavingThatFails:
         monkeypatch.setattr(telemetry, "_COMMIT_EVERY", 0.0)
         monkeypatch.setattr(database, "_DELAY", 0.0)
 
-    def test_counts_on_in_memory_and_saves_when_there_is_room(
-        self, run: Run, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level(logging.INFO)
+    @pytest.fixture
+    def running(self, run: Run) -> Running:
+        """Ten rows are counted, and saved."""
         running = run(models("m") + STATE)
         running.append("m.jsonl", *rows(10))
         running.count()
+        return running
+
+    def test_counts_on_in_memory_and_saves_when_there_is_room(
+        self, running: Running, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
         saved = running.seen(LAST_SAVE)
         for number in (20, 30, 40):
             running.append("m.jsonl", *rows(10))
@@ -206,10 +211,7 @@ class TestSavingThatFails:
         running.restart()
         assert running.seen() == 40
 
-    def test_begins_at_0_where_more_was_shown_than_saved(self, run: Run) -> None:
-        running = run(models("m") + STATE)
-        running.append("m.jsonl", *rows(10))
-        running.count()
+    def test_begins_at_0_where_more_was_shown_than_saved(self, running: Running) -> None:
         running.append("m.jsonl", *rows(5))
         with full_disk():
             running.count()
@@ -226,12 +228,9 @@ class TestSavingThatFails:
         assert running.seen() == 5
 
     def test_never_shows_less_than_before(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """There seems to be room, and there is none when it comes to saving."""
-        running = run(models("m") + STATE)
-        running.append("m.jsonl", *rows(10))
-        running.count()
         running.append("m.jsonl", *rows(20))
         with full_disk():
             running.count()
@@ -247,11 +246,8 @@ class TestSavingThatFails:
         assert running.seen() == 32
 
     def test_begins_at_0_where_what_was_shown_can_not_be_read_again(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, running: Running, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        running = run(models("m") + STATE)
-        running.append("m.jsonl", *rows(10))
-        running.count()
         running.append("m.jsonl", *rows(20))
         with full_disk():
             running.count()
@@ -264,11 +260,8 @@ class TestSavingThatFails:
         assert running.seen() == 0
 
     def test_waits_where_memory_is_full_too(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch
+        self, running: Running, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        running = run(models("m") + STATE)
-        running.append("m.jsonl", *rows(10))
-        running.count()
         monkeypatch.setattr(database, "_MOST_IN_MEMORY", 0)
         running.append("m.jsonl", *rows(10))
         with full_disk():
@@ -283,12 +276,9 @@ class TestSavingThatFails:
         assert running.seen() == 30
 
     def test_waits_where_it_could_not_be_told_afterwards(
-        self, run: Run, caplog: pytest.LogCaptureFixture
+        self, running: Running, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A start can't know that counters are to begin at 0 if `saved` can't be removed."""
-        running = run(models("m") + STATE)
-        running.append("m.jsonl", *rows(10))
-        running.count()
         saved = running.folder / "state" / "saved"
         saved.unlink()
         saved.mkdir()
@@ -304,11 +294,8 @@ class TestSavingThatFails:
         assert running.seen() == 20
 
     def test_of_what_is_damaged_begins_anew(
-        self, run: Run, caplog: pytest.LogCaptureFixture
+        self, running: Running, caplog: pytest.LogCaptureFixture
     ) -> None:
-        running = run(models("m") + STATE)
-        running.append("m.jsonl", *rows(10))
-        running.count()
         running.store._db.execute("UPDATE counters SET counts = zeroblob(8)")
         assert running.reload(models("m") + STATE) == ["state can't be read: a checksum is wrong"]
         assert running.seen() == 0
@@ -318,10 +305,7 @@ class TestSavingThatFails:
         running.restart()
         assert running.seen() == 10
 
-    def test_within_a_step_does_no_harm_either(self, run: Run) -> None:
-        running = run(models("m") + STATE)
-        running.append("m.jsonl", *rows(10))
-        running.count()
+    def test_within_a_step_does_no_harm_either(self, running: Running) -> None:
         running.store.commit()
         running.store._db.execute("COMMIT")
         running.store._db.execute("PRAGMA query_only = ON")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,9 @@ from ml_exporter.sources import files
 from ml_exporter.sources.files import FileSource
 from ml_exporter.sources.matching import source_id
 from ml_exporter.store import Position
-from tests.reading import Reader, close_all, following, reading_once, write
+from tests.reading import Reader, following, reading_once, write
 
-
-@pytest.fixture(autouse=True)
-def look_each_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(files, "_LOOK_AGAIN", 0.0)
-    yield
-    close_all()
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "log.jsonl"
+pytestmark = pytest.mark.usefixtures("look_each_time")
 
 
 class TestWhatThereIs:

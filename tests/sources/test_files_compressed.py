@@ -6,7 +6,7 @@ import gzip
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,17 +16,13 @@ from ml_exporter.sources import compression, files
 from ml_exporter.sources.compression import Compressed
 from ml_exporter.sources.files import FileSource
 from tests.counting import Counting
-from tests.reading import Reader, close_all, following, reading_once, rows, write
+from tests.reading import Reader, following, reading_once, rows, write
 
 Pack = Callable[[bytes], bytes]
 MB = 1 << 20
 
 
-@pytest.fixture(autouse=True)
-def look_each_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(files, "_LOOK_AGAIN", 0.0)
-    yield
-    close_all()
+pytestmark = pytest.mark.usefixtures("look_each_time")
 
 
 @pytest.fixture(params=[gzip.compress, zstandard.compress], ids=["gzip", "zstd"])

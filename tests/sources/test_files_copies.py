@@ -6,7 +6,7 @@ import gzip
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,21 +16,12 @@ import zstandard
 from ml_exporter.sources import files, identity
 from ml_exporter.sources.open_files import OpenFile
 from ml_exporter.store import Position
-from tests.reading import Reader, close_all, following, rows, write
+from tests.reading import Reader, following, rows, write
 
 SHORT, LONG = 5, 2000  # rows; 2000 of them have 60 kB
 
 
-@pytest.fixture(autouse=True)
-def look_each_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(files, "_LOOK_AGAIN", 0.0)
-    yield
-    close_all()
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "log.jsonl"
+pytestmark = pytest.mark.usefixtures("look_each_time")
 
 
 @pytest.fixture(params=[SHORT, LONG], ids=["short", "long"])
@@ -444,7 +435,8 @@ class TestForgetting:
         monkeypatch.setattr(files.time, "time", lambda: now[0])
         return now
 
-    def test_a_file_that_is_away_for_long(self, log: Path, clock: list[float]) -> None:
+    def away(self, log: Path) -> tuple[Reader, Path]:
+        """A log that was read is gone at a restart, and its archive is where nobody looks."""
         write(log, rows(1, LONG))
         write(log.with_name("log.other"), rows(5001, 5002))
         reader = following(log.with_name("log*"))
@@ -453,6 +445,10 @@ class TestForgetting:
         reader.source.close()
         log.unlink()
         reader = reader.again()
+        return reader, archive
+
+    def test_a_file_that_is_away_for_long(self, log: Path, clock: list[float]) -> None:
+        reader, archive = self.away(log)
         reader.read()
         (gone,) = [key for key, one in reader.source.positions.items() if one.gone]
         clock[0] += 7 * self.DAY
@@ -492,14 +488,7 @@ class TestForgetting:
         assert reader.read() == []
 
     def test_a_clock_that_runs_backwards(self, log: Path, clock: list[float]) -> None:
-        write(log, rows(1, LONG))
-        write(log.with_name("log.other"), rows(5001, 5002))
-        reader = following(log.with_name("log*"))
-        reader.read()
-        archive = gzip_it(log).rename(log.with_name("archive.gz"))
-        reader.source.close()
-        log.unlink()
-        reader = reader.again()
+        reader, archive = self.away(log)
         for _ in range(20):
             reader.read()
             assert all(one.gone <= clock[0] for one in reader.source.positions.values())

@@ -12,7 +12,6 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -22,17 +21,14 @@ import zstandard
 
 from ml_exporter.sources import files
 from ml_exporter.store import Position
-from tests.reading import close_all, following
+from tests.reading import following
 
 STEPS = 60
 
 
 @pytest.fixture(autouse=True)
-def look_each_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(files, "_LOOK_AGAIN", 0.0)
+def look_at_copies_each_time(look_each_time: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_COPY_AGAIN", 0.0)
-    yield
-    close_all()
 
 
 class Saved(NamedTuple):
