@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -199,3 +200,12 @@ class TestErrors:
         with pytest.raises(BaselineError) as error:
             profile(model(), Limits(), str(tmp_path / "*.jsonl"), "jsonl")
         assert str(error.value).startswith(f"{tmp_path}/*.jsonl: ")
+
+
+def test_what_a_format_needs_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(BaselineError) as caught:
+        profile(model(), Limits(), "data.parquet", "parquet")
+    assert str(caught.value) == (
+        "data.parquet: reading Parquet needs pyarrow: pip install 'ml-exporter[parquet]'"
+    )

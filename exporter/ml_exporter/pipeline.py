@@ -235,15 +235,14 @@ class Pipeline:
         positions = self._store.positions(self.model.name, name)
         # What is read once is read whole.
         start = settings.start or self._start if self._follow else "start"
-        posted = self._spools is not None and isinstance(settings, EventSource)
-        spool = self._spools.of(self.model.name, name) if self._spools and posted else None
+        spool = None
+        if self._spools is not None and isinstance(settings, EventSource):
+            spool = self._spools.of(self.model.name, name)
         try:
             source = open_source(settings, positions, self._follow, start, spool)
-        except (SourceError, ImportError) as error:
+        except SourceError as error:
             section = "source" if name == "predictions" else "labels.source"
-            told = str(error) if isinstance(error, SourceError) else f"format: {error}"
-            key, _, text = told.partition(": ")
-            raise ConfigError([self.model.error(f"{section}.{key}", text)]) from None
+            raise ConfigError([self.model.error(f"{section}.{error.key}", error.text)]) from None
         in_pairs = settings.format == "cloudevents"
         pairing = Pairing(self._store.halves(self.model.name, name)) if in_pairs else None
         return Stream(name, source, settings.format, layout, pairing)

@@ -13,7 +13,7 @@ from ml_exporter.config import Limits, Model, VersionField
 from ml_exporter.formats import HeaderError
 from ml_exporter.formats.rows import Layout
 from ml_exporter.source_settings import FileSource as FileSettings
-from ml_exporter.sources import open_source
+from ml_exporter.sources import SourceError, open_source
 from ml_exporter.streams import Stream, prediction_layout
 from ml_exporter.versions import request, without_labels_yet
 
@@ -117,7 +117,10 @@ def _paths(pattern: str, format: str, looked_for: Iterable[str]) -> set[str]:
 
 
 def _read(pattern: str, format: str, layout: Layout, rejected: Counter[str]) -> Iterator[Batch]:
-    source = open_source(FileSettings(pattern, format), {}, follow=False, start="start")
+    try:
+        source = open_source(FileSettings(pattern, format), {}, follow=False, start="start")
+    except SourceError as error:
+        raise BaselineError(f"{pattern}: {error.text}") from None
     stream = Stream("predictions", source, format, layout)
     try:
         while (chunk := source.next()) is not None:

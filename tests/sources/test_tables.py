@@ -22,7 +22,7 @@ from ml_exporter.formats import HeaderError
 from ml_exporter.formats.arrow import decode_table
 from ml_exporter.formats.rows import Layout
 from ml_exporter.sources import table_file, tables
-from ml_exporter.sources.parts import Chunk
+from ml_exporter.sources.parts import Chunk, SourceError
 from ml_exporter.sources.table_file import partition_keys
 from ml_exporter.sources.tables import TableFiles
 from ml_exporter.store import Position
@@ -275,9 +275,10 @@ class TestFiles:
     def test_need_pyarrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pyarrow", None)
         for format, title in (("parquet", "Parquet"), ("arrow", "Arrow")):
-            with pytest.raises(ImportError) as error:
+            with pytest.raises(SourceError) as error:
                 TableFiles("*", format, {})
-            assert str(error.value) == (
+            assert error.value.key == "format"
+            assert error.value.text == (
                 f"reading {title} needs pyarrow: pip install 'ml-exporter[parquet]'"
             )
 

@@ -15,7 +15,17 @@ Start = Literal["start", "end"]
 
 
 class SourceError(ValueError):
-    """A source that can't be opened as it is configured: the key below it, and why."""
+    """A source that can't be opened as it is configured, as `KEY: text`."""
+
+    @property
+    def key(self) -> str:
+        """What is wrong, of the keys below `source`."""
+        return str(self).partition(": ")[0]
+
+    @property
+    def text(self) -> str:
+        """What is wrong with it."""
+        return str(self).partition(": ")[2]
 
 
 @dataclass(eq=False, kw_only=True)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from ml_exporter.formats import HeaderError
 from ml_exporter.sources.identity import digest
 from ml_exporter.sources.matching import matches, open_file, problem, source_id
-from ml_exporter.sources.parts import Chunk, Part, Start
+from ml_exporter.sources.parts import Chunk, Part, SourceError, Start
 from ml_exporter.sources.table_file import ROWS, FileRows, TableFile, partition_keys
 from ml_exporter.store import Position
 
@@ -46,7 +46,7 @@ class TableFiles:
     """Files that match a pattern, one after the other in the order of their names.
 
     `follow`: stay and read those that come. `start` is whether those are read that are there at
-    the first look and have no position. Raises ImportError without pyarrow.
+    the first look and have no position. Raises SourceError without pyarrow.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class TableFiles:
             import pyarrow  # noqa: F401
         except ImportError:
             title = "Parquet" if format == "parquet" else "Arrow"
-            raise ImportError(
-                f"reading {title} needs pyarrow: pip install 'ml-exporter[parquet]'"
+            raise SourceError(
+                f"format: reading {title} needs pyarrow: pip install 'ml-exporter[parquet]'"
             ) from None
         self.name = pattern
         self.start: Start = start
