@@ -10,7 +10,7 @@ from ml_exporter.formats.rows import LONGEST_ROW
 from ml_exporter.sources.parts import Chunk, Part
 from ml_exporter.store import Position
 
-_CHUNK = 1 << 19  # bytes; what fits the processor's cache is counted fastest
+_CHUNK = 1 << 19  # bytes, of those that wait in memory
 _MOST_LINES = 10_000  # of a chunk
 OVERHEAD = 100  # bytes of memory for a message, besides its own
 

@@ -95,18 +95,20 @@ class OpenFile(Part):
 
     def size(self) -> int:
         """Bytes of the file as it is stored."""
+        return self._look().st_size
+
+    def _look(self) -> os.stat_result:
         status = self.status()
         if status.st_size != self._size:
             self._size = status.st_size
             self._changed_at = time.monotonic()
-        return status.st_size
+        return status
 
     def is_quiet(self, seconds: float) -> bool:
         """Whether it hasn't changed for so long, by its own time or by our clock."""
-        self.size()
-        modified = self.status().st_mtime
+        status = self._look()
         unchanged = time.monotonic() - self._changed_at
-        return unchanged >= seconds or time.time() - modified >= seconds
+        return unchanged >= seconds or time.time() - status.st_mtime >= seconds
 
     @property
     def is_unverified(self) -> bool:

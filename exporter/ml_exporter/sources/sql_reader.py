@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CHUNK = 1 << 19  # bytes; what fits the processor's cache is counted fastest
+_CHUNK = 1 << 19  # bytes, of which two may wait in memory
 _MOST_ROWS = 2000  # of a query
 _AT_A_TIME = 100  # rows that a driver holds
 _MOST_READY = 2  # chunks that wait to be counted

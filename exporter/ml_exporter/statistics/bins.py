@@ -108,7 +108,7 @@ def count_bins(values: Floats, edges: Floats) -> Counts:
     """
     # One comparison an edge is an order of magnitude faster than a binary search a value.
     buffer = np.empty(values.shape, dtype=np.bool_)
-    below, *uppers = (float(edge) for edge in edges)
+    below, *uppers = edges.tolist()
     counts = [0, np.count_nonzero(np.less(values, below, buffer))]
     counts += [np.count_nonzero(np.less_equal(values, upper, buffer)) for upper in uppers]
     counts.append(values.size - np.count_nonzero(np.isnan(values, buffer)))
