@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
-from ml_exporter.labels import LabelJoin
+from ml_exporter.labels import JoinRules, LabelJoin
 from ml_exporter.redis_pending import RedisJoin
 from ml_exporter.store import Store
 
@@ -49,11 +49,7 @@ class Joining:
             "m",
             "1",
             self.store.pending("m"),
-            wait=WAIT,
-            settle=self.settle,
-            numbers=self.numbers,
-            most=self.most,
-            most_bytes=self.most_bytes,
+            JoinRules(WAIT, self.settle, self.numbers, self.most, self.most_bytes),
         )
 
     def predict(self, *ids: str, at: float, value: object = "yes", version: str = "1") -> None:

@@ -15,6 +15,7 @@ import redis
 
 from ml_exporter import redis_pending
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
+from ml_exporter.labels import JoinRules
 from ml_exporter.redis_pending import RedisJoin
 from ml_exporter.store import Store
 from tests.support import find_tool, free_port, stop, wait_until
@@ -84,10 +85,7 @@ class Replica(Joining):
             "1",
             self.store.outbox("m"),
             self.url,
-            wait=WAIT,
-            settle=self.settle,
-            numbers=self.numbers,
-            most=self.most,
+            JoinRules(WAIT, self.settle, self.numbers, self.most),
         )
 
     def close(self) -> None:
@@ -558,7 +556,7 @@ class Reader:
 def test_a_url_of_something_else(url: str) -> None:
     store = Store(None)
     with pytest.raises(ValueError, match="Redis URL must specify"):
-        RedisJoin("m", "1", store.outbox("m"), url, wait=WAIT, settle=0, numbers=False)
+        RedisJoin("m", "1", store.outbox("m"), url, JoinRules(WAIT, settle=0, numbers=False))
     store.close()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -107,14 +108,18 @@ class PendingStore(Protocol):
         """Let go of the oldest kept labels as of predictions; how many they were."""
 
 
-class JoinRules(TypedDict):
-    """How labels are joined, wherever predictions wait."""
+@dataclass(frozen=True)
+class JoinRules:
+    """How labels are joined, wherever predictions wait.
+
+    Of predictions, and of labels that came first, at most `most` are kept, in `most_bytes`.
+    """
 
     wait: float  # seconds
     settle: float  # seconds
     numbers: bool  # it is a regression
-    most: int  # predictions that wait
-    most_bytes: int
+    most: int = 10_000_000
+    most_bytes: int = 4 << 30
 
 
 class Join(Protocol):
@@ -187,29 +192,17 @@ class JoinCounters:
 
 
 class LabelJoin:
-    """The join of one model: `wait` and `settle` in seconds; `numbers` says it is a regression.
+    """The join of one model, in tables of the state.
 
-    Of predictions, and of labels that came first, at most `most` are kept, in `most_bytes`. Time
-    is the latest prediction's, so that old logs are joined as they would have been live.
+    Time is the latest prediction's, so that old logs are joined as they would have been live.
     """
 
-    def __init__(
-        self,
-        model: str,
-        version: str,
-        store: PendingStore,
-        *,
-        wait: float,
-        settle: float,
-        numbers: bool,
-        most: int = 10_000_000,
-        most_bytes: int = 4 << 30,
-    ) -> None:
+    def __init__(self, model: str, version: str, store: PendingStore, rules: JoinRules) -> None:
         self._store = store
-        self._numbers = numbers
-        self._wait = wait
-        self._settle = settle
-        self._bounds = most, most_bytes
+        self._numbers = rules.numbers
+        self._wait = rules.wait
+        self._settle = rules.settle
+        self._bounds = rules.most, rules.most_bytes
         self._counters = JoinCounters(model, version)
         self.families = self._counters.families
         self._clock = store.latest()

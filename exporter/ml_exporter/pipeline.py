@@ -260,10 +260,10 @@ class Pipeline:
         if labels.redis is not None and self._follow:
             outbox = store.outbox(model.name)
             try:
-                return RedisJoin(model.name, self.version, outbox, labels.redis, **rules)
+                return RedisJoin(model.name, self.version, outbox, labels.redis, rules)
             except ValueError as error:
                 raise ConfigError([model.error("labels.redis", str(error))]) from None
-        return LabelJoin(model.name, self.version, store.pending(model.name), **rules)
+        return LabelJoin(model.name, self.version, store.pending(model.name), rules)
 
     def _next_work(self) -> Work | None:
         order = self._streams

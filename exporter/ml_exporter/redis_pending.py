@@ -23,6 +23,7 @@ from ml_exporter.labels import (
     EARLY_WAIT,
     RESULTS,
     JoinCounters,
+    JoinRules,
     Pending,
     keys_of,
     label_times,
@@ -77,23 +78,21 @@ class RedisJoin:
     """
 
     def __init__(
-        self,
-        model: str,
-        version: str,
-        outbox: Outbox,
-        url: str,
-        *,
-        wait: float,
-        settle: float,
-        numbers: bool,
-        most: int = 10_000_000,
-        most_bytes: int = 4 << 30,
+        self, model: str, version: str, outbox: Outbox, url: str, rules: JoinRules
     ) -> None:
         """Raises ValueError where it isn't the URL of a Redis, or the extra isn't installed."""
         self._outbox = outbox
-        self._numbers = numbers
+        self._numbers = rules.numbers
         self._plan = _Operation(
-            "time", [], 0.0, False, wait, settle, most, most_bytes, forget=int(wait) + _FORGET
+            kind="time",
+            rows=[],
+            clock=0.0,
+            now=False,
+            wait=rules.wait,
+            settle=rules.settle,
+            most=rules.most,
+            most_bytes=rules.most_bytes,
+            forget=int(rules.wait) + _FORGET,
         )
         self._counters = JoinCounters(model, version)
         self.families = self._counters.families
