@@ -82,10 +82,14 @@ ABOUT_SOURCE = _about("model", "source_id", "job", "namespace", "cluster")
 ABOUT_VERSIONS = _about(*(label for label in _TARGET if label != "version"))
 
 
-def _each(query: str, text: str, *values: str) -> str:
-    """A template: `text` for each result of a query, with `%s` and `%q` in it for values."""
+def _each(query: str, text: str, *values: str, by: str | None = None) -> str:
+    """A template: `text` for each result of a query, with `%s` and `%q` in it for values.
+
+    Prometheus answers in any order, unless the query sorts: `by` is a label to sort by.
+    """
     arguments = " ".join(("$model", *values))
-    return f'{{{{ range printf "{query}" {arguments} | query }}}}{text}{{{{ end }}}}'
+    ordered = f' | sortByLabel "{by}"' if by else ""
+    return f'{{{{ range printf "{query}" {arguments} | query{ordered} }}}}{text}{{{{ end }}}}'
 
 
 def _number(form: str) -> str:
@@ -318,7 +322,7 @@ def _exporter(build: _Builder, severity: str) -> Iterable[Alert]:
         help="Two exporters read one source, and count each of its rows twice.",
         summary="{{ $labels.model }}: {{ $value }} exporters read one source",
         description=f"{ABOUT_SOURCE}Each row of the source is counted {{{{ $value }}}} times, by:"
-        + _each("ml_source_info{%s}", "\n- {{ .Labels.instance }}")
+        + _each("ml_source_info{%s}", "\n- {{ .Labels.instance }}", by="instance")
         + "\nFigures are right as long as all read on; counts are too large.",
         keep_firing=False,
     )
