@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_exporter import baseline as baselines
-from ml_exporter.baseline import BaselineError, Request, build
+from ml_exporter.baseline import BaselineError, Request
 from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field
 from ml_exporter.formats import Layout, decoder
+from ml_exporter.profiling import build
 from tests.reference import count_one_by_one
 
 GOLDEN = Path(__file__).parent / "baselines"

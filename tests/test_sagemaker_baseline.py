@@ -23,6 +23,7 @@ from ml_exporter import config, sagemaker_baseline
 from ml_exporter.baseline import Baseline, BaselineError, BaselineField, Request
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.cli import main
+from ml_exporter.profiling import build
 from ml_exporter.sagemaker_baseline.sketch import Sketch
 from ml_exporter.statistics.bins import bin_labels, quantile_edges
 from tests.support import ROOT
@@ -404,7 +405,7 @@ class TestWriting:
     def build(self, columns: dict[Field, list[Any]], text: bool = False) -> tuple[Baseline, Batch]:
         rows = len(next(iter(columns.values())))
         batch = Batch(rows, {key: Column(values, text) for key, values in columns.items()})
-        return baselines.build(lambda: [batch], request()), batch
+        return build(lambda: [batch], request()), batch
 
     def files(self, made: Baseline, batch: Batch) -> dict[str, Any]:
         written = sagemaker_baseline.describe(

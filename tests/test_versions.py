@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from ml_exporter import config
-from ml_exporter.baseline import Baseline, build
+from ml_exporter.baseline import Baseline
 from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field
 from ml_exporter.formats import Layout
 from ml_exporter.monitors.fields import FieldValues
+from ml_exporter.profiling import build
 from ml_exporter.versions import (
     Budget,
     Version,

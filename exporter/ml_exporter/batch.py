@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Floats
 
-Role = Literal["feature", "prediction", "score", "label", "component"]
+Role = Literal[
+    "feature", "prediction", "score", "label", "component", "segment", "region", "attribution"
+]
 FieldType = Literal["number", "category"]
 
 ABSENT = msgspec.UNSET  # the row has no such field at all; null is None
@@ -40,6 +42,8 @@ class Field(NamedTuple):
 PREDICTION = Field("prediction", "prediction")
 SCORE = Field("score", "score")
 LABEL = Field("label", "label")
+REGION = Field("region", "region")
+CARRIED: frozenset[Role] = frozenset({"score", "segment", "region"})  # until the label comes
 
 
 @dataclass(frozen=True)

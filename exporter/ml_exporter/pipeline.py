@@ -29,6 +29,7 @@ from ml_exporter.formats import Layout
 from ml_exporter.labels import Join, JoinRules, LabelJoin
 from ml_exporter.monitors.intake import Intake
 from ml_exporter.pairing import Pairing
+from ml_exporter.profiling import build
 from ml_exporter.redis_pending import RedisJoin
 from ml_exporter.sources import SourceError, open_source
 from ml_exporter.sources.spool import Spools
@@ -372,7 +373,7 @@ class Pipeline:
         assert version.learner is not None
         layout = self._predictions.layout
         rows = learnable(version.learner.batches, layout)
-        made = baselines.build(lambda: rows, request(self.model, version.name, self._limits))
+        made = build(lambda: rows, request(self.model, version.name, self._limits))
         self._store.save_baseline(self.model.name, version.name, baselines.encode(made))
         self._learned[version.name] = made
         version.judge_by(made, "learned")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ml_exporter import baseline as baselines
 from ml_exporter import sagemaker_baseline
 from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.batch import LABEL, Batch, Field
 from ml_exporter.config import Limits, Model, VersionField
 from ml_exporter.formats import HeaderError
 from ml_exporter.formats.rows import Layout
+from ml_exporter.profiling import build
 from ml_exporter.source_settings import FileSource as FileSettings
 from ml_exporter.sources import SourceError, open_source
 from ml_exporter.streams import Stream, prediction_layout
@@ -75,7 +75,7 @@ class _Data:
 
     def baseline(self, limits: Limits) -> Baseline:
         version = self._model.version if isinstance(self._model.version, str) else None
-        return baselines.build(self.batches, request(self._model, version, limits))
+        return build(self.batches, request(self._model, version, limits))
 
 
 def _layout(model: Model, pattern: str, format: str) -> Layout:

@@ -236,6 +236,7 @@ def request(model: Model, version: str | None, limits: Limits) -> baselines.Requ
         paths={Field("feature", name): path for name, path in features.items()},
         bins=model.bins,
         categories=limits.categories,
+        positive=model.positive,
     )
 
 

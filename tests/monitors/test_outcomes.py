@@ -17,9 +17,10 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ml_exporter.baseline import Request, build
+from ml_exporter.baseline import Request
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
 from ml_exporter.monitors.outcomes import Outcomes
+from ml_exporter.profiling import build
 from ml_exporter.versions import baseline_performance
 
 

@@ -1,0 +1,265 @@
+"""Makes a baseline of rows that can be read twice: once for the bins, once to count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from ml_exporter.baseline import FORMAT, Baseline, BaselineError, BaselineField, Outcome, Request
+from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Categories, Column, Field, FieldType
+from ml_exporter.labelled_baseline import (
+    ErrorCounter,
+    ScoreCounter,
+    error_edges,
+    errors_of,
+    score_edges,
+    score_key,
+)
+from ml_exporter.statistics.bins import (
+    ANY,
+    INVALID,
+    MISSING,
+    OTHER,
+    Floats,
+    bin_labels,
+    quantile_edges,
+)
+
+_NUMBERS_SHARE = 0.99  # of present values, for a field to be a number
+_LEAST_ROWS = 10  # of a category with a name of its own
+_SAMPLE = 1 << 17  # values that quantiles are taken from, at most twice as many
+_DISTINCT = 100_000  # values that are told apart while counting categories
+_FEW_NUMBERS = 1000  # different numbers in one batch that may still be names of categories
+
+
+def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
+    """Make a baseline of rows that can be read twice.
+
+    Memory depends on the number of fields, not of rows. Raises BaselineError where there are
+    no rows.
+    """
+    profiles: dict[Field, _Profile] = {}
+    errors, truth = _Sample(), _Mean()
+    rows = 0
+    for batch in batches():
+        rows += batch.rows
+        for key, column in batch.fields.items():
+            if key not in profiles:
+                profiles[key] = _Profile(request.types.get(key))
+            profiles[key].update(column)
+        if request.is_regression:
+            found, actual = errors_of(batch)
+            errors.add(found)
+            truth.add(actual)
+    if not rows:
+        raise BaselineError("no rows to make a baseline of")
+    fields = {key: _field(key, profile, request) for key, profile in profiles.items()}
+    totals = {key: np.zeros(len(field.counts), dtype=np.int64) for key, field in fields.items()}
+    classes = _classes(profiles, fields, request.categories)
+    confusion: Counter[tuple[str, str]] = Counter()
+    scores = _score_counters(profiles, classes, request)
+    error_counter = ErrorCounter(truth.mean, error_edges(errors.values)) if truth.rows else None
+    for batch in batches():
+        for key, field in fields.items():
+            # Rows may differ in the fields they have where those are being discovered.
+            totals[key] += field.count(batch.fields.get(key) or Column([ABSENT] * batch.rows))
+        if classes and PREDICTION in batch.fields and LABEL in batch.fields:
+            confusion.update(outcomes(batch, classes))
+        if scores and LABEL in batch.fields:
+            _count_scores(batch, scores)
+        if error_counter is not None:
+            error_counter.update(batch)
+    return Baseline(
+        format=FORMAT,
+        model=request.model,
+        version=request.version,
+        rows=rows,
+        fields=[
+            msgspec.structs.replace(
+                field, counts=dict(zip(field.counts, totals[key].tolist(), strict=True))
+            )
+            for key, field in fields.items()
+        ],
+        classes=classes,
+        confusion=[Outcome(*cell, count) for cell, count in sorted(confusion.items())],
+        scores=[one for counter in scores.values() if any((one := counter.result()).positives)],
+        errors=None if error_counter is None else error_counter.result(),
+    )
+
+
+def _field(key: Field, profile: _Profile, request: Request) -> BaselineField:
+    """A field whose values are still to be counted."""
+    edges, names = profile.bins(request)
+    return BaselineField(
+        role=key.role,
+        name=key.name,
+        type="category" if edges is None else "number",
+        path=request.paths.get(key, key.name) if key.role == "feature" else None,
+        edges=None if edges is None else edges.tolist(),
+        counts=dict.fromkeys(names, 0),
+    )
+
+
+def _score_counters(
+    profiles: Mapping[Field, _Profile], classes: Sequence[str], request: Request
+) -> dict[str, ScoreCounter]:
+    """What counts the scores of each class that has some, where there are labels."""
+    if LABEL not in profiles:
+        return {}
+    names = classes if request.positive is None else [request.positive]
+    counters = {}
+    for name in names:
+        key = score_key(name, request.positive)
+        sample = profiles[key].sample if key in profiles else np.empty(0)
+        if sample.size:
+            counters[name] = ScoreCounter(name, key, score_edges(sample, len(names)))
+    return counters
+
+
+def _count_scores(batch: Batch, counters: Mapping[str, ScoreCounter]) -> None:
+    label = batch.fields[LABEL].categories
+    known = np.array([name not in (MISSING, INVALID) for name in label.names], dtype=bool)
+    labelled = np.flatnonzero(known[label.codes]) if label.names else np.empty(0, dtype=np.intp)
+    rows = batch if labelled.size == batch.rows else batch.take(labelled)
+    label = rows.fields[LABEL].categories
+    for name, counter in counters.items():
+        is_class = np.array([one == name for one in label.names], dtype=bool)
+        counter.update(rows, is_class[label.codes] if label.names else np.empty(0, dtype=bool))
+
+
+def outcomes(batch: Batch, classes: Sequence[str]) -> Counter[tuple[str, str]]:
+    """Actual and predicted class of each row that has both, counted; others are `<other>`."""
+    known = set(classes)
+    actual, predicted = batch.fields[LABEL].categories, batch.fields[PREDICTION].categories
+    cells: Counter[tuple[str, str]] = Counter()
+    for (truth, guess), rows in actual.cross(predicted).items():
+        if truth not in (MISSING, INVALID) and guess not in (MISSING, INVALID):
+            cell = (truth if truth in known else OTHER, guess if guess in known else OTHER)
+            cells[cell] += rows
+    return cells
+
+
+def _classes(
+    profiles: Mapping[Field, _Profile], fields: Mapping[Field, BaselineField], most: int
+) -> list[str]:
+    """Every class that is predicted or true, however rare, up to so many."""
+    rows: Counter[str] = Counter()
+    for key in (LABEL, PREDICTION):
+        if key in fields and fields[key].type == "category":
+            rows.update(profiles[key].named)
+    frequent = sorted(rows, key=lambda name: (-rows[name], name))
+    return sorted(frequent[:most])
+
+
+class _Sample:
+    """Every so-manieth of many numbers, and the least and the greatest."""
+
+    def __init__(self) -> None:
+        self._low, self._high = np.inf, -np.inf
+        self._picked: list[Floats] = []
+        self._size = 0
+        self._stride = 1
+        self._position = 0
+
+    def add(self, values: Floats) -> None:
+        if not values.size:
+            return
+        self._low = min(self._low, float(values.min()))
+        self._high = max(self._high, float(values.max()))
+        start = -self._position % self._stride
+        self._position += values.size
+        picked = values[start :: self._stride].copy()  # a view would keep all of them
+        self._picked.append(picked)
+        self._size += picked.size
+        if self._size > 2 * _SAMPLE:
+            half = np.concatenate(self._picked)[::2]
+            self._picked, self._size = [half], half.size
+            self._stride *= 2
+
+    @property
+    def values(self) -> Floats:
+        extremes = [self._low, self._high] if self._stride > 1 else []
+        return np.concatenate([*self._picked, extremes])
+
+
+class _Mean:
+    """The mean of many numbers."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._total = 0.0
+
+    def add(self, values: Floats) -> None:
+        self.rows += values.size
+        self._total += float(values.sum())
+
+    @property
+    def mean(self) -> float:
+        return self._total / self.rows
+
+
+class _Profile:
+    """What the first reading of one field finds out; `type` is given where it isn't a guess."""
+
+    def __init__(self, type: FieldType | None) -> None:
+        self._type = type
+        self._present = 0
+        self._numbers = 0
+        self._sample = _Sample()
+        self._categories: Counter[str] = Counter()
+        self._most_differ = False
+
+    def update(self, column: Column) -> None:
+        if self._type == "category":
+            self._add_categories(column.categories)
+            return
+        numbers = column.numbers
+        valid = numbers.values[~np.isnan(numbers.values)]
+        # NaN and infinity are no values, and yet no text.
+        broken = 0 if column.text else numbers.invalid - numbers.wrong_type
+        present = len(column.values) - numbers.missing - broken
+        self._present += present
+        self._numbers += valid.size
+        self._sample.add(valid)
+        if self._type == "number":
+            return
+        if valid.size == present and np.unique(valid).size > _FEW_NUMBERS:
+            self._most_differ = True  # if it is to be a category after all
+        else:
+            self._add_categories(column.categories)
+
+    def _add_categories(self, categories: Categories) -> None:
+        if not self._most_differ:
+            self._categories.update(categories.counts)
+            self._most_differ = len(self._categories) > _DISTINCT
+
+    @property
+    def sample(self) -> Floats:
+        """Some of its numbers, the extremes among them."""
+        return self._sample.values
+
+    @property
+    def named(self) -> dict[str, int]:
+        """Rows of each category that has a name."""
+        special = (MISSING, INVALID, OTHER)
+        return {name: n for name, n in self._categories.items() if name not in special}
+
+    def bins(self, request: Request) -> tuple[Floats | None, list[str]]:
+        """The edges, if it is a number, and the names of the bins."""
+        is_number = self._type == "number" or self._numbers >= _NUMBERS_SHARE * self._present
+        if self._numbers and is_number:
+            edges = quantile_edges(self.sample, request.bins)
+            return edges, [*bin_labels(edges), MISSING, INVALID]
+        named = self.named
+        too_long = self._categories[OTHER]  # to be told apart
+        rows = sum(named.values()) + too_long
+        differ = len(named) + too_long > max(rows / 2, _LEAST_ROWS)
+        most_differ = self._type is None and differ
+        if self._most_differ or most_differ:
+            return None, [ANY, MISSING, INVALID]
+        frequent = sorted(named.items(), key=lambda item: (-item[1], item[0]))
+        kept = [name for name, n in frequent[: request.categories] if n >= _LEAST_ROWS]
+        return None, [*sorted(kept), OTHER, MISSING, INVALID]

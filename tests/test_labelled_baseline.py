@@ -1,0 +1,133 @@
+"""Scores by outcome and errors, of the rows that a baseline is made of."""
+
+import numpy as np
+import pytest
+
+from ml_exporter.baseline import BaselineError, Request, decode, encode
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
+from ml_exporter.labelled_baseline import error_edges, score_counts, score_edges
+from ml_exporter.profiling import build
+
+
+def classified(positive=None):
+    types = {PREDICTION: "category", LABEL: "category"}
+    return Request("m", "1", types, {}, bins=10, categories=50, positive=positive)
+
+
+def regression():
+    types = {PREDICTION: "number", LABEL: "number"}
+    return Request("m", "1", types, {}, bins=10, categories=50)
+
+
+def binary_batch(scores, labels):
+    predicted = ["1" if isinstance(s, float) and s > 0.5 else "0" for s in scores]
+    fields = {PREDICTION: Column(predicted), SCORE: Column(scores), LABEL: Column(labels)}
+    return Batch(len(scores), fields)
+
+
+class TestScores:
+    def test_are_counted_by_whether_the_row_is_positive(self):
+        batch = binary_batch([0.1, 0.2, 0.7, 0.9, 0.9], [0, 0, 1, 1, 0])
+        (scores,) = build(lambda: [batch], classified("1")).scores
+        assert scores.name == "1"
+        assert scores.bins == ["0.1", "0.2", "0.7", "0.9", "+Inf"]
+        assert scores.positives == [0, 0, 1, 1, 0]
+        assert scores.negatives == [1, 1, 0, 1, 0]
+
+    def test_rows_without_a_label_or_a_score_are_left_out(self):
+        batch = binary_batch([0.1, None, "x", 0.9, 0.4], [0, 1, 1, 1, None])
+        (scores,) = build(lambda: [batch], classified("1")).scores
+        assert sum(scores.positives) == 1
+        assert sum(scores.negatives) == 1
+
+    def test_of_several_classes_each_has_its_own(self):
+        names = [Field("score", name) for name in "abc"]
+        values = np.random.default_rng(1).dirichlet([1, 1, 1], 300)
+        labels = ["abc"[i] for i in values.argmax(axis=1)]
+        fields = {PREDICTION: Column(labels), LABEL: Column(labels)}
+        fields |= {key: Column(values[:, i].tolist()) for i, key in enumerate(names)}
+        baseline = build(lambda: [Batch(300, fields)], classified())
+        assert [scores.name for scores in baseline.scores] == ["a", "b", "c"]
+        for scores in baseline.scores:
+            assert sum(scores.positives) == labels.count(scores.name)
+            assert sum(scores.positives) + sum(scores.negatives) == 300
+            assert len(scores.edges) == 51
+
+    def test_without_labels_there_are_none(self):
+        fields = {PREDICTION: Column(["1", "0"]), SCORE: Column([0.9, 0.1])}
+        assert build(lambda: [Batch(2, fields)], classified("1")).scores == []
+
+    def test_more_classes_have_fewer_bins_each(self):
+        sample = np.random.default_rng(0).random(10_000)
+        assert [len(score_edges(sample, n)) - 1 for n in (2, 20, 50, 100, 1000)] == [
+            *(50, 50, 20, 10, 10)
+        ]
+
+    def test_what_lies_below_the_least_score_is_in_the_first_bin(self):
+        edges = np.array([0.2, 0.5, 0.8])
+        counts = score_counts(np.array([0.1, 0.2, 0.5, 0.51, 0.9, np.nan]), edges)
+        assert counts.tolist() == [3, 1, 1]
+
+
+class TestErrors:
+    def test_are_sums_over_the_rows_that_have_both(self):
+        predicted = [1.0, 2.0, 5.0, None, 4.0]
+        actual = [2.0, 2.0, 1.0, 3.0, "x"]
+        batch = Batch(5, {PREDICTION: Column(predicted), LABEL: Column(actual)})
+        errors = build(lambda: [batch], regression()).errors
+        assert errors.rows == 3
+        assert errors.mean_actual == pytest.approx(5 / 3)
+        assert (errors.absolute, errors.squared) == (5.0, 17.0)
+        assert (errors.over, errors.under) == (4.0, 1.0)
+        assert errors.percentage == pytest.approx(0.5 + 0 + 4)
+        assert errors.squared_deviation == pytest.approx(2 / 3)
+
+    def test_a_truth_of_0_has_no_percentage(self):
+        batch = Batch(2, {PREDICTION: Column([1.0, 3.0]), LABEL: Column([0.0, 2.0])})
+        errors = build(lambda: [batch], regression()).errors
+        assert (errors.percentage, errors.percentage_rows) == (0.5, 1)
+
+    def test_the_same_whatever_chunks_rows_come_in(self):
+        rng = np.random.default_rng(2)
+        predicted, actual = rng.normal(size=(2, 1000))
+        columns = {PREDICTION: predicted.tolist(), LABEL: actual.tolist()}
+
+        def batches(size):
+            for start in range(0, 1000, size):
+                stop = min(start + size, 1000)
+                fields = {key: Column(values[start:stop]) for key, values in columns.items()}
+                yield Batch(stop - start, fields)
+
+        one, many = (build(lambda size=s: batches(size), regression()).errors for s in (1000, 7))
+        assert one.edges == many.edges
+        assert one.squared == pytest.approx(many.squared, rel=1e-12)
+        assert one.mean_actual == pytest.approx(many.mean_actual, abs=1e-12)
+
+    def test_errors_that_are_all_0_have_a_bin(self):
+        assert error_edges(np.zeros(10)).tolist() == [0.0]
+
+
+class TestFile:
+    def test_loads_to_what_it_was(self):
+        batch = binary_batch([0.1, 0.2, 0.7, 0.9], [0, 0, 1, 1])
+        made = build(lambda: [batch], classified("1"))
+        assert decode(encode(made)) == made
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            (b'"positives": [', b'"positives": [0, ', "positives and negatives need 5 counts"),
+            (b'"negatives": [\n    1,', b'"negatives": [\n    -1,', "counts can't be negative"),
+        ],
+    )
+    def test_broken_scores_are_told(self, old, new, message):
+        batch = binary_batch([0.1, 0.2, 0.7, 0.9], [0, 0, 1, 1])
+        data = encode(build(lambda: [batch], classified("1")))
+        assert old in data
+        with pytest.raises(BaselineError, match=rf"scores\[0\] \(1\): {message}"):
+            decode(data.replace(old, new))
+
+    def test_what_scores_are_judged_by_is_part_of_the_id(self):
+        calm = build(lambda: [binary_batch([0.1, 0.9], [0, 1])], classified("1"))
+        other = build(lambda: [binary_batch([0.1, 0.9], [1, 0])], classified("1"))
+        assert calm.id != other.id
