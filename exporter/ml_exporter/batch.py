@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Floats
 
-Role = Literal[
-    "feature", "prediction", "score", "label", "component", "segment", "region", "attribution"
-]
+WatchedRole = Literal["feature", "prediction", "score", "label", "component"]
+Role = WatchedRole | Literal["segment", "region", "attribution", "ranked"]
 FieldType = Literal["number", "category"]
 
 ABSENT = msgspec.UNSET  # the row has no such field at all; null is None
@@ -43,7 +42,9 @@ PREDICTION = Field("prediction", "prediction")
 SCORE = Field("score", "score")
 LABEL = Field("label", "label")
 REGION = Field("region", "region")
-CARRIED: frozenset[Role] = frozenset({"score", "segment", "region"})  # until the label comes
+CARRIED: frozenset[Role] = frozenset(
+    {"score", "segment", "region", "ranked"}
+)  # until the label comes
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ __all__ = [
     "load",
 ]
 
+_RANKED_DEPTH = 10
 _OPPOSITES = {"1": "0", "0": "1", "true": "false", "false": "true", "yes": "no", "no": "yes"}
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -67,8 +68,12 @@ KEYS: dict[str, tuple[str, ...]] = {
     "version": ("field",),
     "learn": ("rows",),
     **source_settings.KEYS,
-    "fields": ("id", "timestamp", "prediction", "score", "label", "features"),
+    "fields": (
+        *("id", "timestamp", "prediction", "score", "label", "features"),
+        *("attributions", "ranked"),
+    ),
     "scores": ("path", "classes"),
+    "ranked": ("path", "depth"),
     "labels": ("source", "fields", "wait", "settle", "redis"),
     "label_fields": ("id", "label", "timestamp"),
     **thresholds.KEYS,
@@ -97,6 +102,8 @@ class Fields:
     decided_by: tuple[str, ...] = ()
     label: str | None = None
     features: Mapping[str, str] | None = None  # name -> path; None: the baseline's, else learned
+    attributions: Mapping[str, str] = field(default_factory=dict)  # feature -> path
+    ranked: tuple[str, ...] = ()  # paths of the items that were recommended, the best one first
 
 
 @dataclass(frozen=True)
@@ -284,6 +291,7 @@ def _fields(node: Node, task: Task | None, positive: str | None) -> Fields:
     section.check_keys(KEYS["fields"])
     prediction = section.require("prediction")
     path = prediction.text()
+    features = section.read("features", _features, None)
     scores = section.read("score", lambda node: _scores(node, task, positive), {})
     return Fields(
         prediction=path,
@@ -292,8 +300,29 @@ def _fields(node: Node, task: Task | None, positive: str | None) -> Fields:
         scores={name: path for name, path in scores.items() if positive in (None, name)},
         decided_by=_decided_by(prediction, path, scores, positive),
         label=section.read("label", Node.text, None),
-        features=section.read("features", _features, None),
+        features=features,
+        attributions=section.read("attributions", lambda node: _attributions(node, features), {}),
+        ranked=section.read("ranked", lambda node: _ranked(node, task), ()),
     )
+
+
+def _attributions(node: Node, features: Mapping[str, str] | None) -> Mapping[str, str]:
+    """The path of each feature's attribution; one path alone is that of all, by their names."""
+    if node.kind == "a mapping":
+        return _features(node)
+    if features is None:
+        node.error("needs 'fields.features', whose names are looked for under this path")
+    return {name: f"{node.text()}.{name}" for name in features or ()}
+
+
+def _ranked(node: Node, task: Task | None) -> tuple[str, ...]:
+    if task is not None and task != "multiclass":
+        node.error(f"only a multiclass model recommends items, and the task is {task}")
+    section = node.mapping()
+    section.check_keys(KEYS["ranked"])
+    path = section.require("path").text()
+    depth = section.read("depth", lambda node: node.integer(2, 100), _RANKED_DEPTH)
+    return tuple(f"{path}.{place}" for place in range(depth))
 
 
 def _features(node: Node) -> Mapping[str, str]:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import get_args
 
 import msgspec
 import numpy as np
 
 from ml_exporter.baseline import FORMAT, Baseline, BaselineError, BaselineField, Outcome, Request
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Categories, Column, Field, FieldType
+from ml_exporter.batch import (
+    ABSENT,
+    LABEL,
+    PREDICTION,
+    Batch,
+    Categories,
+    Column,
+    Field,
+    FieldType,
+    Role,
+    WatchedRole,
+)
 from ml_exporter.labelled_baseline import (
     ErrorCounter,
     ScoreCounter,
@@ -28,6 +40,7 @@ from ml_exporter.statistics.bins import (
     quantile_edges,
 )
 
+_WATCHED: tuple[Role, ...] = get_args(WatchedRole)
 _NUMBERS_SHARE = 0.99  # of present values, for a field to be a number
 _LEAST_ROWS = 10  # of a category with a name of its own
 _SAMPLE = 1 << 17  # values that quantiles are taken from, at most twice as many
@@ -42,11 +55,14 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
     no rows.
     """
     profiles: dict[Field, _Profile] = {}
-    errors, truth = _Sample(), _Mean()
+    errors, truth, attributions = _Sample(), _Mean(), _Attributions()
     rows = 0
     for batch in batches():
         rows += batch.rows
+        attributions.add(batch)
         for key, column in batch.fields.items():
+            if key.role not in _WATCHED:
+                continue
             if key not in profiles:
                 profiles[key] = _Profile(request.types.get(key))
             profiles[key].update(column)
@@ -87,6 +103,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
         confusion=[Outcome(*cell, count) for cell, count in sorted(confusion.items())],
         scores=[one for counter in scores.values() if any((one := counter.result()).positives)],
         errors=None if error_counter is None else error_counter.result(),
+        attributions=attributions.means,
     )
 
 
@@ -183,6 +200,29 @@ class _Sample:
     def values(self) -> Floats:
         extremes = [self._low, self._high] if self._stride > 1 else []
         return np.concatenate([*self._picked, extremes])
+
+
+class _Attributions:
+    """Mean absolute attributions, over the rows that have any."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._totals: dict[str, float] = {}
+
+    def add(self, batch: Batch) -> None:
+        has_any = np.zeros(batch.rows, dtype=np.bool_)
+        for key, column in batch.fields.items():
+            if key.role == "attribution":
+                sizes = np.abs(column.numbers.values)
+                has_any |= ~np.isnan(sizes)
+                self._totals[key.name] = self._totals.get(key.name, 0.0) + float(np.nansum(sizes))
+        self._rows += int(np.count_nonzero(has_any))
+
+    @property
+    def means(self) -> dict[str, float]:
+        if not self._rows:
+            return {}
+        return {name: total / self._rows for name, total in self._totals.items()}
 
 
 class _Mean:

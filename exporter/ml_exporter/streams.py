@@ -130,6 +130,9 @@ def prediction_layout(model: Model, baseline: Baseline | None) -> Layout:
             one.name: one.path or one.name for one in baseline.fields if one.role == "feature"
         }
     fields |= {Field("feature", name): path for name, path in features.items()}
+    fields |= {Field("attribution", name): path for name, path in names.attributions.items()}
+    for place, path in enumerate(names.ranked, start=1):
+        fields[Field("ranked", str(place))] = path
     known = {names.id} if names.id and model.labels is None else set()
     return Layout(
         fields=fields,

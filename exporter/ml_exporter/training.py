@@ -89,11 +89,13 @@ def _layout(model: Model, pattern: str, format: str) -> Layout:
     if model.labels is not None:
         wanted[LABEL] = model.labels.fields.label
         ignored |= {model.labels.fields.id, model.labels.fields.timestamp}
-    looked_for = {*wanted.values(), *(key.name for key in wanted)}
+    by_path_alone = ("attribution", "ranked")  # a feature has the same name
+    looked_for = {*wanted.values(), *(k.name for k in wanted if k.role not in by_path_alone)}
     found = _paths(pattern, format, looked_for)
     fields: dict[Field, str] = {}
     for key, path in wanted.items():
-        place = next((one for one in (path, key.name) if one in found), None)
+        places = (path,) if key.role in by_path_alone else (path, key.name)
+        place = next((one for one in places if one in found), None)
         if place is not None:
             fields[key] = place
         elif key.role == "feature":

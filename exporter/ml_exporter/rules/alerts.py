@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from ml_exporter.rules.annotations import (
+    ABOUT_MODEL,
+    ABOUT_SOURCE,
+    ABOUT_VERSIONS,
+    NAME,
+    Builder,
+    each,
+    number,
+)
 from ml_exporter.rules.groups import Alert, Group, Rule
 from ml_exporter.rules.integrity import REJECTED, violations
 from ml_exporter.rules.links import Links
@@ -18,41 +26,8 @@ _UNSAVED = 5  # minutes without saving
 _UNSEEN_SHARE = 0.01  # of predictions, for figures to be incomplete
 
 
-@dataclass(frozen=True)
-class _Builder:
-    timing: Timing
-    links: Links
-
-    def alert(
-        self,
-        name: str,
-        severity: str,
-        expr: str,
-        *,
-        help: str,
-        summary: str,
-        description: str,
-        pending: float | None = None,
-        keep_firing: bool = True,
-    ) -> Alert:
-        return Alert(
-            name,
-            help,
-            expr,
-            {"severity": severity},
-            {
-                "summary": summary,
-                "description": description,
-                "runbook_url": self.links.runbook(name),
-                "dashboard_url": self.links.dashboard(),
-            },
-            duration(self.timing.pending if pending is None else pending),
-            duration(self.timing.keep_firing) if keep_firing else None,
-        )
-
-
 def groups(timing: Timing, links: Links) -> Iterable[Group]:
-    build = _Builder(timing, links)
+    build = Builder(timing, links)
     minute = duration(timing.minute)
     for concern, make in (
         ("performance", _performance),
@@ -65,38 +40,7 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
         yield Group(f"ml-exporter-alerts-{concern}", minute, tuple(rules))
 
 
-NAME = "{{ $labels.model }}{{ with $labels.version }} {{ . }}{{ end }}"
-
-# What a template begins with to say `%s` in queries about the alert's model; an absent label is "".
-_TARGET = ("model", "version", "job", "namespace", "cluster")
-
-
-def _about(*labels: str) -> str:
-    matchers = ",".join(f"{label}=%q" for label in labels)
-    values = " ".join(f"$labels.{label}" for label in labels)
-    return f'{{{{ $model := printf "{matchers}" {values} -}}}}\n'
-
-
-ABOUT_MODEL = _about(*_TARGET)
-ABOUT_SOURCE = _about("model", "source_id", "job", "namespace", "cluster")
-ABOUT_VERSIONS = _about(*(label for label in _TARGET if label != "version"))
-
-
-def _each(query: str, text: str, *values: str, by: str | None = None) -> str:
-    """A template: `text` for each result of a query, with `%s` and `%q` in it for values.
-
-    Prometheus answers in any order, unless the query sorts: `by` is a label to sort by.
-    """
-    arguments = " ".join(("$model", *values))
-    ordered = f' | sortByLabel "{by}"' if by else ""
-    return f'{{{{ range printf "{query}" {arguments} | query{ordered} }}}}{text}{{{{ end }}}}'
-
-
-def _number(form: str) -> str:
-    return f'{{{{ .Value | printf "{form}" }}}}'
-
-
-def _performance(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
+def _performance(build: Builder, severity: str) -> Iterable[Rule | Alert]:
     threshold = f'model:threshold{{severity="{severity}"}}'
     figure = "model:performance:24h"
     enough = f"model:labelled_predictions:{{}} >= {LEAST_LABELLED}"
@@ -117,14 +61,14 @@ def _performance(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
     )
     short = f'model:shortfall:24h{{severity="{severity}"}}'
     of_model = f"model:shortfall:24h{{severity='{severity}',%s}}"
-    value = _each("model:performance:24h{%s,monitor=%q}", _number("%.3f"), ".Labels.monitor")
-    limit = _each(
+    value = each("model:performance:24h{%s,monitor=%q}", number("%.3f"), ".Labels.monitor")
+    limit = each(
         f"model:threshold{{severity='{severity}',%s,monitor=%q}}",
-        _number("%.3f"),
+        number("%.3f"),
         ".Labels.monitor",
     )
-    worst = _each(f"topk(1, {of_model})", f"{{{{ .Labels.monitor }}}} is {value}")
-    every = _each(
+    worst = each(f"topk(1, {of_model})", f"{{{{ .Labels.monitor }}}} is {value}")
+    every = each(
         f"sort_desc({of_model})", f"\n- {{{{ .Labels.monitor }}}}: {value}, threshold {limit}"
     )
     yield build.alert(
@@ -139,7 +83,7 @@ def _performance(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
     )
 
 
-def _drift(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
+def _drift(build: Builder, severity: str) -> Iterable[Rule | Alert]:
     significant, material = (
         "\nand\n".join(f"field:{of}:{window}{{}} > 1" for window in ("24h", "1h"))
         for of in ("significance", "materiality")
@@ -160,30 +104,30 @@ def _drift(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
         drifted = f'field:drift:24h{{severity="{severity}",role=~"{roles}"}}'
         of_model = f"field:drift:24h{{severity='{severity}',role=~'{roles}',%s}}"
         features = "count(group by (role, field) (field:significance:24h{role='feature',%s}))"
-        number = f"{{{{ $value }}}} of {_each(features, '{{ .Value }}')} features drifted, "
-        worst = _each(
+        how_many = f"{{{{ $value }}}} of {each(features, '{{ .Value }}')} features drifted, "
+        worst = each(
             f"topk(1, max by (field) ({of_model}))",
-            f"{{{{ .Labels.field }}}} most (PSI {_number('%.2f')})",
+            f"{{{{ .Labels.field }}}} most (PSI {number('%.2f')})",
         )
         if name == "PredictionDrift":
-            number, worst = "", worst.replace("}} most", "}} drifted")
-        shift = _each(
+            how_many, worst = "", worst.replace("}} most", "}} drifted")
+        shift = each(
             "max(field:location_shift:24h{%s,role=%q,field=%q})",
-            f", location shift {_number('%+.3f')}",
+            f", location shift {number('%+.3f')}",
             ".Labels.role",
             ".Labels.field",
         )
-        significance = _each(
+        significance = each(
             "max(field:significance:24h{%s,role=%q,field=%q})",
-            f", significance {_number('%.1f')}",
+            f", significance {number('%.1f')}",
             ".Labels.role",
             ".Labels.field",
         )
-        fields = _each(
+        fields = each(
             f"topk(5, max by (role, field) ({of_model}))",
-            f"\n- {{{{ .Labels.field }}}}: PSI {_number('%.3f')}{shift}{significance}",
+            f"\n- {{{{ .Labels.field }}}}: PSI {number('%.3f')}{shift}{significance}",
         )
-        accuracy = _each("model:accuracy:24h{%s}", f"\nAccuracy over 24h: {_number('%.3f')}")
+        accuracy = each("model:accuracy:24h{%s}", f"\nAccuracy over 24h: {number('%.3f')}")
         yield build.alert(
             name,
             severity,
@@ -191,13 +135,13 @@ def _drift(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
             help=f"The distribution of a {what} differs from the baseline significantly (more "
             "than chance explains) and materially (PSI or location shift above its threshold), "
             "over 24h and over 1h.",
-            summary=f"{ABOUT_MODEL}{NAME}: {number}{worst}",
+            summary=f"{ABOUT_MODEL}{NAME}: {how_many}{worst}",
             description=f"{ABOUT_MODEL}Differ from the baseline over the last 24h and the last "
             f"hour, the most first:{fields}{accuracy}",
         )
 
 
-def _integrity(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
+def _integrity(build: Builder, severity: str) -> Iterable[Rule | Alert]:
     yield from violations(severity)
     roles = "feature|prediction|score"
     fields = f'field:violation_ratio:1h{{severity="{severity}",role=~"{roles}"}}'
@@ -209,10 +153,8 @@ def _integrity(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
     by_field = f"max by (role, field, monitor) ({of_fields})"
     of_field = f"{{{{ .Labels.field }}}} {percent} {share}"
     of_rows = f"{percent} of rows rejected"
-    summary = _each(f"topk(1, {by_field})", of_field) + _each(of_model, of_rows)
-    description = _each(f"topk(5, {by_field})", f"\n- {of_field}") + _each(
-        of_model, f"\n- {of_rows}"
-    )
+    summary = each(f"topk(1, {by_field})", of_field) + each(of_model, of_rows)
+    description = each(f"topk(5, {by_field})", f"\n- {of_field}") + each(of_model, f"\n- {of_rows}")
     yield build.alert(
         "DataIntegrityViolations",
         severity,
@@ -233,9 +175,9 @@ def _integrity(build: _Builder, severity: str) -> Iterable[Rule | Alert]:
     )
 
 
-def _predictions(build: _Builder, severity: str) -> Iterable[Alert]:
+def _predictions(build: Builder, severity: str) -> Iterable[Alert]:
     now, before = {"warning": ("1h", "24h"), "critical": ("24h", "7d")}[severity]
-    earlier = _each(f"sum(model:predictions:{before}{{%s}})", _number("%.0f"))
+    earlier = each(f"sum(model:predictions:{before}{{%s}})", number("%.0f"))
     yield build.alert(
         "PredictionsAbsent",
         severity,
@@ -249,7 +191,7 @@ def _predictions(build: _Builder, severity: str) -> Iterable[Alert]:
     )
 
 
-def _exporter(build: _Builder, severity: str) -> Iterable[Alert]:
+def _exporter(build: Builder, severity: str) -> Iterable[Alert]:
     down = build.timing.down
     # Which models a target feeds is known from when it was last up.
     feeds = without(
@@ -322,7 +264,7 @@ def _exporter(build: _Builder, severity: str) -> Iterable[Alert]:
         help="Two exporters read one source, and count each of its rows twice.",
         summary="{{ $labels.model }}: {{ $value }} exporters read one source",
         description=f"{ABOUT_SOURCE}Each row of the source is counted {{{{ $value }}}} times, by:"
-        + _each("ml_source_info{%s}", "\n- {{ .Labels.instance }}", by="instance")
+        + each("ml_source_info{%s}", "\n- {{ .Labels.instance }}", by="instance")
         + "\nFigures are right as long as all read on; counts are too large.",
         keep_firing=False,
     )
