@@ -53,6 +53,7 @@ def test_every_key_is_on_the_page_and_no_other(section: str) -> None:
 DEFAULTS: dict[tuple[str, str], object] = {
     ("model", "bins"): Model.bins,
     ("model", "false_alarms"): Model.false_alarms,
+    ("ranked", "depth"): config.RANKED_DEPTH,
     ("labels", "wait"): Labels.wait,
     ("labels", "settle"): Labels.settle,
     ("limits", "series"): Limits.series,
@@ -118,7 +119,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         path,
         {"INGEST_TOKEN": "s3cret", "KAFKA_PASSWORD": "hush", "DB_URL": "sqlite:///labels.db"},
     )
-    credit, species, topics, spam, prices = loaded.models
+    credit, species, topics, spam, films, prices = loaded.models
     assert credit == Model(
         name="credit",
         version=VersionField("model_version"),
@@ -136,6 +137,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
             prediction="predicted",
             scores={"1": "probability"},
             features={"age": "inputs.age", "country": "inputs.country", "zip": "inputs.zip"},
+            attributions={"age": "shap.age", "country": "shap.country", "zip": "shap.zip"},
         ),
         types={"zip": "category"},
         labels=Labels(
@@ -200,6 +202,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         fields=LabelFields("request_id", "actual"),
         redis="redis://redis:6379/0",
     )
+    assert films.fields.ranked == tuple(f"items.{place}" for place in range(5))
     assert prices.source == EventSource("cloudevents", buffer=16 << 20)
     assert loaded == Config(
         path=path,

@@ -12,11 +12,11 @@ from ml_exporter.baseline import Baseline
 from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field
 from ml_exporter.formats import Layout
 from ml_exporter.monitors.fields import FieldValues
+from ml_exporter.monitors.figures import baseline_performance
 from ml_exporter.profiling import build
 from ml_exporter.versions import (
     Budget,
     Version,
-    baseline_performance,
     dump_rows,
     learnable,
     load_rows,

@@ -53,7 +53,7 @@ __all__ = [
     "load",
 ]
 
-_RANKED_DEPTH = 10
+RANKED_DEPTH = 10
 _OPPOSITES = {"1": "0", "0": "1", "true": "false", "false": "true", "yes": "no", "no": "yes"}
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -321,7 +321,7 @@ def _ranked(node: Node, task: Task | None) -> tuple[str, ...]:
     section = node.mapping()
     section.check_keys(KEYS["ranked"])
     path = section.require("path").text()
-    depth = section.read("depth", lambda node: node.integer(2, 100), _RANKED_DEPTH)
+    depth = section.read("depth", lambda node: node.integer(2, 100), RANKED_DEPTH)
     return tuple(f"{path}.{place}" for place in range(depth))
 
 

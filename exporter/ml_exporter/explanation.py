@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ml_exporter.statistics import drift
 from ml_exporter.statistics.bins import ABOVE, ANY, BELOW, INVALID, MISSING, OTHER
 from ml_exporter.statistics.drift import Test
+from ml_exporter.statistics.figures import HIGHER_IS_BETTER
 from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.verdicts import FieldVerdict, Figure, ModelVerdict, VersionVerdict
 
@@ -27,6 +28,13 @@ _SPECIAL = {
     INVALID: "not a valid value",
     OTHER: "in no category of the baseline",
     ANY: "some text",
+}
+_METRICS = {
+    "f1": "F1",
+    "f1_weighted": "F1 weighted",
+    "roc_auc": "ROC AUC",
+    "r2": "R²",
+    "gini": "Gini",
 }
 _LONGEST_NAME = 60  # characters
 
@@ -50,7 +58,7 @@ def count(number: float, noun: str = "") -> str:
 
 def metric(name: str) -> str:
     """What a figure is called in text."""
-    return {"f1": "F1"}.get(name, name.replace("_", " "))
+    return _METRICS.get(name, name.replace("_", " "))
 
 
 def quoted(name: str) -> str:
@@ -146,7 +154,8 @@ def explain_figure(figure: Figure) -> str:
     """A figure and the threshold that it has crossed: `accuracy 0.812, below 0.82`."""
     text = f"{metric(figure.metric)} {figure.value:.3f}"
     limit = next((figure.thresholds[s] for s in SEVERITIES if s == figure.state), None)
-    return text if limit is None else f"{text}, below {limit:.3g}"
+    side = "below" if figure.metric in HIGHER_IS_BETTER else "above"
+    return text if limit is None else f"{text}, {side} {limit:.3g}"
 
 
 def summarize(version: VersionVerdict, window: str = "last hour") -> str:

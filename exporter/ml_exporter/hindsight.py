@@ -10,8 +10,7 @@ import numpy as np
 
 from ml_exporter.families import Values
 from ml_exporter.history import History, Window
-from ml_exporter.judgement import performance_of
-from ml_exporter.statistics import drift
+from ml_exporter.statistics import drift, performance
 from ml_exporter.statistics.bins import Floats
 from ml_exporter.trends import Line, Onset, line, onset
 from ml_exporter.verdicts import FieldVerdict, Figure, VersionVerdict
@@ -93,7 +92,8 @@ class Hindsight:
                 (labels[i][0], labels[i][1], labels[i][2] == "true", float(counts[i]))
                 for i in np.flatnonzero(counts)
             ]
-            return performance_of(cells, positive).get(figure.metric, np.nan)
+            classes = performance.of_cells(cells)
+            return performance.model_figures(classes, positive).get(figure.metric, np.nan)
 
         return self._line(self._outcomes, value)
 

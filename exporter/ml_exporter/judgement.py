@@ -2,31 +2,28 @@
 
 A drift is one that is significant (`field:significance` above 1) and material (PSI or location
 shift above its threshold). Broken values are a share that is above its threshold and has grown
-significantly. A figure of performance is judged from 100 labelled predictions on, and accuracy by
-the upper end of its 95 % interval.
+significantly. Figures of performance are in `performance_verdicts`.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
 
 from ml_exporter.families import Frozen
-from ml_exporter.rules.alerts import LEAST_LABELLED
+from ml_exporter.performance_verdicts import judged_figures
 from ml_exporter.rules.integrity import REJECTED
-from ml_exporter.rules.performance import Z_95
-from ml_exporter.statistics import drift, performance
+from ml_exporter.samples import Samples
+from ml_exporter.statistics import drift
 from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER
 from ml_exporter.statistics.drift import STATISTICS, TESTS, Test
-from ml_exporter.thresholds import MODEL_MONITORS, SEVERITIES, Severity
+from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.verdicts import (
     FieldVerdict,
-    Figure,
     Limits,
     ModelVerdict,
     Share,
@@ -53,7 +50,7 @@ def judge(samples: Iterable[Frozen], window: str = "1h") -> list[ModelVerdict]:
     `samples` are all of an exporter, counters by what they counted in the window. `window` is the
     one whose critical values apply: `1h`, `24h` or `7d`.
     """
-    models: dict[str, dict[str, _Samples]] = defaultdict(lambda: defaultdict(_Samples))
+    models: dict[str, dict[str, Samples]] = defaultdict(lambda: defaultdict(Samples))
     for frozen in samples:
         family = frozen.family
         if family.label_names[:2] != ("model", "version"):
@@ -66,46 +63,7 @@ def judge(samples: Iterable[Frozen], window: str = "1h") -> list[ModelVerdict]:
     return sorted(verdicts, key=lambda model: (-rank(model.state), model.name))
 
 
-class _Samples:
-    """The samples of one version by name."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, list[tuple[Mapping[str, str], float]]] = defaultdict(list)
-
-    def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
-        self._rows[name].append((labels, value))
-
-    def __getitem__(self, name: str) -> Sequence[tuple[Mapping[str, str], float]]:
-        return self._rows.get(name, ())
-
-    def total(self, name: str) -> float:
-        return sum(value for _, value in self[name])
-
-    def by(self, name: str, label: str) -> dict[str, float]:
-        return {labels[label]: value for labels, value in self[name]}
-
-    def labels(self, name: str, *names: str) -> tuple[str, ...]:
-        """Label values of an info series."""
-        for labels, _ in self[name]:
-            return tuple(labels[one] for one in names)
-        return ("",) * len(names)
-
-    def thresholds(self, monitor: str, role: str = "", field: str = "") -> dict[Severity, float]:
-        """By severity; the field's own go before the model's."""
-        return self._thresholds[monitor, "", ""] | self._thresholds[monitor, role, field]
-
-    @cached_property
-    def _thresholds(self) -> Mapping[tuple[str, str, str], dict[Severity, float]]:
-        found: dict[tuple[str, str, str], dict[Severity, float]] = defaultdict(dict)
-        for labels, value in self["ml_threshold"]:
-            key = labels["monitor"], labels.get("role", ""), labels.get("field", "")
-            for severity in SEVERITIES:
-                if labels["severity"] == severity:
-                    found[key][severity] = value
-        return found
-
-
-def _model(name: str, versions: Mapping[str, _Samples], window: str) -> ModelVerdict:
+def _model(name: str, versions: Mapping[str, Samples], window: str) -> ModelVerdict:
     # The series of what belongs to no version have that of rows which don't name theirs.
     verdicts = [
         _version(version, samples, window)
@@ -130,7 +88,7 @@ def _model(name: str, versions: Mapping[str, _Samples], window: str) -> ModelVer
     )
 
 
-def _sum_by(versions: Iterable[_Samples], name: str, label: str) -> dict[str, float]:
+def _sum_by(versions: Iterable[Samples], name: str, label: str) -> dict[str, float]:
     sums: dict[str, float] = defaultdict(float)
     for samples in versions:
         for key, value in samples.by(name, label).items():
@@ -145,12 +103,12 @@ def _rejected_state(rejected: float, accepted: float) -> State:
     return _above(rejected / (rejected + accepted), limits)
 
 
-def _version(version: str, samples: _Samples, window: str) -> VersionVerdict:
+def _version(version: str, samples: Samples, window: str) -> VersionVerdict:
     task, positive = samples.labels("ml_model_info", "task", "positive")
     baseline_id, baseline_state = samples.labels("ml_baseline_info", "baseline_id", "state")
     predictions = samples.total("ml_predictions_total")
     labelled = samples.total("ml_labelled_predictions_total")
-    figures = tuple(_figures(samples, positive or None, labelled))
+    figures = tuple(judged_figures(samples, positive or None, labelled))
     fields = sorted(_fields(samples, window), key=_attention)
     quiet: State = "learning" if baseline_state == "learning" else "ok"
     judged: list[State] = [one.state for one in figures if one.state in SEVERITIES]
@@ -186,74 +144,7 @@ def _median(cumulative: Mapping[str, float]) -> float:
     return min(bounds) if count else math.nan
 
 
-def _figures(samples: _Samples, positive: str | None, labelled: float) -> Iterable[Figure]:
-    cells = [
-        (labels["actual"], labels["predicted"], labels["correct"] == "true", rows)
-        for labels, rows in samples["ml_outcomes_total"]
-    ]
-    baseline = {
-        labels["metric"]: value
-        for labels, value in samples["ml_baseline_performance"]
-        if "class" not in labels
-    }
-    figures = performance_of(cells, positive)
-    for metric in MODEL_MONITORS:
-        if metric not in figures:
-            continue
-        thresholds = samples.thresholds(metric)
-        state: State | None = None
-        if thresholds and labelled < LEAST_LABELLED:
-            state = "no data"
-        elif thresholds:
-            value = figures[metric]
-            if metric == "accuracy":
-                value = performance.wilson_interval(value * labelled, labelled, Z_95)[1]
-            state = _below(value, thresholds)
-        yield Figure(metric, figures[metric], baseline.get(metric), thresholds, state)
-
-
-def performance_of(
-    cells: Iterable[tuple[str, str, bool, float]], positive: str | None
-) -> dict[str, float]:
-    """Figures of outcomes: actual and predicted class, whether that is correct, and rows.
-
-    As `performance.figures`, but for what classes don't tell: two that are both `<other>` may
-    differ, so that not all of a diagonal cell needs to be correct.
-    """
-    actual: dict[str, float] = defaultdict(float)
-    predicted: dict[str, float] = defaultdict(float)
-    hits: dict[str, float] = defaultdict(float)
-    for truth, guess, correct, rows in cells:
-        actual[truth] += rows
-        predicted[guess] += rows
-        hits[truth] += rows if correct else 0.0
-    total = sum(actual.values())
-    if not total:
-        return {}
-
-    def outcomes(name: str) -> performance.Outcomes:
-        hit = hits[name]
-        false_positives, false_negatives = predicted[name] - hit, actual[name] - hit
-        rest = total - hit - false_positives - false_negatives
-        return performance.Outcomes(hit, false_positives, false_negatives, rest)
-
-    accuracy = {"accuracy": sum(hits.values()) / total}
-    if positive is not None:
-        return accuracy | _defined(outcomes(positive))
-    every = [outcomes(name) for name in {*actual, *predicted}]
-    occurring = [_defined(one) for one in every if one.occurs]
-    return accuracy | {
-        metric: sum(one.get(metric, 0.0) for one in occurring) / len(occurring)
-        for metric in performance.METRICS
-    }
-
-
-def _defined(outcomes: performance.Outcomes) -> dict[str, float]:
-    values = {metric: float(getattr(outcomes, metric)) for metric in performance.METRICS}
-    return {metric: value for metric, value in values.items() if not math.isnan(value)}
-
-
-def _fields(samples: _Samples, window: str) -> Iterable[FieldVerdict]:
+def _fields(samples: Samples, window: str) -> Iterable[FieldVerdict]:
     counts: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     ratios: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     ranks: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
@@ -340,7 +231,3 @@ def _field(
 
 def _above(value: float, thresholds: Limits) -> State:
     return worst(severity for severity, limit in thresholds.items() if value > limit)
-
-
-def _below(value: float, thresholds: Limits) -> State:
-    return worst(severity for severity, limit in thresholds.items() if value < limit)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from ml_exporter.statistics import figures
 from ml_exporter.yaml_nodes import Node, Section, suggestion
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 KEYS = {"threshold": (*SEVERITIES, "fields"), "field_threshold": SEVERITIES}
 
 # Monitors have the names of the recorded metrics: `psi` is `field:psi:24h`.
-MODEL_MONITORS = ("accuracy", "precision", "recall", "specificity", "f1")
+MODEL_MONITORS = (*figures.JUDGED, "performance_gap")
 FIELD_MONITORS = (
     "psi",
     "location_shift",
@@ -36,26 +37,12 @@ FIELD_MONITORS = (
 )
 
 # Known, so that a file can be written for them, but no rule of this version reads them.
-_LATER_PERFORMANCE = (
-    "balanced_accuracy",
-    "matthews_correlation",
-    "roc_auc",
-    "gini",
-    "log_loss",
-    "brier_score",
-    "expected_calibration_error",
-    "positive_rate",
-    "mean_absolute_error",
-    "root_mean_squared_error",
-    "mean_absolute_percentage_error",
-    "bias",
-    "r2",
-)
 LATER_MODEL_MONITORS = (
     "predictions",
     "labelled_predictions",
-    *_LATER_PERFORMANCE,
-    *(f"estimated_{name}" for name in (*MODEL_MONITORS, *_LATER_PERFORMANCE)),
+    "positive_rate",
+    "bias",
+    *(f"estimated_{name}" for name in figures.JUDGED),
     "support",
     "drifted_fields",
     "multivariate_drift",
@@ -70,13 +57,18 @@ _ROLES: dict[str, Role] = {"prediction": "prediction", "score": "score", "label"
 
 @dataclass(frozen=True)
 class Threshold:
-    """One row of `ml_threshold`; `role` and `field` are None where it is the default."""
+    """One row of `ml_threshold`; `role` and `field` are None where it is the default.
+
+    `reference` is what a figure of performance must be significantly worse than, besides being
+    beyond the threshold; None: the threshold itself.
+    """
 
     monitor: str
     severity: Severity
     value: float
     role: Role | None = None
     field: str | None = None
+    reference: float | None = None
 
 
 def read_thresholds(

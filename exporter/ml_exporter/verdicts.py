@@ -31,8 +31,9 @@ class Figure:
 
     metric: str
     value: float
+    interval: tuple[float, float]  # of 95 %; NaN where there is none
     baseline: float | None
-    thresholds: Limits  # what it must not fall below
+    thresholds: Limits  # what it must not be worse than
     state: State | None
 
 

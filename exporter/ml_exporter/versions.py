@@ -11,20 +11,14 @@ import numpy as np
 
 from ml_exporter import baseline as baselines
 from ml_exporter import sagemaker_baseline
-from ml_exporter.baseline import Baseline, BaselineField
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field, FieldType
+from ml_exporter.baseline import Baseline
+from ml_exporter.batch import ABSENT, CARRIED, LABEL, PREDICTION, Batch, Column, Field, FieldType
 from ml_exporter.config import Limits, Model
 from ml_exporter.families import Family
 from ml_exporter.formats import Layout
 from ml_exporter.formats.rows import UNVERSIONED
-from ml_exporter.monitors import Monitor
-from ml_exporter.monitors.fields import FieldValues
-from ml_exporter.monitors.info import BaselineInfo, ModelInfo
 from ml_exporter.monitors.outcomes import Outcomes
-from ml_exporter.monitors.schema import SchemaViolations
-from ml_exporter.monitors.thresholds import Thresholds
-from ml_exporter.monitors.traffic import Traffic
-from ml_exporter.statistics import performance
+from ml_exporter.monitors.selection import for_baseline, for_model
 
 OTHER_VERSIONS = "<other>"
 
@@ -83,21 +77,19 @@ class Version:
         self._watched = watched
         self._limits = limits
         self._budget = budget
-        self._monitors: list[Monitor] = [
-            ModelInfo(model.name, name, model.task, model.positive),
-            Traffic(model.name, name),
-        ]
-        self._outcomes: list[Outcomes] = []
-        if model.labels is not None or model.fields.label is not None:
-            classified = model.task != "regression"
-            self._outcomes = [Outcomes(model.name, name, classified, limits.categories)]
-            self.expect([model.positive] if model.positive else [])
+        self._own = for_model(model, name, limits)
+        self._outcomes = [one for one in self._own.of_labelled if isinstance(one, Outcomes)]
+        self.expect([model.positive] if model.positive else [])
         self._set_baseline_monitors("learning")
 
     @property
     def families(self) -> list[Family]:
-        monitors = [*self._monitors, *self._baseline_monitors, *self._label_monitors]
-        return [family for monitor in monitors for family in monitor.families]
+        own, judged = self._own, self._judged
+        monitors = (
+            *(own.of_predictions, judged.of_predictions),
+            *(own.of_labelled, judged.of_labelled),
+        )
+        return [family for some in monitors for monitor in some for family in monitor.families]
 
     def judge_by(self, baseline: Baseline, state: str) -> None:
         """Count and judge fields by a baseline from now on; `state` is `file` or `learned`."""
@@ -121,17 +113,17 @@ class Version:
 
     def update(self, batch: Batch) -> None:
         """Count predictions."""
-        for monitor in self._monitors:
+        for monitor in self._own.of_predictions:
             monitor.update(batch)
         if self.learner is not None:
             self.learner.batches.append(batch)
         else:
-            for monitor in self._baseline_monitors:
+            for monitor in self._judged.of_predictions:
                 monitor.update(batch)
 
     def update_labelled(self, batch: Batch) -> None:
         """Count predictions whose label is known."""
-        for monitor in self._label_monitors:
+        for monitor in (*self._own.of_labelled, *self._judged.of_labelled):
             monitor.update(batch)
 
     def expect(self, classes: Sequence[str]) -> None:
@@ -139,37 +131,16 @@ class Version:
             monitor.expect(classes)
 
     def _set_baseline_monitors(self, state: str) -> None:
-        model, name, baseline = self._model, self.name, self.baseline
-        figures, by_class = baseline_performance(baseline, model.positive)
-        fields = self._affordable(baseline) if baseline else []
-        of_predictions = [one for one in fields if one.key != LABEL]
-        self._baseline_monitors: list[Monitor] = [
-            BaselineInfo(model.name, name, state, baseline, figures, by_class),
-            Thresholds(model.name, name, baseline, figures, model.thresholds, model.thresholds_off),
-            SchemaViolations(model.name, name, of_predictions),
-        ]
-        self._label_monitors: list[Monitor] = [*self._outcomes]
-        if baseline:
-            of_labels = [one for one in fields if one.key == LABEL]
-            for monitors, some in (
-                (self._baseline_monitors, of_predictions),
-                (self._label_monitors, of_labels),
-            ):
-                monitors.append(FieldValues(model.name, name, baseline, some, model.false_alarms))
+        self._judged = for_baseline(
+            self._model, self.name, state, self.baseline, self._watched, self._take
+        )
 
-    def _affordable(self, baseline: Baseline) -> list[BaselineField]:
-        watched = self._watched
-        affordable = []
-        for one in baseline.fields:
-            if watched is not None and one.key not in watched and one.key != LABEL:
-                continue
-            series = FieldValues.series(one)
-            if self._budget.take(series):
-                affordable.append(one)
-                self._taken += series
-            else:
-                self._suppressed += series
-        return affordable
+    def _take(self, series: int) -> bool:
+        if self._budget.take(series):
+            self._taken += series
+            return True
+        self._suppressed += series
+        return False
 
 
 def default_version(model: Model, given: Mapping[str | None, Baseline]) -> str:
@@ -180,24 +151,6 @@ def default_version(model: Model, given: Mapping[str | None, Baseline]) -> str:
     if model.version is None and baseline is not None and baseline.version:
         return baseline.version
     return UNVERSIONED
-
-
-def baseline_performance(
-    baseline: Baseline | None, positive: str | None
-) -> tuple[Mapping[str, float], Mapping[str, Mapping[str, float]]]:
-    """The figures of the baseline's confusion matrix: the model's, and those of each class."""
-    if baseline is None or not baseline.confusion:
-        return {}, {}
-    met = (name for cell in baseline.confusion for name in (cell.actual, cell.predicted))
-    classes = sorted({*baseline.classes, *met})
-    index = {name: number for number, name in enumerate(classes)}
-    confusion = np.zeros((len(classes), len(classes)))
-    for cell in baseline.confusion:
-        confusion[index[cell.actual], index[cell.predicted]] = cell.count
-    return (
-        performance.figures(confusion, classes, positive),
-        performance.class_figures(confusion, classes),
-    )
 
 
 def baseline_paths(model: Model) -> dict[str | None, Path]:
@@ -251,7 +204,11 @@ def without_labels_yet(batch: Batch) -> Batch:
 
 def labelled(batch: Batch) -> Batch:
     """The rows that have their label with them, as a labelled batch."""
-    fields = {key: batch.fields[key] for key in (PREDICTION, LABEL)}
+    fields = {
+        key: column
+        for key, column in batch.fields.items()
+        if key in (PREDICTION, LABEL) or key.role in CARRIED
+    }
     rows = np.flatnonzero(~fields[LABEL].missing_mask())
     without_features = replace(batch, fields=fields, extra={})
     return without_features if rows.size == batch.rows else without_features.take(rows)

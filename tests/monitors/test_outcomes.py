@@ -19,9 +19,9 @@ from sklearn.preprocessing import StandardScaler
 
 from ml_exporter.baseline import Request
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
+from ml_exporter.monitors.figures import baseline_performance
 from ml_exporter.monitors.outcomes import Outcomes
 from ml_exporter.profiling import build
-from ml_exporter.versions import baseline_performance
 
 
 def labelled(actual, predicted, delays=None):
@@ -45,6 +45,10 @@ def predictions(request):
     model = GaussianNB() if request.param is load_digits else LogisticRegression(C=0.001)
     fitted = make_pipeline(StandardScaler(), model).fit(x, y)
     return y_test.tolist(), fitted.predict(x_test).tolist()
+
+
+def assert_has(figures, expected):
+    assert {name: figures[name] for name in expected} == pytest.approx(expected)
 
 
 class TestRealData:
@@ -73,14 +77,14 @@ class TestRealData:
         baseline = build(lambda: [labelled(actual, predicted)], request)
         figures, by_class = baseline_performance(baseline, positive=None)
         macro = {"average": "macro", "zero_division": 0}
-        assert figures == pytest.approx(
+        assert_has(
+            figures,
             {
                 "accuracy": accuracy_score(actual, predicted),
                 "precision": precision_score(actual, predicted, **macro),
                 "recall": recall_score(actual, predicted, **macro),
                 "f1": f1_score(actual, predicted, **macro),
-                "specificity": figures["specificity"],
-            }
+            },
         )
         for name in sorted(set(actual)):
             of_class = {"labels": [name], "average": None, "zero_division": np.nan}
@@ -101,14 +105,15 @@ class TestRealData:
         )
         baseline = build(lambda: [labelled(actual, predicted)], request)
         figures, _ = baseline_performance(baseline, positive="1")
-        assert figures == pytest.approx(
+        assert_has(
+            figures,
             {
                 "accuracy": accuracy_score(actual, predicted),
                 "precision": precision_score(actual, predicted),
                 "recall": recall_score(actual, predicted),
                 "f1": f1_score(actual, predicted),
                 "specificity": recall_score(actual, predicted, pos_label=0),
-            }
+            },
         )
 
 

@@ -5,15 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ml_exporter.baseline import FORMAT, Baseline, BaselineField
 from ml_exporter.batch import Batch
 from ml_exporter.formats.rows import REASONS
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.monitors.info import BaselineInfo, ModelInfo
 from ml_exporter.monitors.intake import Intake
-from ml_exporter.monitors.thresholds import resolve
 from ml_exporter.monitors.traffic import Traffic
-from ml_exporter.thresholds import Threshold
 
 
 def samples(monitor):
@@ -98,61 +95,3 @@ class TestExporterInfo:
         assert found["ml_exporter_series_suppressed",] == 3
         assert found["ml_exporter_batch_duration_seconds", "0.01"] == 0
         assert found["ml_exporter_batch_duration_seconds", "0.03"] == 1
-
-
-class TestThresholds:
-    @pytest.fixture
-    def baseline(self):
-        counts = {"a": 60, "<other>": 10, "<missing>": 30, "<invalid>": 0}
-        field = BaselineField(role="feature", name="city", type="category", counts=counts)
-        return Baseline(format=FORMAT, model="m", rows=100, fields=[field])
-
-    def resolved(self, baseline=None, performance=(), configured=(), off=()):
-        return {
-            (one.monitor, one.severity, one.field): pytest.approx(one.value)
-            for one in resolve(baseline, dict(performance), configured, off)
-        }
-
-    def test_defaults(self):
-        assert self.resolved() == {
-            (monitor, severity, None): value
-            for monitor, values in {
-                "psi": (0.1, 0.2),
-                "location_shift": (0.1, 0.2),
-                "missing_ratio": (0.05, 0.2),
-                "invalid_ratio": (0.05, 0.2),
-                "unseen_ratio": (0.05, 0.2),
-                "out_of_range_ratio": (0.05, 0.2),
-            }.items()
-            for severity, value in zip(("warning", "critical"), values, strict=True)
-        }
-
-    def test_shares_are_above_the_baseline_s_own(self, baseline):
-        found = self.resolved(baseline)
-        assert found["missing_ratio", "warning", "city"] == 0.35
-        assert found["missing_ratio", "critical", "city"] == 0.5
-        assert found["unseen_ratio", "warning", "city"] == 0.15
-        assert ("invalid_ratio", "warning", "city") not in found
-
-    def test_performance_is_below_the_baseline_s_own(self):
-        found = self.resolved(performance={"accuracy": 0.9, "precision": 0.8})
-        assert found["accuracy", "warning", None] == 0.85
-        assert found["accuracy", "critical", None] == 0.8
-        assert not any(monitor in ("precision", "f1") for monitor, *_ in found)
-
-    def test_what_is_configured_replaces_the_default(self):
-        found = self.resolved(
-            performance={"accuracy": 0.9},
-            configured=[
-                Threshold("accuracy", "warning", 0.99),
-                Threshold("psi", "critical", 0.4, "feature", "age"),
-            ],
-        )
-        assert found["accuracy", "warning", None] == 0.99
-        assert found["accuracy", "critical", None] == 0.8
-        assert found["psi", "critical", "age"] == 0.4
-        assert found["psi", "critical", None] == 0.2
-
-    def test_what_is_off_has_none(self, baseline):
-        found = self.resolved(baseline, off=["missing_ratio"])
-        assert not any(monitor == "missing_ratio" for monitor, *_ in found)

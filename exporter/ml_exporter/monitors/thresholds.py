@@ -7,13 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import Batch
 from ml_exporter.families import Family
+from ml_exporter.statistics import figures, significance
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 from ml_exporter.thresholds import Severity, Threshold
 
 _SIZES: Mapping[Severity, float] = {"warning": 0.1, "critical": 0.2}  # of a shift
-# Of broken values, above the baseline's own; and of performance, below it.
+# Of broken values, above the baseline's own; of performance, below it; of errors, times it; of a
+# segment's figure, below what the segment's used to be.
 _SHARES: Mapping[Severity, float] = {"warning": 0.05, "critical": 0.2}
 _DROPS: Mapping[Severity, float] = {"warning": 0.05, "critical": 0.1}
+_GROWTHS: Mapping[Severity, float] = {"warning": 1.2, "critical": 1.5}
+_GAPS: Mapping[Severity, float] = {"warning": 0.1, "critical": 0.2}
 
 
 class Thresholds:
@@ -25,6 +29,7 @@ class Thresholds:
         performance: Mapping[str, float],
         configured: Sequence[Threshold],
         off: Iterable[str],
+        false_alarms: float,
     ) -> None:
         of = {"model": model, "version": version}
         help = "What a monitored figure is judged by; the one with a field goes before."
@@ -32,8 +37,28 @@ class Thresholds:
         self._of_field = Family(
             "ml_threshold", help, "gauge", ("monitor", "severity", "role", "field"), of=of
         )
-        self.families = (self._default, self._of_field)
-        for threshold in resolve(baseline, performance, configured, off):
+        reference = Family(
+            "ml_threshold_reference",
+            "What a figure of performance must be significantly worse than, to be judged.",
+            "gauge",
+            ("monitor", "severity"),
+            of=of,
+        )
+        critical = Family(
+            "ml_performance_critical_value",
+            "How many standard errors a figure must be worse than its reference.",
+            "gauge",
+            of=of,
+        )
+        self.families = (self._default, self._of_field, reference, critical)
+        thresholds = resolve(baseline, performance, configured, off)
+        judged = {one.monitor for one in thresholds if one.monitor in figures.JUDGED}
+        if judged and false_alarms:
+            critical.set(significance.critical_value(len(judged), false_alarms))
+        for threshold in thresholds:
+            if threshold.monitor in judged:
+                worse_than = threshold.value if threshold.reference is None else threshold.reference
+                reference.set(worse_than, threshold.monitor, threshold.severity)
             if threshold.field is None:
                 self._default.set(threshold.value, threshold.monitor, threshold.severity)
             else:
@@ -60,7 +85,8 @@ def resolve(
     defaults = [
         *_sizes(),
         *_shares(baseline.fields if baseline else ()),
-        *_performance(performance),
+        *_performance(performance, _labelled_rows(baseline)),
+        *(Threshold("performance_gap", severity, gap) for severity, gap in _GAPS.items()),
     ]
     off = set(off)
     kept = [one for one in defaults if (one.monitor, one.severity) not in said]
@@ -85,8 +111,21 @@ def _shares(fields: Sequence[BaselineField]) -> Iterable[Threshold]:
                     yield Threshold(monitor, severity, above, field.role, field.name)
 
 
-def _performance(performance: Mapping[str, float]) -> Iterable[Threshold]:
-    for metric in ("accuracy", "f1"):
+def _performance(performance: Mapping[str, float], rows: int) -> Iterable[Threshold]:
+    for metric in ("accuracy", "f1", "roc_auc"):
         if metric in performance:
+            value = performance[metric]
+            usual = value
+            if metric == "accuracy" and rows:
+                # Nobody is always right (Laplace's rule of succession).
+                usual = (value * rows + 1) / (rows + 2)
             for severity, drop in _DROPS.items():
-                yield Threshold(metric, severity, performance[metric] - drop)
+                yield Threshold(metric, severity, value - drop, reference=usual)
+    if "mean_absolute_error" in performance:
+        value = performance["mean_absolute_error"]
+        for severity, growth in _GROWTHS.items():
+            yield Threshold("mean_absolute_error", severity, value * growth, reference=value)
+
+
+def _labelled_rows(baseline: Baseline | None) -> int:
+    return sum(cell.count for cell in baseline.confusion) if baseline else 0

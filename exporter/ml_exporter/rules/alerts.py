@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ml_exporter.rules import labels
 from ml_exporter.rules.annotations import (
     ABOUT_MODEL,
     ABOUT_SOURCE,
@@ -13,6 +14,7 @@ from ml_exporter.rules.annotations import (
     each,
     number,
 )
+from ml_exporter.rules.degradation import LEAST_LABELLED
 from ml_exporter.rules.groups import Alert, Group, Rule
 from ml_exporter.rules.integrity import REJECTED, violations
 from ml_exporter.rules.links import Links
@@ -20,7 +22,6 @@ from ml_exporter.rules.promql import indent, join_replicas, without
 from ml_exporter.rules.thresholds import SEVERITIES
 from ml_exporter.rules.timing import Timing, duration, span
 
-LEAST_LABELLED = 100  # labelled predictions that a figure needs, to be judged
 LEAST_PREDICTIONS = 100  # predictions that a model had, to be missed
 _UNSAVED = 5  # minutes without saving
 _UNSEEN_SHARE = 0.01  # of predictions, for figures to be incomplete
@@ -34,39 +35,23 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
         ("drift", _drift),
         ("integrity", _integrity),
         ("predictions", _predictions),
+        ("labels", labels.alerts),
         ("exporter", _exporter),
     ):
         rules = [rule for severity in SEVERITIES for rule in make(build, severity)]
         yield Group(f"ml-exporter-alerts-{concern}", minute, tuple(rules))
 
 
-def _performance(build: Builder, severity: str) -> Iterable[Rule | Alert]:
-    threshold = f'model:threshold{{severity="{severity}"}}'
-    figure = "model:performance:24h"
-    enough = f"model:labelled_predictions:{{}} >= {LEAST_LABELLED}"
-    yield Rule(
-        "model:shortfall:24h",
-        f"By how much a figure is below its {severity} threshold over 24h, where it rests on "
-        f"{LEAST_LABELLED} labelled predictions, is accuracy's only if its whole 95 % interval is "
-        "below, and the last hour doesn't say otherwise.",
-        f"(\n  {threshold}\n  - ignoring (severity)\n  {figure}\n  > 0\n)\n"
-        f"and ignoring (monitor, severity)\n  {enough.format('24h')}\n"
-        f"unless ignoring (severity)\n"
-        f'  label_replace(model:accuracy_upper:24h, "monitor", "accuracy", "", "")\n'
-        f"  >= ignoring (severity)\n  {threshold}\n"
-        f"unless ignoring (severity) (\n  model:performance:1h\n"
-        f"  >= ignoring (severity)\n  {threshold}\n"
-        f"  and ignoring (monitor)\n  {enough.format('1h')}\n)",
-        {"severity": severity},
-    )
-    short = f'model:shortfall:24h{{severity="{severity}"}}'
-    of_model = f"model:shortfall:24h{{severity='{severity}',%s}}"
-    value = each("model:performance:24h{%s,monitor=%q}", number("%.3f"), ".Labels.monitor")
+def _performance(build: Builder, severity: str) -> Iterable[Alert]:
+    short = f'model:shortfall{{severity="{severity}"}}'
+    of_model = f"model:shortfall{{severity='{severity}',%s}}"
+    value = each("model:judged_performance{%s,monitor=%q}", number("%.3f"), ".Labels.monitor")
     limit = each(
         f"model:threshold{{severity='{severity}',%s,monitor=%q}}",
         number("%.3f"),
         ".Labels.monitor",
     )
+    window = each("model:judged_window{%s}", "{{ .Labels.window }}")
     worst = each(f"topk(1, {of_model})", f"{{{{ .Labels.monitor }}}} is {value}")
     every = each(
         f"sort_desc({of_model})", f"\n- {{{{ .Labels.monitor }}}}: {value}, threshold {limit}"
@@ -75,11 +60,13 @@ def _performance(build: Builder, severity: str) -> Iterable[Rule | Alert]:
         "ModelPerformanceDegraded",
         severity,
         f"{without('max', 'monitor', short)} > 0",
-        help="A figure of the labelled predictions is below its threshold over 24h, and the last "
-        f"hour, if it has {LEAST_LABELLED} labels, agrees.",
-        summary=f"{ABOUT_MODEL}{NAME}: {worst}, below its threshold",
-        description=f"{ABOUT_MODEL}Below their thresholds over the last 24h, by arrival of the "
-        f"label:{every}",
+        help="A figure of the labelled predictions is beyond its threshold, and worse than the "
+        "baseline's (or than the threshold, if that is configured) by more than chance explains: "
+        f"over 24h, or 7d where labels come seldom. It rests on {LEAST_LABELLED} labels or more, "
+        "and the last hour, if it has as many, agrees.",
+        summary=f"{ABOUT_MODEL}{NAME}: {worst}, beyond its threshold",
+        description=f"{ABOUT_MODEL}Beyond their thresholds over the last {window}, by arrival of "
+        f"the label:{every}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ml_exporter.rules import alerts, fields, performance, thresholds
+from ml_exporter.rules import alerts, degradation, fields, labels, performance, thresholds
 from ml_exporter.rules.groups import Group, to_yaml
 from ml_exporter.rules.links import Links
 from ml_exporter.rules.timing import DEFAULT_TIMING, Timing
@@ -16,7 +16,8 @@ def rule_files(
 ) -> Mapping[str, tuple[Group, ...]]:
     """The groups of each rule file, by its name."""
     return {
-        "models.yml": tuple(performance.groups(timing)),
+        "models.yml": (*performance.groups(timing), *degradation.groups(timing)),
+        "labels.yml": tuple(labels.groups(timing)),
         "thresholds.yml": tuple(thresholds.groups(timing)),
         "fields.yml": tuple(fields.groups(timing)),
         "alerts.yml": tuple(alerts.groups(timing, links or Links())),

@@ -1,11 +1,10 @@
-"""Thresholds as rules read them: one a field, the most specific one, the stricter of replicas."""
+"""Thresholds of fields as rules read them: the most specific one, the stricter of replicas."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Group, Rule
-from ml_exporter.rules.performance import METRICS
 from ml_exporter.rules.promql import gauge, join_replicas, without
 from ml_exporter.rules.timing import Timing, duration
 
@@ -17,20 +16,10 @@ FIELD_MONITORS = (
 
 
 def groups(timing: Timing) -> Iterable[Group]:
-    rules = [_of_models(timing)]
+    rules = []
     for monitor in FIELD_MONITORS:
         rules += [_of_fields(timing, monitor, severity) for severity in SEVERITIES]
     yield Group("ml-exporter-thresholds", duration(timing.minute), tuple(rules))
-
-
-def _of_models(timing: Timing) -> Rule:
-    monitors = "|".join(METRICS)
-    selector = f'ml_threshold{{monitor=~"{monitors}",field="",segment=""}}'
-    return Rule(
-        "model:threshold",
-        "What a figure must not fall below, by `monitor` and `severity`: the higher of replicas.",
-        join_replicas("max", gauge(timing, selector)),
-    )
 
 
 def _of_fields(timing: Timing, monitor: str, severity: str) -> Rule:

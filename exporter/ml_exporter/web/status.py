@@ -268,6 +268,7 @@ def _version(view: VersionView) -> dict[str, Any]:
         "performance": {
             figure.metric: {
                 "value": figure.value,
+                "interval": None if math.isnan(figure.interval[0]) else figure.interval,
                 "baseline": figure.baseline,
                 "thresholds": figure.thresholds,
                 "state": figure.state,

@@ -1,0 +1,31 @@
+"""The figures that a model had on the rows of its baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ml_exporter.baseline import Baseline
+from ml_exporter.statistics import performance, scores
+
+
+def baseline_performance(
+    baseline: Baseline | None, positive: str | None
+) -> tuple[Mapping[str, float], Mapping[str, Mapping[str, float]]]:
+    """The model's figures, and those of each class, as far as the baseline has what they need."""
+    if baseline is None:
+        return {}, {}
+    of_scores = scores.figures((one.positives, one.negatives) for one in baseline.scores)
+    if not baseline.confusion:
+        return of_scores, {}
+    met = (name for cell in baseline.confusion for name in (cell.actual, cell.predicted))
+    classes = sorted({*baseline.classes, *met})
+    index = {name: number for number, name in enumerate(classes)}
+    confusion = np.zeros((len(classes), len(classes)))
+    for cell in baseline.confusion:
+        confusion[index[cell.actual], index[cell.predicted]] = cell.count
+    return (
+        performance.figures(confusion, classes, positive) | of_scores,
+        performance.class_figures(confusion, classes),
+    )

@@ -1,0 +1,115 @@
+"""Which monitors a version of a model has: by its task, its configuration and its baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ml_exporter.baseline import Baseline
+from ml_exporter.batch import LABEL, Field
+from ml_exporter.config import Limits, Model
+from ml_exporter.labelled_baseline import ScoreBins
+from ml_exporter.monitors import Monitor
+from ml_exporter.monitors.fields import FieldValues
+from ml_exporter.monitors.figures import baseline_performance
+from ml_exporter.monitors.info import BaselineInfo, ModelInfo
+from ml_exporter.monitors.outcomes import Outcomes
+from ml_exporter.monitors.ranks import ListRanks, ScoreRanks
+from ml_exporter.monitors.schema import SchemaViolations
+from ml_exporter.monitors.scores import (
+    LabelledScores,
+    ScoreLosses,
+    ScoreViolations,
+    affordable,
+)
+from ml_exporter.monitors.thresholds import Thresholds
+from ml_exporter.monitors.traffic import Traffic
+
+
+@dataclass
+class Selection:
+    """What counts predictions, and what counts those whose label is known."""
+
+    of_predictions: list[Monitor] = field(default_factory=list)
+    of_labelled: list[Monitor] = field(default_factory=list)
+
+
+def has_labels(model: Model) -> bool:
+    return model.labels is not None or model.fields.label is not None
+
+
+def for_model(model: Model, version: str, limits: Limits) -> Selection:
+    """The monitors that a version has whatever its baseline is."""
+    of = (model.name, version)
+    selection = Selection([ModelInfo(*of, model.task, model.positive), Traffic(*of)])
+    scores = list(model.fields.scores)
+    if scores:
+        selection.of_predictions.append(ScoreViolations(*of, scores, model.positive))
+    if not has_labels(model):
+        return selection
+    classified = model.task != "regression"
+    selection.of_labelled.append(Outcomes(*of, classified, limits.categories))
+    if scores:
+        selection.of_labelled.append(ScoreLosses(*of, scores, model.positive))
+    if model.fields.ranked:
+        items = [Field("ranked", str(place + 1)) for place in range(len(model.fields.ranked))]
+        selection.of_labelled.append(ListRanks(*of, items))
+    elif scores and model.task == "multiclass":
+        selection.of_labelled.append(ScoreRanks(*of, scores))
+    return selection
+
+
+def for_baseline(
+    model: Model,
+    version: str,
+    state: str,
+    baseline: Baseline | None,
+    watched: Sequence[Field] | None,
+    take: Callable[[int], bool],
+) -> Selection:
+    """The monitors that count and judge by a baseline; there is none while it is learned.
+
+    `watched` are the fields that rows are read for; None: all that they have. `take` says whether
+    so many more series may be exposed.
+    """
+    of = (model.name, version)
+    figures, by_class = baseline_performance(baseline, model.positive)
+    fields = [
+        one
+        for one in (baseline.fields if baseline else ())
+        if (watched is None or one.key in watched or one.key == LABEL)
+        and take(FieldValues.series(one))
+    ]
+    of_predictions = [one for one in fields if one.key != LABEL]
+    selection = Selection(
+        [
+            BaselineInfo(*of, state, baseline, figures, by_class),
+            Thresholds(
+                *(*of, baseline, figures, model.thresholds, model.thresholds_off),
+                false_alarms=model.false_alarms,
+            ),
+            SchemaViolations(*of, of_predictions),
+        ]
+    )
+    if baseline is None:
+        return selection
+    of_labels = [one for one in fields if one.key == LABEL]
+    for monitors, some in (
+        (selection.of_predictions, of_predictions),
+        (selection.of_labelled, of_labels),
+    ):
+        monitors.append(FieldValues(*of, baseline, some, model.false_alarms))
+    if has_labels(model):
+        scores = _affordable_scores(baseline, model, take)
+        if scores:
+            counted = LabelledScores(*of, model.positive, baseline.id, scores)
+            selection.of_labelled.append(counted)
+    return selection
+
+
+def _affordable_scores(
+    baseline: Baseline, model: Model, take: Callable[[int], bool]
+) -> list[ScoreBins]:
+    """The classes whose scores are read, and may be counted."""
+    read = [one for one in baseline.scores if one.name in model.fields.scores]
+    return [one for one in affordable(read) if take(LabelledScores.series([one]))]

@@ -1,0 +1,174 @@
+"""The figures of scores: of labelled rows counted by score bin, and of single rows.
+
+Bins are in ascending order of the score. `positives` and `negatives` are the rows of each bin that
+are of the class, and that are not. What is undefined is NaN, and left out of `figures`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ml_exporter.statistics.bins import Floats
+
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+class Gain(NamedTuple):
+    """Rows above each threshold: -infinity, then the upper edge of each bin."""
+
+    population: Floats  # share of all rows
+    captured: Floats  # share of the rows of the class: the true-positive rate, or recall
+    false_positive_rate: Floats
+    precision: Floats  # share of the rows above that are of the class
+    lift: Floats  # precision over the share of the class among all rows
+
+
+def bin_codes(scores: Floats, uppers: Floats) -> NDArray[np.intp]:
+    """The bin of each score: the first whose upper edge it doesn't exceed, else one more.
+
+    `uppers` are finite and ascend, and scores are finite.
+    """
+    # One comparison an edge is faster than a binary search a score.
+    codes = np.zeros(scores.shape, dtype=np.uint16)
+    for upper in uppers.tolist():
+        codes += scores > upper
+    return codes.astype(np.intp)
+
+
+def roc_auc(positives: ArrayLike, negatives: ArrayLike) -> float:
+    """How likely a row of the class has the higher score, where a bin's rows are equals.
+
+    It is the area under the ROC curve, drawn straight through the bins' edges.
+    """
+    of_class, rest = _counts(positives, negatives)
+    pairs = of_class.sum() * rest.sum()
+    if not pairs:
+        return math.nan
+    below = np.cumsum(rest) - rest
+    return float(of_class @ (below + rest / 2) / pairs)
+
+
+def gini(auc: float) -> float:
+    """Gini coefficient: 0 is chance, 1 perfect."""
+    return 2 * auc - 1
+
+
+def average_precision(positives: ArrayLike, negatives: ArrayLike) -> float:
+    """Mean precision over the rows of the class, each at its own score.
+
+    Within a bin the rows of the class are taken as evenly spread among the others, so that the
+    precision on the way down through it has a closed integral: no straight line joins two points
+    of a precision-recall curve.
+
+    J. Davis & M. Goadrich, The relationship between precision-recall and ROC curves (2006).
+    """
+    of_class, rest = _counts(positives, negatives)
+    if not of_class.sum():
+        return math.nan
+    rows = of_class + rest
+    filled = rows > 0
+    hits_above = (of_class.sum() - np.cumsum(of_class))[filled]
+    above = (rows.sum() - np.cumsum(rows))[filled]
+    p, n = of_class[filled], rows[filled]
+    share = p / n
+    # Above the first rows there is nothing, and its factor is 0.
+    rise = np.log((above + n) / np.where(above > 0, above, n))
+    precision = share + (hits_above - above * share) / n * rise
+    return float(p @ precision / of_class.sum())
+
+
+def expected_calibration_error(
+    positives: ArrayLike, negatives: ArrayLike, score_sums: ArrayLike
+) -> float:
+    """Mean distance of the mean score of a bin from its share of the class, by rows.
+
+    M. P. Naeini, G. F. Cooper & M. Hauskrecht, Obtaining well calibrated probabilities using
+    Bayesian binning (2015).
+    """
+    of_class, rest = _counts(positives, negatives)
+    rows = of_class.sum() + rest.sum()
+    if not rows:
+        return math.nan
+    return float(np.abs(np.asarray(score_sums, dtype=np.float64) - of_class).sum() / rows)
+
+
+def figures(classes: Iterable[tuple[ArrayLike, ArrayLike]]) -> dict[str, float]:
+    """ROC AUC, Gini and average precision: means over the classes that have them.
+
+    Each class is given by its positives and negatives. A binary model has one, its positive one.
+    """
+    found: dict[str, list[float]] = {"roc_auc": [], "average_precision": []}
+    for positives, negatives in classes:
+        found["roc_auc"].append(roc_auc(positives, negatives))
+        found["average_precision"].append(average_precision(positives, negatives))
+    means = {name: _mean(values) for name, values in found.items()}
+    means["gini"] = gini(means["roc_auc"])
+    return {name: value for name, value in means.items() if not math.isnan(value)}
+
+
+def gain(positives: ArrayLike, negatives: ArrayLike) -> Gain:
+    """Points of the gain, lift, ROC and precision-recall charts: k + 1 of k bins."""
+    of_class, rest = _counts(positives, negatives)
+    hits, false = (np.append(0.0, np.cumsum(counts)) for counts in (of_class, rest))
+    hits, false = hits[-1] - hits, false[-1] - false
+    rows = hits + false
+    population, captured = _ratios(rows, rows[0]), _ratios(hits, hits[0])
+    return Gain(
+        population=population,
+        captured=captured,
+        false_positive_rate=_ratios(false, false[0]),
+        precision=_ratios(hits, rows if hits[0] else 0),
+        lift=_ratios(captured, population),
+    )
+
+
+def calibration(
+    positives: ArrayLike, negatives: ArrayLike, score_sums: ArrayLike
+) -> tuple[Floats, Floats]:
+    """The share of the class in each bin, and its mean score: points of a reliability diagram."""
+    of_class, rest = _counts(positives, negatives)
+    rows = of_class + rest
+    return _ratios(of_class, rows), _ratios(np.asarray(score_sums, dtype=np.float64), rows)
+
+
+def log_losses(of_truth: Floats) -> Floats:
+    """Log loss of each row, by the score of the class that it is of, from 0 to 1.
+
+    Scores are kept off 0 and 1 by the least step of a double, as in scikit-learn's `log_loss`.
+    """
+    return np.asarray(-np.log(np.clip(of_truth, _EPSILON, 1 - _EPSILON)))
+
+
+def brier_scores(scores: Floats, truth: NDArray[np.intp]) -> Floats:
+    """Brier score of each row: squared distances of all classes' scores from what came, summed.
+
+    `scores` are (rows, classes), and `truth` is the index of each row's class. It is from 0 to 2,
+    as scikit-learn's `brier_score_loss` is for more than two classes. Of a binary model it is half
+    of that, `(score - outcome) ** 2`.
+
+    G. W. Brier, Verification of forecasts expressed in terms of probability (1950).
+    """
+    distances = scores.copy()
+    distances[np.arange(truth.size), truth] -= 1
+    return np.asarray(np.square(distances).sum(axis=1))
+
+
+def _counts(positives: ArrayLike, negatives: ArrayLike) -> tuple[Floats, Floats]:
+    return np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64)
+
+
+def _ratios(part: Floats, whole: ArrayLike) -> Floats:
+    divisor = np.broadcast_to(np.asarray(whole, dtype=np.float64), part.shape)
+    ratios = np.full(part.shape, np.nan)
+    np.divide(part, divisor, out=ratios, where=divisor > 0)
+    return ratios
+
+
+def _mean(values: list[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
