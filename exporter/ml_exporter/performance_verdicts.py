@@ -36,7 +36,7 @@ def judged_figures(samples: Samples, positive: str | None, labelled: float) -> I
         if thresholds:
             state = "no data"
             if labelled >= LEAST_LABELLED:
-                state = _state(metric, found, samples, thresholds)
+                state = _state(metric, found, samples, thresholds, labelled)
         yield Figure(
             metric=metric,
             value=found.values[metric],
@@ -69,19 +69,28 @@ def outcomes(samples: Samples) -> Iterable[Cell]:
 
 
 def _state(
-    metric: str, found: _Found, samples: Samples, thresholds: Mapping[Severity, float]
+    metric: str,
+    found: _Found,
+    samples: Samples,
+    thresholds: Mapping[Severity, float],
+    labelled: float,
 ) -> State:
-    references = {
-        labels["severity"]: value
-        for labels, value in samples["ml_threshold_reference"]
-        if labels["monitor"] == metric
-    }
+    references, rows = (
+        {
+            labels["severity"]: value
+            for labels, value in samples[name]
+            if labels["monitor"] == metric
+        }
+        for name in ("ml_threshold_reference", "ml_threshold_reference_rows")
+    )
     critical = samples.total("ml_performance_critical_value") or USUAL_CRITICAL_VALUE
     sign = 1 if metric in figures.HIGHER_IS_BETTER else -1
     crossed = []
     for severity, threshold in thresholds.items():
         is_beyond = sign * (threshold - found.values[metric]) > 0
-        z = -sign * _z(metric, found, references.get(severity, threshold))
+        # A reference that was measured has an error of its own.
+        growth = math.sqrt(1 + labelled / rows.get(severity, math.inf))
+        z = -sign * _z(metric, found, references.get(severity, threshold)) / growth
         if is_beyond and (math.isnan(z) or z > critical):
             crossed.append(severity)
     return worst(crossed)

@@ -44,13 +44,21 @@ class Thresholds:
             ("monitor", "severity"),
             of=of,
         )
+        rows = Family(
+            "ml_threshold_reference_rows",
+            "Labelled rows of the baseline that the reference was measured on.",
+            "gauge",
+            ("monitor", "severity"),
+            of=of,
+        )
         critical = Family(
             "ml_performance_critical_value",
             "How many standard errors a figure must be worse than its reference.",
             "gauge",
             of=of,
         )
-        self.families = (self._default, self._of_field, reference, critical)
+        self.families = (self._default, self._of_field, reference, rows, critical)
+        labelled = labelled_rows(baseline)
         thresholds = resolve(baseline, performance, configured, off)
         judged = {one.monitor for one in thresholds if one.monitor in figures.JUDGED}
         if judged and false_alarms:
@@ -59,6 +67,8 @@ class Thresholds:
             if threshold.monitor in judged:
                 worse_than = threshold.value if threshold.reference is None else threshold.reference
                 reference.set(worse_than, threshold.monitor, threshold.severity)
+                if threshold.reference is not None and labelled:
+                    rows.set(labelled, threshold.monitor, threshold.severity)
             if threshold.field is None:
                 self._default.set(threshold.value, threshold.monitor, threshold.severity)
             else:
@@ -85,7 +95,7 @@ def resolve(
     defaults = [
         *_sizes(),
         *_shares(baseline.fields if baseline else ()),
-        *_performance(performance, _labelled_rows(baseline)),
+        *_performance(performance, labelled_rows(baseline)),
         *(Threshold("performance_gap", severity, gap) for severity, gap in _GAPS.items()),
     ]
     off = set(off)
@@ -127,5 +137,9 @@ def _performance(performance: Mapping[str, float], rows: int) -> Iterable[Thresh
             yield Threshold("mean_absolute_error", severity, value * growth, reference=value)
 
 
-def _labelled_rows(baseline: Baseline | None) -> int:
-    return sum(cell.count for cell in baseline.confusion) if baseline else 0
+def labelled_rows(baseline: Baseline | None) -> int:
+    """How many rows of a baseline its figures are of."""
+    if baseline is None:
+        return 0
+    errors = baseline.errors.rows if baseline.errors else 0
+    return errors or sum(cell.count for cell in baseline.confusion)

@@ -54,6 +54,13 @@ def _references(timing: Timing) -> Iterable[Rule]:
         "threshold itself where that is configured.",
         f"{stricter('ml_threshold_reference')}\nor\nmodel:threshold",
     )
+    rows = join_replicas("min", gauge(timing, "ml_threshold_reference_rows"))
+    yield Rule(
+        "model:threshold_reference_rows",
+        "Labelled rows that the baseline's figure was measured on; absent where the threshold is "
+        "its own reference.",
+        rows,
+    )
     critical = join_replicas("max", gauge(timing, "ml_performance_critical_value"))
     yield Rule(
         "model:performance_critical_value",
@@ -71,15 +78,18 @@ def _judged(timing: Timing) -> Iterable[Rule]:
         "In how many hours of the last 24 labels came.",
         f"count_over_time(\n  (model:labelled_predictions:1h > 0)[{span(day)}:{duration(hour)}]\n)",
     )
-    steady = f"model:labelled_hours:24h >= {_STEADY * day / hour:g}"
-    of_day = f'label_replace({steady}, "window", "24h", "", "")'
+    steady = (
+        f"model:labelled_hours:24h >= {_STEADY * day / hour:g}\nor\n"
+        "model:labelled_predictions:24h >= model:labelled_predictions:7d"
+    )
+    of_day = f'label_replace(\n{indent(steady)},\n  "window", "24h", "", ""\n)'
     of_week = 'label_replace(model:labelled_predictions:7d, "window", "7d", "", "")'
     yield Rule(
         "model:judged_window",
         "1, by `window`: the shortest that holds the labels' own cadence. It is 7d where labels "
         "come in fewer than a quarter of the day's hours, as they do where they are loaded at "
-        "night.",
-        f"0 * (\n  {of_day}\n  or ignoring (window)\n  {of_week}\n) + 1",
+        "night, and came before that day, too.",
+        f"0 * (\n{indent(of_day)}\n  or ignoring (window)\n  {of_week}\n) + 1",
     )
     for what, help in (
         ("labelled_predictions", "Labelled predictions"),
@@ -138,12 +148,19 @@ def _distances() -> Iterable[Rule]:
         "By how many standard errors a figure is below its reference, by `monitor` and `severity`.",
         below,
     )
+    worse = (
+        f'model:below_reference_z{{monitor=~"{_HIGHER}"}}\nor\n'
+        f'-model:below_reference_z{{monitor=~"{_LOWER}"}}'
+    )
+    growth = (
+        "sqrt(\n  1 + model:judged_labelled_predictions\n"
+        "  / ignoring (monitor, severity) group_right ()\n  model:threshold_reference_rows\n)"
+    )
     yield Rule(
         "model:performance_z",
         "By how many standard errors a figure is worse than its reference, by `monitor` and "
-        "`severity`.",
-        f'model:below_reference_z{{monitor=~"{_HIGHER}"}}\nor\n'
-        f'-model:below_reference_z{{monitor=~"{_LOWER}"}}',
+        "`severity`; the reference has an error of its own where it was measured.",
+        f"(\n{indent(worse)}\n)\n/ {growth}\nor\n{worse}",
     )
 
 

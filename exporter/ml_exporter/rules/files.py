@@ -16,7 +16,8 @@ def rule_files(
 ) -> Mapping[str, tuple[Group, ...]]:
     """The groups of each rule file, by its name."""
     return {
-        "models.yml": (*performance.groups(timing), *degradation.groups(timing)),
+        "models.yml": tuple(performance.groups(timing)),
+        "degradation.yml": tuple(degradation.groups(timing)),
         "labels.yml": tuple(labels.groups(timing)),
         "thresholds.yml": tuple(thresholds.groups(timing)),
         "fields.yml": tuple(fields.groups(timing)),
