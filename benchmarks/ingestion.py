@@ -1,7 +1,8 @@
 """Rows per second and peak memory of reading a prediction log, beside DuckDB and Polars.
 
 All compute the same counts of the same file, each as a process of its own on one core, in
-turns; the counts must be equal. Runs on Linux.
+turns; the counts must be equal. whylogs, which needs an interpreter of its own, profiles the
+same file in the first turn. Runs on Linux.
 """
 
 from __future__ import annotations
@@ -24,10 +25,15 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).parent
 EXPORTER = Path(sys.executable).with_name("ml-exporter")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-FORMATS = {"jsonl": "JSON Lines", "csv": "CSV", "parquet": "Parquet"}
+LOGS = {
+    "jsonl": "log.jsonl",
+    "nested": "nested.jsonl",
+    "csv": "log.csv",
+    "parquet": "log.parquet",
+}
+TITLES = {"jsonl": "JSON Lines", "nested": "Nested JSON Lines", "csv": "CSV", "parquet": "Parquet"}
 CONTESTANTS = ("ml-exporter", "duckdb", "polars")
 REFERENCE = "duckdb"
-BASELINE_ROWS = 50_000
 
 CONFIG = """\
 models:
@@ -55,10 +61,13 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir(), "ml-exporter-benchmark")
     )
-    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
+    parser.add_argument("--formats", nargs="+", choices=LOGS, default=list(LOGS))
+    parser.add_argument(
+        "--whylogs", metavar="PYTHON", help="an interpreter that has whylogs, to measure it too"
+    )
     arguments = parser.parse_args()
-    whole = prepare(arguments.folder, arguments.rows)
-    tenth = prepare(arguments.folder, arguments.rows // 10)
+    whole = prepare(arguments.folder, arguments.rows, arguments.formats)
+    tenth = prepare(arguments.folder, arguments.rows // 10, arguments.formats)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     os.environ.update(ONE_THREAD)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages are compiled once
@@ -71,44 +80,50 @@ def main() -> None:
             check_equal(turn)
             for name, run in turn.items():
                 runs[name].append(run)
-        print_table(FORMATS[format], arguments.rows, runs, small)
+        print_table(TITLES[format], arguments.rows, runs, small)
+        if arguments.whylogs:
+            profiled = measure("whylogs", whole, format, arguments.whylogs)
+            print_whylogs(profiled, measure("ml-exporter", whole, format), arguments.rows)
 
 
-def prepare(folder: Path, rows: int) -> Path:
-    """A folder with the log, made if it isn't there, and a new baseline and configuration."""
+def prepare(folder: Path, rows: int, formats: list[str]) -> Path:
+    """A folder with the logs, made where there are none, and new baselines, configurations, plans."""
     ready = folder / f"{rows}-rows"
-    if not ready.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        started = Path(tempfile.mkdtemp(dir=folder))
-        subprocess.run([sys.executable, HERE / "flights.py", started, str(rows)], check=True)
-        started.rename(ready)
-    with (ready / "log.jsonl").open("rb") as log, (ready / "reference.jsonl").open("wb") as head:
-        head.writelines(line for line, _ in zip(log, range(BASELINE_ROWS), strict=False))
-    for format in FORMATS:
-        config = CONFIG.format(baseline="baseline.json", log=f"log.{format}")
-        (ready / f"{format}.yml").write_text(config)
-    subprocess.run(
-        [
-            *(EXPORTER, "baseline", "--config.file=jsonl.yml", "--model=flights"),
-            *("--input=reference.jsonl", "--output=baseline.json"),
-        ],
-        cwd=ready,
-        check=True,
-    )
-    with (ready / "plan.json").open("w") as plan:
+    ready.mkdir(parents=True, exist_ok=True)
+    missing = [LOGS[format] for format in formats if not (ready / LOGS[format]).exists()]
+    if missing:
         subprocess.run(
-            [sys.executable, HERE / "plan.py", ready / "baseline.json"], stdout=plan, check=True
+            [sys.executable, HERE / "flights.py", ready, str(rows), *missing], check=True
         )
+    for format in formats:
+        log = LOGS[format]
+        config = CONFIG.format(baseline=f"{format}-baseline.json", log=log)
+        (ready / f"{format}.yml").write_text(config)
+        subprocess.run(
+            [
+                *(EXPORTER, "baseline", f"--config.file={format}.yml", "--model=flights"),
+                *(f"--input=reference-{log}", f"--output={format}-baseline.json"),
+            ],
+            cwd=ready,
+            check=True,
+        )
+        with (ready / f"{format}-plan.json").open("w") as plan:
+            subprocess.run(
+                [sys.executable, HERE / "plan.py", ready / f"{format}-baseline.json"],
+                stdout=plan,
+                check=True,
+            )
     return ready
 
 
-def measure(name: str, folder: Path, format: str) -> Run:
+def measure(name: str, folder: Path, format: str, python: str = sys.executable) -> Run:
     output = folder / f"{name}.out"
     command: list[str | Path]
     if name == "ml-exporter":
         command = [EXPORTER, "run", "--once", f"--config.file={format}.yml", "--output=-"]
     else:
-        command = [sys.executable, HERE / "peers.py", name, f"log.{format}", "plan.json"]
+        script = [HERE / "whylogs_profile.py"] if name == "whylogs" else [HERE / "peers.py", name]
+        command = [python, *script, LOGS[format], f"{format}-plan.json"]
     with output.open("wb") as stdout:
         start = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdout=stdout)
@@ -180,6 +195,23 @@ def print_table(title: str, rows: int, runs: dict[str, list[Run]], small: dict[s
         )
         peak = max(run.peak for run in mine)
         print(f"| {name} | {speed:,.0f} | {ratio:.2f}x | {peak:.0f} | {small[name].peak:.0f} |")
+
+
+def print_whylogs(profiled: Run, exporter: Run, rows: int) -> None:
+    """One run of each, one after the other, unless they differ in what both count."""
+    expected = {
+        column: bins.get("<missing>", 0) for column, bins in exporter.counts["columns"].items()
+    }
+    for column, missing in profiled.counts["missing"].items():
+        if column != "label" and missing != expected[column]:
+            sys.exit(f"{column}: whylogs counts {missing} missing, ml-exporter {expected[column]}")
+    if profiled.counts["rows"] != exporter.counts["rows"]:
+        sys.exit(f"whylogs counts {profiled.counts['rows']} rows")
+    ratio = profiled.seconds / exporter.seconds
+    print(
+        f"\nwhylogs profiles {rows / profiled.seconds:,.0f} rows/s in {profiled.peak:.0f} MiB;"
+        f" ml-exporter is {ratio:.0f} times as fast."
+    )
 
 
 if __name__ == "__main__":

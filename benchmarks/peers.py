@@ -1,6 +1,7 @@
 """The counts of a log as DuckDB and Polars compute them: `python peers.py NAME LOG PLAN`.
 
-Prints the counts by column and bin, and the confusion matrix, as JSON.
+Prints the counts by column and bin, and the confusion matrix, as JSON. A column with a dot in its
+name is a field of a struct.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import polars as pl
 
 Plan = dict[str, Any]  # what plan.py makes
+Type = TypeVar("Type")
 
 
 class Question(NamedTuple):
@@ -92,7 +94,7 @@ def ask_duckdb(log: Path, plan: Plan) -> dict[str, Any]:
             case (comparison, column, edge):
                 return f"count_if({column} {comparison} {edge!r})"
 
-    types = dict.fromkeys(plan["numbers"], "DOUBLE") | dict.fromkeys(plan["categories"], "VARCHAR")
+    types = duckdb_types(plan)
     if log.suffix == ".csv":
         with log.open() as lines:
             header = next(lines).strip().split(",")
@@ -109,11 +111,34 @@ def ask_duckdb(log: Path, plan: Plan) -> dict[str, Any]:
     return count_by_bin(plan, dict(zip(asked, answers, strict=True)))
 
 
+def duckdb_types(plan: Plan) -> dict[str, str]:
+    flat = dict.fromkeys(plan["numbers"], "DOUBLE") | dict.fromkeys(plan["categories"], "VARCHAR")
+    return {
+        name: type
+        if isinstance(type, str)
+        else f"STRUCT({', '.join(f'{field} {one}' for field, one in type.items())})"
+        for name, type in nested(flat).items()
+    }
+
+
+def nested(types: Mapping[str, Type]) -> dict[str, Type | dict[str, Type]]:
+    """Types by column; those of the fields of a struct by field."""
+    columns: dict[str, Any] = {}
+    for path, type in types.items():
+        name, _, field = path.partition(".")
+        if field:
+            columns.setdefault(name, {})[field] = type
+        else:
+            columns[name] = type
+    return columns
+
+
 def ask_polars(log: Path, plan: Plan) -> dict[str, Any]:
     import polars as pl
 
     def expression(question: Question) -> pl.Expr:
-        column = pl.col(question.column)
+        name, _, field = question.column.partition(".")
+        column = pl.col(name).struct.field(field) if field else pl.col(name)
         matches: pl.Expr
         match question:
             case ("rows", _, _):
@@ -132,9 +157,12 @@ def ask_polars(log: Path, plan: Plan) -> dict[str, Any]:
                 )
         return matches.sum()
 
-    types = dict.fromkeys(plan["numbers"], pl.Float64()) | dict.fromkeys(
-        plan["categories"], pl.String()
-    )
+    flat: dict[str, pl.DataType] = dict.fromkeys(plan["numbers"], pl.Float64())
+    flat |= dict.fromkeys(plan["categories"], pl.String())
+    types = {
+        name: pl.Struct(type) if isinstance(type, dict) else type
+        for name, type in nested(flat).items()
+    }
     if log.suffix == ".csv":
         rows = pl.scan_csv(log, schema_overrides=types)
     elif log.suffix == ".parquet":

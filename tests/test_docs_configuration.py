@@ -17,6 +17,8 @@ from ml_exporter.config import (
     Labels,
     Limits,
     Model,
+    OutcomeValues,
+    Segment,
     SqlSource,
     Threshold,
     Token,
@@ -147,6 +149,21 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
             settle=3600,
         ),
         bins=20,
+        segments=(
+            Segment(("country",)),
+            Segment(("country", "age")),
+            Segment(("zip",), protected=True),
+        ),
+        outcome_values=OutcomeValues(
+            "EUR",
+            {
+                "true_positive": 30,
+                "false_positive": -5,
+                "true_negative": 0,
+                "false_negative": -120,
+            },
+            positive="1",
+        ),
         false_alarms=0.05,
         thresholds=(
             Threshold("accuracy", "warning", 0.93),
@@ -175,6 +192,10 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
                 name: name
                 for name in ("sepal_length", "sepal_width", "petal_length", "petal_width")
             },
+        ),
+        segments=(Segment(("petal_length", "petal_width")),),
+        outcome_values=OutcomeValues(
+            "points", cells={("setosa", "setosa"): 1, ("setosa", "virginica"): -2}
         ),
     )
     assert topics.source == FileSource(

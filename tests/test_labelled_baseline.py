@@ -60,8 +60,16 @@ class TestScores:
     def test_more_classes_have_fewer_bins_each(self):
         sample = np.random.default_rng(0).random(10_000)
         assert [len(score_edges(sample, n)) - 1 for n in (2, 20, 50, 100, 1000)] == [
-            *(50, 50, 20, 10, 10)
+            *(50, 25, 25, 25, 25)
         ]
+
+    def test_scores_that_are_alike_have_a_bin_at_either_end(self):
+        sample = np.concatenate([np.zeros(500), np.linspace(0.01, 0.99, 400), np.ones(500)])
+        edges = score_edges(sample, 2)
+        counts = score_counts(sample, edges)
+        assert counts[0] == 500
+        assert counts[-2:].tolist() == [500, 0]
+        assert (edges[1], edges[-1]) == (0, 1)
 
     def test_what_lies_below_the_least_score_is_in_the_first_bin(self):
         edges = np.array([0.2, 0.5, 0.8])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pytest
 
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
+from ml_exporter.batch import ABSENT, LABEL, PREDICTION, REGION, SCORE, Batch, Column, Field
+from ml_exporter.carried import Names, pack
 from ml_exporter.labels import JoinRules, LabelJoin
+from ml_exporter.pending import ROW_SIZE
 from ml_exporter.redis_pending import RedisJoin
 from ml_exporter.store import Store
 
@@ -17,6 +19,8 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 NOON = 1_700_000_000.0
 WAIT = 30 * DAY
 NOW = NOON + 1000 * DAY  # the logs are old
+
+NOTHING: Mapping[Field, Column] = {}
 
 Outcome = tuple[str, str]  # what was true, and what was predicted
 
@@ -42,6 +46,7 @@ class Joining:
         self.outcomes: list[Outcome] = []
         self.delays: list[float] = []
         self.versions: list[str] = []
+        self.batches: list[Batch] = []  # of outcomes
         self.open()
 
     def open(self) -> None:
@@ -52,12 +57,19 @@ class Joining:
             JoinRules(WAIT, self.settle, self.numbers, self.most, self.most_bytes),
         )
 
-    def predict(self, *ids: str, at: float, value: object = "yes", version: str = "1") -> None:
+    def predict(
+        self,
+        *ids: str,
+        at: float,
+        value: object = "yes",
+        version: str = "1",
+        along: Mapping[Field, Column] = NOTHING,
+    ) -> None:
         self.take(
             self.join.predicted(
                 Batch(
                     len(ids),
-                    {PREDICTION: Column([value] * len(ids))},
+                    {PREDICTION: Column([value] * len(ids)), **along},
                     ids=ids,
                     timestamps=np.full(len(ids), at),
                     versions=[version] * len(ids),
@@ -84,6 +96,11 @@ class Joining:
         self.outcomes += zip(actual, predicted, strict=True)
         self.delays += batch.delays.tolist()
         self.versions += batch.versions
+        self.batches += [batch] * (batch.rows > 0)
+
+    def carried(self, key: Field) -> list[object]:
+        """What went along with the predictions of outcomes."""
+        return [value for batch in self.batches for value in batch.fields[key].values]
 
     @property
     def results(self) -> dict[str, float]:
@@ -513,6 +530,73 @@ class TestTheEnd:
         assert joining.results == {"joined": 1, "unmatched": 1}
         assert joining.expired == 0
         assert joining.join.waiting == 1
+
+
+COUNTRY = Field("segment", "country")
+
+
+class TestWhatGoesAlong:
+    def test_comes_back_with_the_outcome(self, joining: Joining) -> None:
+        joining.predict(
+            *"abc",
+            at=NOON,
+            along={
+                SCORE: Column([0.1 + 0.2, None, 1]),
+                COUNTRY: Names.of(["DE", "<missing>", "\\<x"]),
+                REGION: Names.of(["age <= 30"] * 3),
+                Field("feature", "age"): Column([20, 25, 30]),
+            },
+        )
+        joining.label(("c", "no"), ("b", "no"), ("a", "no"), at=NOON + 1)
+        (batch,) = joining.batches
+        assert batch.fields.keys() == {PREDICTION, LABEL, SCORE, COUNTRY, REGION}
+        assert joining.carried(SCORE) == [1, None, 0.1 + 0.2]
+        assert batch.fields[COUNTRY].categories.of_rows == ["\\<x", "<missing>", "DE"]
+        assert joining.carried(REGION) == ["age <= 30"] * 3
+
+    def test_is_there_where_the_label_came_first(self, joining: Joining) -> None:
+        joining.label(("a", "no"), at=NOON)
+        joining.predict("a", at=NOON, along={SCORE: Column([0.25])})
+        assert joining.carried(SCORE) == [0.25]
+
+    @pytest.mark.parametrize("corrected", [False, True])
+    def test_waits_until_a_label_has_settled(self, store: Store, corrected: bool) -> None:
+        joining = Joining(store, settle=HOUR)
+        joining.predict("a", at=NOON, along={SCORE: Column([0.25])})
+        joining.label(("a", "no"), at=NOON)
+        joining.open()
+        if corrected:
+            joining.label(("a", "yes"), at=NOON + 1)
+        joining.pass_time(end=True)
+        assert joining.carried(SCORE) == [0.25]
+
+    def test_is_there_where_a_label_is_let_go_early(self, store: Store) -> None:
+        joining = Joining(store, settle=HOUR, most=1)
+        joining.predict("a", at=NOON, along={SCORE: Column([0.25])})
+        joining.label(("a", "no"), at=NOON)
+        joining.predict("b", at=NOON + 1)
+        assert joining.carried(SCORE) == [0.25]
+
+    def test_is_of_each_row_where_the_configuration_has_changed(self, joining: Joining) -> None:
+        joining.predict("a", at=NOON, along={SCORE: Column([0.25])})
+        joining.open()
+        joining.predict("b", at=NOON, along={COUNTRY: Names.of(["DE"])})
+        joining.predict("c", at=NOON)
+        joining.label(("a", "no"), ("b", "no"), ("c", "no"), at=NOON)
+        assert joining.carried(SCORE) == [0.25, None, None]
+        assert joining.carried(COUNTRY) == [ABSENT, "DE", ABSENT]
+
+    def test_takes_room(self, store: Store) -> None:
+        joining = Joining(store, most_bytes=3000)
+        along = {COUNTRY: Names.of(["a name of fifty characters in a column of segments"] * 26)}
+        joining.predict(*"abcdefghijklmnopqrstuvwxyz", at=NOON)
+        assert joining.join.waiting == 26
+        joining.predict(*"ABCDEFGHIJKLMNOPQRSTUVWXYZ", at=NOON + 1, along=along)
+        assert joining.join.waiting == 3000 // (ROW_SIZE + len("1yes") + len(pack_of(along)))
+
+
+def pack_of(along: Mapping[Field, Column]) -> bytes:
+    return pack(Batch(1, {key: column.take(np.array([0])) for key, column in along.items()}))[0]
 
 
 def test_an_outcome_has_the_version_of_its_prediction(joining: Joining) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ml_exporter.labels import keys_of
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column
+from ml_exporter.labels import JoinRules, LabelJoin, Pending, keys_of
 from ml_exporter.store import Position, Store
 from tests.support import ROOT
 
@@ -56,6 +57,21 @@ def version_1(folder: Path) -> Iterator[sqlite3.Connection]:
         db.commit()
 
 
+@contextmanager
+def version_2(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The same as version 2 left it."""
+    with closing(sqlite3.connect(folder / "state.db")) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript((ROOT / "tests/states/version-2.sql").read_text())
+        (folder / "saved").touch()
+        yield db
+        db.commit()
+
+
+State = Callable[[Path], AbstractContextManager[sqlite3.Connection]]
+each_version = pytest.mark.parametrize("state", [version_1, version_2])
+
+
 def tables(folder: Path) -> dict[str, list[tuple[object, ...]]]:
     """Columns of each table, and what each index is of."""
     with closing(sqlite3.connect(folder / "state.db")) as db:
@@ -66,8 +82,9 @@ def tables(folder: Path) -> dict[str, list[tuple[object, ...]]]:
         return found
 
 
-def test_everything_is_there(folder: Path) -> None:
-    with version_1(folder):
+@each_version
+def test_everything_is_there(folder: Path, state: State) -> None:
+    with state(folder):
         pass
     for _ in range(2):
         store = Store(folder)
@@ -84,13 +101,13 @@ def test_everything_is_there(folder: Path) -> None:
         ids = ["waits", "settles", "counted", LONG]
         found = waiting.find(keys_of(ids))
         assert [
-            (row.version, row.predicted, row.at, row.label, row.labelled_at, row.counted)
-            for row in map(found.__getitem__, keys_of(ids))
+            found[key]._replace(key=id.encode(), place=0)
+            for id, key in zip(ids, keys_of(ids), strict=True)
         ] == [
-            ("9", "yes", 1.0, None, None, False),
-            ("9", "yes", 2.0, "no", 5.0, False),
-            ("9", "yes", 3.0, "yes", 6.0, True),
-            ("9", "yes", 4.0, None, None, False),
+            Pending(b"waits", "9", "yes", 1.0),
+            Pending(b"settles", "9", "yes", 2.0, "no", 5.0),
+            Pending(b"counted", "9", "yes", 3.0, "yes", 6.0, counted=True),
+            Pending(LONG.encode(), "9", "yes", 4.0),
         ]
         assert waiting.waiting() == 2
         (early,) = waiting.find_early(keys_of(["early"])).values()
@@ -99,22 +116,41 @@ def test_everything_is_there(folder: Path) -> None:
     assert list(folder.glob("state.db.*")) == []
 
 
-def test_tables_are_those_of_a_new_state(folder: Path) -> None:
+@each_version
+def test_predictions_go_on_waiting(folder: Path, state: State) -> None:
+    """Nothing goes along with those of old, and something with new ones."""
+    with state(folder):
+        pass
+    store = Store(folder)
+    join = LabelJoin("m", "9", store.pending("m"), JoinRules(wait=100, settle=0, numbers=False))
+    new = {PREDICTION: Column(["yes"]), SCORE: Column([0.25])}
+    join.predicted(Batch(1, new, ["new"], np.array([5.0])), "9")
+    labels = Batch(2, {LABEL: Column(["no", "no"])}, ["waits", "new"], np.array([6.0, 6.0]))
+    outcomes = join.labelled(labels, None)
+    assert outcomes.fields[SCORE].values == [None, 0.25]
+    assert join.waiting == 1
+    store.close()
+
+
+@each_version
+def test_tables_are_those_of_a_new_state(folder: Path, state: State) -> None:
     (folder / "old").mkdir()
-    with version_1(folder / "old"):
+    with state(folder / "old"):
         pass
     Store(folder / "old").close()
     Store(folder / "new").close()
     assert tables(folder / "old") == tables(folder / "new")
 
 
-def test_what_is_damaged_is_set_aside(folder: Path) -> None:
-    with version_1(folder) as db:
+@pytest.mark.parametrize(("state", "version"), [(version_1, 1), (version_2, 3)])
+def test_what_is_damaged_is_set_aside(folder: Path, state: State, version: int) -> None:
+    """As it was where what is wrong shows before it is changed."""
+    with state(folder) as db:
         db.execute("UPDATE counters SET counts = zeroblob(16)")
     store = Store(folder)
     assert list(store.counters("m")) == []
     store.close()
     (aside,) = folder.glob("state.db.corrupt-*Z")
     with closing(sqlite3.connect(aside)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (version,)
         assert db.execute("SELECT counts FROM counters").fetchone() == (bytes(16),)

@@ -41,9 +41,12 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending_module, "_PART_ROWS", 4)
 
 
-def add(waiting: ModelPending, *ids: str, at: Sequence[float] | float = 1.0) -> int:
-    times = [at] * len(ids) if isinstance(at, float | int) else at
-    return waiting.add(keys_of(ids), ["1"] * len(ids), ["yes"] * len(ids), times)
+def add(
+    waiting: ModelPending, *ids: str, at: Sequence[float] | float = 1.0, carried: bytes = b""
+) -> int:
+    rows = len(ids)
+    times = [at] * rows if isinstance(at, float | int) else at
+    return waiting.add(keys_of(ids), ["1"] * rows, ["yes"] * rows, times, [carried] * rows)
 
 
 def found(waiting: ModelPending, *ids: str) -> list[str]:
@@ -92,10 +95,10 @@ class TestIds:
 class TestAPrediction:
     def test_is_what_was_added(self, waiting: ModelPending) -> None:
         keys = keys_of(["a", "b"])
-        waiting.add(keys, ["1", "2"], ["yes", "no\0, é"], [1.5, -2.0])
-        a, b = (waiting.find(keys)[key] for key in keys)
-        assert a[:7] == Pending(keys[0], "1", "yes", 1.5)[:7]
-        assert b[:7] == Pending(keys[1], "2", "no\0, é", -2.0)[:7]
+        waiting.add(keys, ["1", "2"], ["yes", "no\0, é"], [1.5, -2.0], [b"", b"\0\xff"])
+        a, b = (waiting.find(keys)[key]._replace(place=0) for key in keys)
+        assert a == Pending(keys[0], "1", "yes", 1.5)
+        assert b == Pending(keys[1], "2", "no\0, é", -2.0, carried=b"\0\xff")
 
     def test_with_an_id_that_is_there_is_not_added(self, waiting: ModelPending) -> None:
         assert add(waiting, "a", "b", "a", at=[1.0, 2.0, 9.0]) == 2
@@ -120,6 +123,8 @@ class TestAPrediction:
         waiting.correct(row, "maybe")
         assert [(row.label, row.counted) for row in waiting.settle(2.5)] == [("maybe", True)]
         assert waiting.settle(2.5) == []
+        (row,) = waiting.find(keys_of(["a"])).values()
+        assert row.counted
         assert [row.label for row in waiting.settle(3.0)] == ["no"]
 
     def test_expires_but_for_a_label_that_settles(self, waiting: ModelPending) -> None:
@@ -131,6 +136,27 @@ class TestAPrediction:
         waiting.settle(9.0)
         assert waiting.expire(2.0) == 0
         assert found(waiting, "c", "d") == ["d"]
+
+
+class TestWhatIsCarried:
+    def carried(self, waiting: ModelPending) -> list[bytes]:
+        return [row.carried for row in waiting.find(keys_of(["a"])).values()]
+
+    def test_is_let_go_of_when_the_label_is_counted(self, waiting: ModelPending) -> None:
+        add(waiting, "a", carried=bytes(1000))
+        label(waiting, "a", "no", at=2.0)
+        assert self.carried(waiting) == [b""]
+        assert waiting.evict(MANY, ROW_SIZE + len("1yesno")) == (0, [])
+        assert found(waiting, "a") == ["a"]
+
+    def test_is_kept_while_a_label_settles(self, waiting: ModelPending) -> None:
+        add(waiting, "a", carried=bytes(1000))
+        label(waiting, "a", "no", at=2.0, counted=False)
+        assert self.carried(waiting) == [bytes(1000)]
+        assert [row.carried for row in waiting.settle(2.0)] == [bytes(1000)]
+        assert self.carried(waiting) == [b""]
+        assert waiting.evict(MANY, ROW_SIZE + len("1yesno")) == (0, [])
+        assert found(waiting, "a") == ["a"]
 
 
 class TestTooMany:
@@ -161,12 +187,22 @@ class TestTooMany:
         assert waiting.evict(MANY, ROW_SIZE + len("1yesnothing")) == (0, [])
         assert found(waiting, "a") == ["a"]
 
+    def test_bytes_of_what_is_carried(self, waiting: ModelPending) -> None:
+        add(waiting, "a", at=1.0)
+        add(waiting, "b", at=2.0, carried=bytes(1000))
+        size = 2 * (ROW_SIZE + len("1yes")) + 1000
+        assert waiting.evict(MANY, size) == (0, [])
+        assert waiting.evict(MANY, size - 1) == (1, [])
+        assert found(waiting, "a", "b") == ["b"]
+
     def test_a_label_that_settles_is_not_lost(self, waiting: ModelPending) -> None:
-        add(waiting, "a", "b", at=[1.0, 2.0])
+        add(waiting, "a", "b", at=[1.0, 2.0], carried=b"along")
         label(waiting, "a", "no", at=5.0, counted=False)
         unlabelled, settled = waiting.evict(0, MANY)
         assert unlabelled == 1
-        assert [(row.label, row.counted) for row in settled] == [("no", True)]
+        assert [(row.label, row.counted, row.carried) for row in settled] == [
+            ("no", True, b"along")
+        ]
         assert waiting.settle(9.0) == []
 
     def test_early_labels(self, waiting: ModelPending) -> None:
@@ -292,12 +328,13 @@ def test_it_does_what_dictionaries_do(
         rows = reference.rows
         if action == "add":
             new = [id for id in dict.fromkeys(ids) if id not in rows]
-            assert add(waiting, *ids, at=float(number)) == len(new)
+            assert add(waiting, *ids, at=float(number), carried=b"x" * number) == len(new)
             rows.update(dict.fromkeys(new, float(number)))
         elif action == "label" and ids[0] in rows.keys() - reference.labels.keys():
-            label(waiting, ids[0], str(number), at=float(number))
+            label(waiting, ids[0], str(number), at=float(number), counted=number % 2 == 0)
             reference.labels[ids[0]] = str(number)
         elif action == "expire":
+            waiting.settle(9.0)
             gone = [id for id, at in rows.items() if at < number]
             assert waiting.expire(number) == sum(id not in reference.labels for id in gone)
             for id in gone:
@@ -324,7 +361,8 @@ def test_it_does_what_dictionaries_do(
         assert waiting.waiting() == len(reference.rows) - len(reference.labels)
         assert waiting.latest() == max(reference.rows.values(), default=0)
     size = db.execute(
-        "SELECT total(length(CAST(version || predicted || ifnull(label, '') AS BLOB))) FROM waiting"
+        "SELECT total(length(CAST(version || predicted || ifnull(label, '') AS BLOB))"
+        " + length(carried)) FROM waiting"
     ).fetchone()[0]
     parts = db.execute("SELECT total(rows) FROM parts").fetchone()[0]
     assert db.execute("SELECT rows, size FROM queues WHERE kind = 'predictions'").fetchone() == (

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import redis
 
 from ml_exporter import redis_pending
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
-from ml_exporter.labels import JoinRules
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
+from ml_exporter.carried import Names, pack
+from ml_exporter.labels import RESULTS, JoinRules, keys_of
 from ml_exporter.redis_pending import RedisJoin
 from ml_exporter.store import Store
 from tests.support import find_tool, free_port, stop, wait_until
@@ -201,6 +204,116 @@ class TestAnOutcome:
         two.label(*((id, "no") for id in ids), at=NOON)
         two.exchange()
         assert two.outcomes == [("no", "yes")] * 2500
+
+
+COUNTRY = Field("segment", "country")
+ALONG: Mapping[Field, Column] = {SCORE: Column([-0.1]), COUNTRY: Names.of(["\\<España>"])}
+
+
+class TestWhatGoesAlong:
+    @pytest.mark.parametrize("settle", [0, HOUR])
+    def test_comes_back_with_the_outcome(
+        self, server: Server, replica: Callable[..., Replica], settle: float
+    ) -> None:
+        one, two = replica(settle=settle), replica(settle=settle)
+        one.predict("a", at=NOON, along=ALONG)
+        one.exchange()
+        two.label(("a", "no"), at=NOON)
+        two.predict("z", at=NOON + HOUR)
+        two.exchange()
+        two.pass_time()
+        assert two.carried(SCORE) == [-0.1]
+        assert two.batches[0].fields[COUNTRY].categories.of_rows == ["\\<España>"]
+        row = redis_pending._ROW_SIZE + len("1yes")
+        assert size(server) == 2 * row + len("no")
+
+    def test_is_there_where_a_label_is_let_go_early(self, replica: Callable[..., Replica]) -> None:
+        one = replica(settle=HOUR, most=1)
+        one.predict("a", at=NOON, along=ALONG)
+        one.label(("a", "no"), at=NOON)
+        one.predict("b", at=NOON + 1)
+        one.exchange()
+        assert one.carried(SCORE) == [-0.1]
+
+    def test_takes_room(self, server: Server, replica: Callable[..., Replica]) -> None:
+        one = replica()
+        one.predict("a", at=NOON, along=ALONG)
+        one.exchange()
+        row = redis_pending._ROW_SIZE + len("1yes")
+        assert size(server) > row + len(pack(Batch(1, ALONG))[0])
+        one.join._plan.most = 0
+        one.predict("b", at=NOON)
+        one.exchange()
+        assert size(server) == 0
+
+
+def size(server: Server) -> int:
+    """How much Redis is taken to keep of predictions."""
+    found = server.client.hget("ml-exporter:1:{m}:totals", "size")
+    assert isinstance(found, bytes)
+    return int(found)
+
+
+class TestAnOlderVersion:
+    """Nothing goes along with predictions that it let wait, and it counts others' all the same."""
+
+    @pytest.fixture
+    def one(self, server: Server, replica: Callable[..., Replica]) -> Replica:
+        """Of two predictions that wait, as it kept them and said so; of "a" it knows the label."""
+        one = replica(settle=HOUR)
+        one.predict("a", "b", at=NOON)
+        one.label(("a", "no"), at=NOON)
+        one.exchange()
+        for key, row in server.client.hgetall("ml-exporter:1:{m}:pending").items():
+            *older, carried = msgspec.msgpack.decode(row)
+            assert carried == ""
+            data = msgspec.msgpack.encode(older)
+            server.client.hset("ml-exporter:1:{m}:pending", key, data)
+        return one
+
+    def test_its_rows_are_read(self, server: Server, one: Replica) -> None:
+        one.label(("b", "no"), at=NOON)
+        one.predict("z", at=NOON + HOUR, along=ALONG)
+        one.exchange()
+        one.pass_time()
+        assert one.outcomes == [("no", "yes")] * 2
+        assert [batch.fields.keys() for batch in one.batches] == [{PREDICTION, LABEL}]
+        one.join._plan.most = 0
+        one.predict("y", at=NOON)
+        one.exchange()
+        assert size(server) == 0
+
+    def test_its_operations_are_done(self, one: Replica) -> None:
+        """They waited for Redis when the exporter was brought up to date."""
+        (key,) = keys_of(["c"])
+        rows = [(key.hex(), "1", "yes", NOON)]
+        operation = msgspec.structs.replace(one.join._plan, kind="predictions", rows=rows)
+        one.store.outbox("m").put(msgspec.msgpack.encode(operation), 1)
+        one.exchange()
+        assert one.join.waiting == 2
+
+    def test_its_answers_are_counted(self, server: Server, one: Replica) -> None:
+        """It was stopped before it had counted them."""
+        one.predict("c", at=NOON)
+        counts = dict.fromkeys([*RESULTS, "added", "repeated", "expired", "evicted"], 0)
+        outcomes = [("1", "yes", NOON, "no", 1.0), ("1", "yes", NOON, "no", False)]
+        answer = {
+            "counts": counts | {"joined": 2},
+            "outcomes": outcomes,
+            "clock": NOON,
+            "waiting": 7,
+            "more": False,
+        }
+        one.commit()
+        found = one.store.outbox("m")
+        found.committed()
+        (number, _) = found.first() or (0, b"")
+        (answers,) = server.client.keys("*answers*")
+        server.client.hset(answers, str(number), msgspec.msgpack.encode(answer))
+        one.exchange()
+        assert one.outcomes == [("no", "yes")] * 2
+        assert one.delays == pytest.approx([1, math.nan], nan_ok=True)
+        assert one.join.waiting == 7
 
 
 def test_a_prediction_that_two_replicas_read_waits_once(replica: Callable[..., Replica]) -> None:

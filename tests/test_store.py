@@ -46,7 +46,7 @@ class TestTransaction:
         with opened(folder) as store:
             store.set_position("m", "predictions", "1:2", Position(10))
             store.save_counters("m", [hits(3)])
-            store.pending("m").add(keys_of(["a"]), ["1"], ["yes"], [5.0])
+            store.pending("m").add(keys_of(["a"]), ["1"], ["yes"], [5.0], [b""])
             store.commit()
         with opened(folder) as store:
             assert store.positions("m", "predictions") == {"1:2": Position(10)}

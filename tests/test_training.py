@@ -59,7 +59,7 @@ def test_real_data(tmp_path):
     frame = data.frame.rename(columns={"target": "actual"}).assign(predicted=1)
     frame.to_csv(tmp_path / "data.csv", index=False)
     frame.to_json(tmp_path / "data.jsonl", orient="records", lines=True, double_precision=15)
-    of_features = model(features={name: name for name in data.feature_names})
+    of_features = model(features={str(name): str(name) for name in data.feature_names})
     seen = []
     csv, rejected = profile(of_features, Limits(), str(tmp_path / "data.csv"), "csv", seen.append)
     jsonl, _ = profile(of_features, Limits(), str(tmp_path / "data.jsonl"), "jsonl")

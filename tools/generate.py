@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ml_exporter.dashboards.docs import panels_as_tables
-from ml_exporter.dashboards.overview import overview, write_dashboards
+from ml_exporter.dashboards.files import dashboards, write_dashboards
 from ml_exporter.rules import write_rules
 from ml_exporter.rules.docs import write_docs
 
@@ -23,7 +23,9 @@ def replace_between_markers(text: str, name: str, generated: str) -> str:
 
 def dashboards_page(text: str) -> str:
     """docs/dashboards.md with the present panels in it."""
-    return replace_between_markers(text, "overview", panels_as_tables(overview()))
+    for name, dashboard in dashboards().items():
+        text = replace_between_markers(text, name, panels_as_tables(dashboard))
+    return text
 
 
 def main() -> None:

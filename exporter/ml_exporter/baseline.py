@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 
 from ml_exporter.batch import PREDICTION, Column, Field, FieldType, Role
 from ml_exporter.labelled_baseline import Errors, ScoreBins
+from ml_exporter.regions import Regions
+from ml_exporter.segments import BinnedField, Segment, SegmentRows, Segments
 from ml_exporter.statistics.bins import (
     ANY,
     INVALID,
@@ -101,7 +103,9 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
     confusion: list[Outcome] = []
     scores: list[ScoreBins] = []  # of each class that has scores
     errors: Errors | None = None  # of a regression
+    segments: list[SegmentRows] = []
     attributions: dict[str, float] = {}  # mean absolute attribution, by feature
+    regions: Regions | None = None  # where the model is right more or less often than it thinks
 
     @cached_property
     def id(self) -> str:
@@ -111,6 +115,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         ]
         if self.scores:
             judged_by.append([msgspec.to_builtins(one) for one in self.scores])
+        if self.regions is not None:
+            judged_by.append([msgspec.to_builtins(self.regions)])
         return hashlib.sha256(json.dumps(judged_by).encode()).hexdigest()[:8]
 
     @cached_property
@@ -152,8 +158,9 @@ def decode(data: bytes) -> Baseline:
     for number, one in enumerate(baseline.scores):
         if one.problem:
             raise BaselineError(f"scores[{number}] ({one.name}): {one.problem}")
-    if baseline.errors is not None and baseline.errors.problem:
-        raise BaselineError(f"errors: {baseline.errors.problem}")
+    for name, part in (("errors", baseline.errors), ("regions", baseline.regions)):
+        if part is not None and part.problem:
+            raise BaselineError(f"{name}: {part.problem}")
     return baseline
 
 
@@ -188,7 +195,25 @@ class Request:
     bins: int
     categories: int
     positive: str | None = None  # binary: the positive class
+    segments: tuple[Segment, ...] = ()
 
     @property
     def is_regression(self) -> bool:
         return self.types.get(PREDICTION) == "number"
+
+
+def segments_of(
+    segments: Sequence[Segment], fields: Iterable[BaselineField], rows: Iterable[SegmentRows] = ()
+) -> Segments:
+    """What tells rows their segments, by the bins of a baseline's fields.
+
+    Of pairs, those have a name that `rows` has, if it has any.
+    """
+    pairs: dict[str, set[str]] = {}
+    for one in rows:
+        pairs.setdefault(one.field, set()).add(one.segment)
+    return Segments(
+        segments,
+        {one.name: BinnedField(one.bins, one.edges) for one in fields if one.role == "feature"},
+        {name: frozenset(known) for name, known in pairs.items()},
+    )

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from ml_exporter import roles, source_settings, thresholds
+from ml_exporter import outcome_values, roles, segments, source_settings, thresholds
 from ml_exporter.batch import FieldType, Role
+from ml_exporter.outcome_values import OutcomeValues, read_outcome_values
 from ml_exporter.roles import Access, Token, UserRole, read_access
+from ml_exporter.segments import Segment, read_segments
 from ml_exporter.source_settings import (
     EventSource,
     FileSource,
@@ -41,7 +43,9 @@ __all__ = [
     "Labels",
     "Limits",
     "Model",
+    "OutcomeValues",
     "Role",
+    "Segment",
     "SourceSettings",
     "SqlSource",
     "Task",
@@ -63,7 +67,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "config": ("models", "access", "limits", "state"),
     "model": (
         *("name", "version", "task", "positive", "baseline", "learn", "source", "fields", "types"),
-        *("labels", "bins", "false_alarms", "thresholds"),
+        *("labels", "bins", "segments", "outcome_values", "false_alarms", "thresholds"),
     ),
     "version": ("field",),
     "learn": ("rows",),
@@ -76,6 +80,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "ranked": ("path", "depth"),
     "labels": ("source", "fields", "wait", "settle", "redis"),
     "label_fields": ("id", "label", "timestamp"),
+    **segments.KEYS,
+    **outcome_values.KEYS,
     **thresholds.KEYS,
     **roles.KEYS,
     "limits": ("series", "versions", "categories", "pending", "pending_size"),
@@ -84,7 +90,7 @@ KEYS: dict[str, tuple[str, ...]] = {
 # Keys that a file may have already; each is reported in `Config.notes`.
 LATER_KEYS: dict[str, tuple[str, ...]] = {
     "config": ("proxy",),
-    "model": ("segments", "constraints"),
+    "model": ("constraints",),
 }
 
 
@@ -148,6 +154,8 @@ class Model:
     types: Mapping[str, FieldType] = field(default_factory=dict)
     labels: Labels | None = None
     bins: int = 10
+    segments: tuple[Segment, ...] = ()
+    outcome_values: OutcomeValues | None = None
     false_alarms: float = 0.01
     thresholds: tuple[Threshold, ...] = ()
     thresholds_off: frozenset[str] = frozenset()  # monitors set to false
@@ -245,6 +253,12 @@ def _model(node: Node, folder: Path) -> Model:
         types=section.read("types", lambda node: _types(node, _field_names(fields)), {}),
         labels=section.read("labels", lambda node: _labels(node, folder, fields), None),
         bins=section.read("bins", lambda node: node.integer(2, 100), Model.bins),
+        segments=section.read(
+            "segments", lambda node: read_segments(node, _feature_names(fields)), ()
+        ),
+        outcome_values=section.read(
+            "outcome_values", lambda node: read_outcome_values(node, task, positive), None
+        ),
         false_alarms=section.read(
             "false_alarms", lambda node: node.number(0, 1), Model.false_alarms
         ),
@@ -338,6 +352,10 @@ def _features(node: Node) -> Mapping[str, str]:
             item.error(f"{name!r} is already in the list")
         features[name] = name
     return features
+
+
+def _feature_names(fields: Fields) -> Sequence[str] | None:
+    return None if fields.features is None else list(fields.features)
 
 
 def _field_names(fields: Fields) -> Sequence[str] | None:

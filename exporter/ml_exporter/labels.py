@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
+from ml_exporter.carried import pack, unpack
 from ml_exporter.families import Family
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 
@@ -32,6 +33,7 @@ class Pending(NamedTuple):
     labelled_at: float | None = None
     counted: bool = False
     place: int = 0  # where its store has it
+    carried: bytes = b""  # what goes along with it; forgotten when it is counted
 
 
 class Early(NamedTuple):
@@ -62,6 +64,7 @@ class PendingStore(Protocol):
         versions: Sequence[str],
         predicted: Sequence[str],
         at: Sequence[float],
+        carried: Sequence[bytes],
     ) -> int:
         """Add predictions that aren't there yet, of several with one key the first; how many."""
 
@@ -229,6 +232,7 @@ class LabelJoin:
             [version] * batch.rows if batch.versions is None else batch.versions,
             texts(batch.fields[PREDICTION]),
             batch.timestamps.tolist(),
+            pack(batch),
         )
         self._counters.duplicates.inc(batch.rows - added)
         self.waiting += added
@@ -346,7 +350,10 @@ class LabelJoin:
 def outcomes(
     rows: Sequence[Pending], numbers: bool, delays: Sequence[float] | None = None
 ) -> Batch:
-    """Labelled predictions; `delays` are what the labels took, where they don't tell it."""
+    """Labelled predictions, and what went along with them.
+
+    `delays` are what the labels took, where they don't tell it.
+    """
     if delays is None:
         delays = [(row.labelled_at or row.at) - row.at for row in rows]
     return Batch(
@@ -354,6 +361,7 @@ def outcomes(
         fields={
             PREDICTION: Column([row.predicted for row in rows], text=numbers),
             LABEL: Column([row.label for row in rows], text=numbers),
+            **unpack([row.carried for row in rows]),
         },
         timestamps=np.array([row.at for row in rows], dtype=np.float64),
         versions=[row.version for row in rows],

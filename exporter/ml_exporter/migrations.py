@@ -31,6 +31,13 @@ def to_version_2(db: sqlite3.Connection) -> None:
     run_script(db, "DROP TABLE pending; DROP TABLE early")
 
 
+def to_version_3(db: sqlite3.Connection) -> None:
+    """What goes along with predictions waits with them; there is nothing of those that wait."""
+    if db.execute("SELECT 1 FROM pragma_table_info('waiting') WHERE name = 'carried'").fetchone():
+        return  # the table has been made just now, from version 1
+    db.execute("ALTER TABLE waiting ADD COLUMN carried BLOB NOT NULL DEFAULT x''")
+
+
 def _replace(db: sqlite3.Connection, table: str, rows: list[tuple[str | bytes | int, ...]]) -> None:
     db.execute(f"DELETE FROM {table}")
     for row in rows:
@@ -45,7 +52,7 @@ def _move_predictions(db: sqlite3.Connection) -> None:
         while rows := old.fetchmany(_AT_ONCE):
             _, ids, versions, predicted, at, labels, labelled_at, counted = zip(*rows, strict=True)
             keys = [_key(id) for id in ids]
-            waiting.add(keys, versions, predicted, at)
+            waiting.add(keys, versions, predicted, at, [b""] * len(keys))
             found = waiting.find(keys)
             waiting.label(
                 [

@@ -32,29 +32,30 @@ CREATE TABLE filters (part INTEGER PRIMARY KEY, words BLOB NOT NULL);
 CREATE TABLE waiting (
     place INTEGER PRIMARY KEY, part INTEGER NOT NULL, queue INTEGER NOT NULL, key BLOB NOT NULL,
     at REAL NOT NULL, version TEXT NOT NULL, predicted TEXT NOT NULL,
-    label TEXT, labelled_at REAL, settling INTEGER NOT NULL
+    label TEXT, labelled_at REAL, settling INTEGER NOT NULL, carried BLOB NOT NULL DEFAULT x''
 );
 CREATE UNIQUE INDEX waiting_keys ON waiting (part, key);
 CREATE INDEX waiting_age ON waiting (queue, at);
 CREATE INDEX waiting_settling ON waiting (queue, labelled_at) WHERE settling = 1;
 """
-ROW_SIZE = 100  # bytes of a row in the file and its indices, but for its texts
+ROW_SIZE = 100  # bytes of a row in the file and its indices, but for its texts and what is carried
 
 _PART_ROWS = 1 << 17
 _FILTER_WORDS = 1 << 16  # of 64 bits
 _PARAMETERS = 1000  # in one statement
 _TAKEN = 10_000  # rows taken out by one statement, which returns them
 _COLUMNS = (
-    "place, part, key, at, version, predicted, label, labelled_at, settling, length(CAST(version"
-    " AS BLOB)) + length(CAST(predicted AS BLOB)) + ifnull(length(CAST(label AS BLOB)), 0)"
+    "place, part, key, at, version, predicted, label, labelled_at, settling, carried,"
+    " length(CAST(version AS BLOB)) + length(CAST(predicted AS BLOB))"
+    " + ifnull(length(CAST(label AS BLOB)), 0) + length(carried)"
 )
 
 _Words = NDArray[np.uint64]
 _Hashes = tuple[NDArray[np.intp], NDArray[np.uint64]]
 
 
-# key, at, version, predicted, label, labelled_at
-_New = tuple[bytes, float, str, str, str | None, float | None]
+# key, at, version, predicted, label, labelled_at, carried
+_New = tuple[bytes, float, str, str, str | None, float | None, bytes]
 
 
 class _Row(NamedTuple):
@@ -67,7 +68,8 @@ class _Row(NamedTuple):
     label: str | None
     labelled_at: float | None
     settling: int
-    size: int  # of its texts, in bytes
+    carried: bytes
+    size: int  # of its texts and what is carried, in bytes
 
 
 class ModelPending:
@@ -93,11 +95,14 @@ class ModelPending:
         versions: Sequence[str],
         predicted: Sequence[str],
         at: Sequence[float],
+        carried: Sequence[bytes],
     ) -> int:
         return self._predictions.add(
             [
-                (key, time, version, name, None, None)
-                for key, version, name, time in zip(keys, versions, predicted, at, strict=True)
+                (key, time, version, name, None, None, along)
+                for key, version, name, time, along in zip(
+                    keys, versions, predicted, at, carried, strict=True
+                )
             ]
         )
 
@@ -111,7 +116,7 @@ class ModelPending:
         self._predictions.relabel(row.place, label)
 
     def settle(self, until: float) -> list[Pending]:
-        return [_pending(row) for row in self._predictions.settle(until)]
+        return [_pending(row)._replace(counted=True) for row in self._predictions.settle(until)]
 
     def expire(self, before: float) -> int:
         return sum(row.label is None for row in self._predictions.expire(before))
@@ -122,7 +127,7 @@ class ModelPending:
         return sum(row.label is None for row in evicted), settled
 
     def add_early(self, rows: Sequence[Early]) -> None:
-        self._early.add([(row.key, row.since, "", "", row.label, row.at) for row in rows])
+        self._early.add([(row.key, row.since, "", "", row.label, row.at, b"") for row in rows])
 
     def find_early(self, keys: Sequence[bytes]) -> dict[bytes, Early]:
         return {row.key: _early(row) for row in self._early.find(keys)}
@@ -195,13 +200,14 @@ class _Queue:
         part = self._open_part()
         self._db.executemany(
             "INSERT INTO waiting"
-            " (part, queue, key, at, version, predicted, label, labelled_at, settling)"
-            f" VALUES ({part}, {self._queue}, ?, ?, ?, ?, ?, ?, 0)",
+            " (part, queue, key, at, version, predicted, label, labelled_at, carried, settling)"
+            f" VALUES ({part}, {self._queue}, ?, ?, ?, ?, ?, ?, ?, 0)",
             reversed(new.values()),
         )
         _admit(self._filters[part], _hashes(list(new)))
         texts = Counter(text for row in new.values() for text in row[2:5])
         size = sum(_size(text) * times for text, times in texts.items())
+        size += sum(len(row[6]) for row in new.values())
         self._change(len(new), size, texts[None])
         self._change_part(part, len(new))
         return len(new)
@@ -237,12 +243,18 @@ class _Queue:
     def label(self, rows: Sequence[Pending]) -> None:
         if not rows:
             return
+        left = [b"" if row.counted else row.carried for row in rows]
         self._db.executemany(
-            "UPDATE waiting SET label = ?, labelled_at = ?, settling = ? WHERE place = ?",
-            [(row.label, row.labelled_at, not row.counted, row.place) for row in rows],
+            "UPDATE waiting SET label = ?, labelled_at = ?, settling = ?, carried = ?"
+            " WHERE place = ?",
+            [
+                (row.label, row.labelled_at, not row.counted, carried, row.place)
+                for row, carried in zip(rows, left, strict=True)
+            ],
         )
         labels = Counter(row.label for row in rows)
         size = sum(_size(text) * times for text, times in labels.items())
+        size += sum(map(len, left)) - sum(len(row.carried) for row in rows)
         self._change(0, size, -len(rows))
 
     def relabel(self, place: int, label: str) -> None:
@@ -252,11 +264,15 @@ class _Queue:
         self._change(0, _size(label) - _size(old), 0)
 
     def settle(self, until: float) -> list[_Row]:
-        query = (
-            "UPDATE waiting INDEXED BY waiting_settling SET settling = 0"
-            f" WHERE queue = ? AND settling = 1 AND labelled_at <= ? RETURNING {_COLUMNS}"
-        )
-        return [_Row(*row) for row in self._db.execute(query, (self._queue, until))]
+        of = "waiting INDEXED BY waiting_settling"
+        due = "WHERE queue = ? AND settling = 1 AND labelled_at <= ?"
+        query = f"SELECT {_COLUMNS} FROM {of} {due}"
+        rows = [_Row(*row) for row in self._db.execute(query, (self._queue, until))]
+        if rows:
+            query = f"UPDATE {of} SET settling = 0, carried = x'' {due}"
+            self._db.execute(query, (self._queue, until))
+            self._change(0, -sum(len(row.carried) for row in rows), 0)
+        return rows
 
     def expire(self, before: float) -> Iterator[_Row]:
         """Take out what is older than a time, but for labels that still settle."""
@@ -339,7 +355,15 @@ def _size(text: str | None) -> int:
 def _pending(row: _Row) -> Pending:
     counted = row.label is not None and not row.settling
     return Pending(
-        row.key, row.version, row.predicted, row.at, row.label, row.labelled_at, counted, row.place
+        row.key,
+        row.version,
+        row.predicted,
+        row.at,
+        row.label,
+        row.labelled_at,
+        counted,
+        row.place,
+        row.carried,
     )
 
 

@@ -305,16 +305,17 @@ class Pipeline:
     def _count_predictions(self, batch: Batch) -> None:
         if batch.versions is not None:
             batch = replace(batch, versions=self._known_names(batch.versions))
-        for name, part in self._by_version(batch):
+        for name, rows in self._by_version(batch):
             version = self._version(name)
             learner = version.learner
+            part = version.annotated(rows)
             version.update(part)
             if learner is not None:
                 self._store.add_learning(self.model.name, name, part.rows, dump_rows(part))
             if LABEL in part.fields:
                 version.update_labelled(labelled(part))
-        if self._join is not None and batch.rows:
-            self._update_labelled(self._join.predicted(batch, self.version))
+            if self._join is not None:
+                self._update_labelled(self._join.predicted(part, name))
 
     def _count_labels(self, batch: Batch) -> None:
         assert self._join is not None

@@ -9,7 +9,15 @@ from typing import get_args
 import msgspec
 import numpy as np
 
-from ml_exporter.baseline import FORMAT, Baseline, BaselineError, BaselineField, Outcome, Request
+from ml_exporter.baseline import (
+    FORMAT,
+    Baseline,
+    BaselineError,
+    BaselineField,
+    Outcome,
+    Request,
+    segments_of,
+)
 from ml_exporter.batch import (
     ABSENT,
     LABEL,
@@ -30,6 +38,8 @@ from ml_exporter.labelled_baseline import (
     score_edges,
     score_key,
 )
+from ml_exporter.region_fitting import RegionsBuilder
+from ml_exporter.segments import SegmentCounter
 from ml_exporter.statistics.bins import (
     ANY,
     INVALID,
@@ -77,6 +87,9 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
     classes = _classes(profiles, fields, request.categories)
     confusion: Counter[tuple[str, str]] = Counter()
     scores = _score_counters(profiles, classes, request)
+    segments = segments_of(request.segments, fields.values())
+    segment_counter = SegmentCounter(request.is_regression)
+    regions = RegionsBuilder(fields.values(), classes, request.positive)
     error_counter = ErrorCounter(truth.mean, error_edges(errors.values)) if truth.rows else None
     for batch in batches():
         for key, field in fields.items():
@@ -88,6 +101,10 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
             _count_scores(batch, scores)
         if error_counter is not None:
             error_counter.update(batch)
+        segment_counter.update(batch, segments.of(batch))
+        if classes or request.is_regression:
+            regions.update(batch)
+    of_scores = [one for counter in scores.values() if any((one := counter.result()).positives)]
     return Baseline(
         format=FORMAT,
         model=request.model,
@@ -101,8 +118,10 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
         ],
         classes=classes,
         confusion=[Outcome(*cell, count) for cell, count in sorted(confusion.items())],
-        scores=[one for counter in scores.values() if any((one := counter.result()).positives)],
+        scores=of_scores,
         errors=None if error_counter is None else error_counter.result(),
+        regions=regions.fit(of_scores, confusion),
+        segments=segment_counter.rows(request.categories),
         attributions=attributions.means,
     )
 

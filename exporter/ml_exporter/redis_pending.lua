@@ -42,13 +42,18 @@ local function write(to, key, row)
     redis.call('HSET', to, key, cmsgpack.pack(row))
 end
 
--- Prediction rows: {version, predicted, at, label or false, labelled_at or false, settling}
+-- Prediction rows: {version, predicted, at, label or false, labelled_at or false, settling, carried}
+-- Nothing is carried in rows of older versions, which end before it.
 local function size_of(row)
-    return op.row_size + #row[1] + #row[2] + (row[4] and #row[4] or 0)
+    return op.row_size + #row[1] + #row[2] + (row[4] and #row[4] or 0) + #(row[7] or '')
 end
 
+-- What goes along with a prediction is let go of when it is counted.
 local function outcome(row, delay)
-    outcomes[#outcomes + 1] = { row[1], row[2], row[3], row[4], delay }
+    local carried = row[7] or ''
+    outcomes[#outcomes + 1] = { row[1], row[2], row[3], row[4], delay, carried }
+    size = size - #carried
+    row[7] = ''
 end
 
 local function join(key, row, label, at, delay)
@@ -81,13 +86,13 @@ local function let_go_early(key, first)
     early_size = early_size - op.row_size - #first[1]
 end
 
-local function predict(key, version, predicted, at)
+local function predict(key, version, predicted, at, carried)
     if redis.call('HEXISTS', PENDING, key) == 1 then
         return count('repeated')
     end
     count('added')
     clock = math.max(clock, at)
-    local row = { version, predicted, at, false, false, false }
+    local row = { version, predicted, at, false, false, false, carried or '' }
     write(PENDING, key, row)
     redis.call('ZADD', AGE, at, key)
     unlabelled = unlabelled + 1
@@ -182,8 +187,8 @@ local function pass_time()
         redis.call('ZREM', SETTLING, key)
         local row = read(PENDING, key)
         row[6] = false
-        write(PENDING, key, row)
         outcome(row, row[5] - row[3])
+        write(PENDING, key, row)
     end
     for _, key in ipairs(due(EARLY_AGE, string.format('(%.17g', clock - op.early_wait), 0)) do
         let_go_early(key, read(EARLY, key))

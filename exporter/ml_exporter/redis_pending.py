@@ -19,6 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from ml_exporter.batch import LABEL, PREDICTION, Batch
+from ml_exporter.carried import pack
 from ml_exporter.labels import (
     EARLY_WAIT,
     RESULTS,
@@ -34,8 +35,8 @@ from ml_exporter.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1  # of what Redis keeps
-_ROW_SIZE = 280  # bytes that Redis takes for a row, but for its texts
+_FORMAT = 1  # of what Redis keeps, in which only the ends of rows may be new
+_ROW_SIZE = 280  # bytes that Redis takes for a row, but for its texts and what is carried
 _ROWS = 1000  # of one operation: meanwhile Redis does nothing else
 _TIMEOUT = 1.0  # seconds
 _SHORTEST_DELAY, _LONGEST_DELAY = 1.0, 30.0  # seconds between attempts
@@ -61,10 +62,18 @@ class _Operation(msgspec.Struct):
     forget: int = 0
 
 
+class _Outcome(msgspec.Struct, array_like=True):
+    version: str
+    predicted: str
+    at: float
+    label: str
+    delay: float | bool  # how long the label took, if that is known
+    carried: str = ""  # as text; answers of older versions haven't it
+
+
 class _Answer(msgspec.Struct):
     counts: dict[str, int]
-    # version, predicted, at, label, and how long the label took, if that is known
-    outcomes: list[tuple[str, str, float, str, float | bool]]
+    outcomes: list[_Outcome]
     clock: float
     waiting: int
     more: bool  # some is left for the next look
@@ -126,7 +135,8 @@ class RedisJoin:
         versions = [version] * batch.rows if batch.versions is None else batch.versions
         predicted = texts(batch.fields[PREDICTION])
         times = batch.timestamps.tolist()
-        rows = list(zip(_names(batch.ids), versions, predicted, times, strict=True))
+        carried = map(_text, pack(batch))
+        rows = list(zip(_names(batch.ids), versions, predicted, times, carried, strict=True))
         self._put("predictions", rows)
         return self._answers()
 
@@ -196,9 +206,12 @@ class RedisJoin:
             self._outbox.remove(number)
             answer = msgspec.msgpack.decode(found, type=_Answer)
             self._count(answer)
-            for version, predicted, at, label, delay in answer.outcomes:
-                rows.append(Pending(b"", version, predicted, at, label))
-                delays.append(math.nan if delay is False else delay)
+            for one in answer.outcomes:
+                carried = _bytes(one.carried)
+                rows.append(
+                    Pending(b"", one.version, one.predicted, one.at, one.label, carried=carried)
+                )
+                delays.append(math.nan if one.delay is False else one.delay)
         if not self._redis.answers:
             self._let_go()
         return outcomes(rows, self._numbers, delays)
@@ -218,6 +231,15 @@ class RedisJoin:
 def _names(ids: Sequence[str]) -> list[str]:
     """What ids are known by: Redis reads no binary MessagePack."""
     return [key.hex() for key in keys_of(ids)]
+
+
+def _text(carried: bytes) -> str:
+    """Bytes as text of no more than two bytes each, in which ASCII stays what it is."""
+    return carried.decode("latin-1")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1")
 
 
 class _Redis:

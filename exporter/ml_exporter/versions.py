@@ -11,14 +11,25 @@ import numpy as np
 
 from ml_exporter import baseline as baselines
 from ml_exporter import sagemaker_baseline
-from ml_exporter.baseline import Baseline
-from ml_exporter.batch import ABSENT, CARRIED, LABEL, PREDICTION, Batch, Column, Field, FieldType
+from ml_exporter.baseline import Baseline, segments_of
+from ml_exporter.batch import (
+    ABSENT,
+    CARRIED,
+    LABEL,
+    PREDICTION,
+    REGION,
+    Batch,
+    Column,
+    Field,
+    FieldType,
+)
 from ml_exporter.config import Limits, Model
 from ml_exporter.families import Family
 from ml_exporter.formats import Layout
 from ml_exporter.formats.rows import UNVERSIONED
 from ml_exporter.monitors.outcomes import Outcomes
 from ml_exporter.monitors.selection import for_baseline, for_model
+from ml_exporter.segments import Segments
 
 OTHER_VERSIONS = "<other>"
 
@@ -80,6 +91,7 @@ class Version:
         self._own = for_model(model, name, limits)
         self._outcomes = [one for one in self._own.of_labelled if isinstance(one, Outcomes)]
         self.expect([model.positive] if model.positive else [])
+        self._segments: Segments | None = None
         self._set_baseline_monitors("learning")
 
     @property
@@ -111,8 +123,17 @@ class Version:
         """Give back what its series cost."""
         self._budget.give_back(self._taken, self._suppressed)
 
+    def annotated(self, batch: Batch) -> Batch:
+        """Predictions with the segments and the region that they are in, where that is known."""
+        if self.baseline is None or self._segments is None:
+            return batch
+        columns = self._segments.of(batch)
+        if self.baseline.regions is not None:
+            columns[REGION] = self.baseline.regions.of(batch)
+        return replace(batch, fields={**batch.fields, **columns}) if columns else batch
+
     def update(self, batch: Batch) -> None:
-        """Count predictions."""
+        """Count predictions, as `annotated`."""
         for monitor in self._own.of_predictions:
             monitor.update(batch)
         if self.learner is not None:
@@ -132,8 +153,12 @@ class Version:
 
     def _set_baseline_monitors(self, state: str) -> None:
         self._judged = for_baseline(
-            self._model, self.name, state, self.baseline, self._watched, self._take
+            self._model, self.name, state, self.baseline, self._watched, self._limits, self._take
         )
+        self._segments = None
+        if self.baseline is not None:
+            of = self.baseline
+            self._segments = segments_of(self._model.segments, of.fields, of.segments)
 
     def _take(self, series: int) -> bool:
         if self._budget.take(series):
@@ -190,6 +215,7 @@ def request(model: Model, version: str | None, limits: Limits) -> baselines.Requ
         bins=model.bins,
         categories=limits.categories,
         positive=model.positive,
+        segments=model.segments,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ml_exporter.baseline import Baseline
+from ml_exporter.monitors.errors import baseline_figures
 from ml_exporter.statistics import performance, scores
 
 
@@ -18,7 +19,7 @@ def baseline_performance(
         return {}, {}
     of_scores = scores.figures((one.positives, one.negatives) for one in baseline.scores)
     if not baseline.confusion:
-        return of_scores, {}
+        return of_scores | baseline_figures(baseline.errors), {}
     met = (name for cell in baseline.confusion for name in (cell.actual, cell.predicted))
     classes = sorted({*baseline.classes, *met})
     index = {name: number for number, name in enumerate(classes)}

@@ -91,7 +91,9 @@ class ScoreRanks(_Ranks):
             return
         truth = class_codes(batch.fields[LABEL].categories, self._classes)
         usable = (truth >= 0) & ~np.isnan(scores).any(axis=1)
-        self.count(score_ranks(scores[usable], truth[usable]))
+        if not usable.all():
+            scores, truth = scores[usable], truth[usable]
+        self.count(score_ranks(scores, truth))
 
 
 class ListRanks(_Ranks):

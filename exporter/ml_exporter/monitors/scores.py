@@ -207,7 +207,8 @@ class ScoreLosses:
             return np.empty(0), np.empty(0)
         truth = class_codes(batch.fields[LABEL].categories, self._classes)
         usable = (truth >= 0) & _within_unit(scores).all(axis=1)
-        scores, truth = scores[usable], truth[usable]
+        if not usable.all():
+            scores, truth = scores[usable], truth[usable]
         return log_losses(scores[np.arange(truth.size), truth]), brier_scores(scores, truth)
 
 
@@ -293,9 +294,8 @@ def class_scores(batch: Batch, classes: Sequence[str]) -> Floats | None:
     if all(column is None for column in columns):
         return None
     blank = np.full(batch.rows, np.nan)
-    return np.stack(
-        [blank if column is None else column.numbers.values for column in columns], axis=1
-    )
+    # A class's scores lie side by side, as its column has them.
+    return np.stack([blank if column is None else column.numbers.values for column in columns]).T
 
 
 def class_codes(column: Categories, classes: Sequence[str]) -> NDArray[np.intp]:

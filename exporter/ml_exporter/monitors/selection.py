@@ -10,9 +10,13 @@ from ml_exporter.batch import LABEL, Field
 from ml_exporter.config import Limits, Model
 from ml_exporter.labelled_baseline import ScoreBins
 from ml_exporter.monitors import Monitor
+from ml_exporter.monitors.attributions import Attributions, BaselineAttributions
+from ml_exporter.monitors.errors import ErrorDistribution, ErrorSums
+from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.figures import baseline_performance
 from ml_exporter.monitors.info import BaselineInfo, ModelInfo
+from ml_exporter.monitors.money import OutcomeValue
 from ml_exporter.monitors.outcomes import Outcomes
 from ml_exporter.monitors.ranks import ListRanks, ScoreRanks
 from ml_exporter.monitors.schema import SchemaViolations
@@ -22,6 +26,8 @@ from ml_exporter.monitors.scores import (
     ScoreViolations,
     affordable,
 )
+from ml_exporter.monitors.segments import SegmentOutcomes, SegmentPredictions
+from ml_exporter.monitors.segments import series as segment_series
 from ml_exporter.monitors.thresholds import Thresholds
 from ml_exporter.monitors.traffic import Traffic
 
@@ -45,6 +51,8 @@ def for_model(model: Model, version: str, limits: Limits) -> Selection:
     scores = list(model.fields.scores)
     if scores:
         selection.of_predictions.append(ScoreViolations(*of, scores, model.positive))
+    if model.fields.attributions:
+        selection.of_predictions.append(Attributions(*of, model.fields.attributions))
     if not has_labels(model):
         return selection
     classified = model.task != "regression"
@@ -56,6 +64,10 @@ def for_model(model: Model, version: str, limits: Limits) -> Selection:
         selection.of_labelled.append(ListRanks(*of, items))
     elif scores and model.task == "multiclass":
         selection.of_labelled.append(ScoreRanks(*of, scores))
+    if model.task == "regression":
+        selection.of_labelled.append(ErrorSums(*of))
+    if model.outcome_values is not None:
+        selection.of_labelled.append(OutcomeValue(*of, model.outcome_values))
     return selection
 
 
@@ -65,6 +77,7 @@ def for_baseline(
     state: str,
     baseline: Baseline | None,
     watched: Sequence[Field] | None,
+    limits: Limits,
     take: Callable[[int], bool],
 ) -> Selection:
     """The monitors that count and judge by a baseline; there is none while it is learned.
@@ -104,7 +117,51 @@ def for_baseline(
         if scores:
             counted = LabelledScores(*of, model.positive, baseline.id, scores)
             selection.of_labelled.append(counted)
+        if model.task == "regression":
+            errors = ErrorDistribution(*of, baseline.id, baseline.errors)
+            selection.of_labelled.append(errors)
+    if baseline.attributions:
+        usual = {
+            name: mean
+            for name, mean in baseline.attributions.items()
+            if name in model.fields.attributions
+        }
+        selection.of_predictions.append(BaselineAttributions(*of, usual))
+    _add_segments(selection, model, version, baseline, limits, take)
+    _add_estimates(selection, model, version, baseline)
     return selection
+
+
+def _add_segments(
+    selection: Selection,
+    model: Model,
+    version: str,
+    baseline: Baseline,
+    limits: Limits,
+    take: Callable[[int], bool],
+) -> None:
+    features = {one.name for one in baseline.fields if one.role == "feature"}
+    segments = [one for one in model.segments if features.issuperset(one.fields)]
+    if not segments and baseline.regions is None:
+        return
+    if not take(segment_series(segments, baseline, model.task, model.positive)):
+        return
+    of = (model.name, version, segments, baseline)
+    most = limits.categories
+    selection.of_predictions.append(SegmentPredictions(*of, model.positive, most))
+    if has_labels(model):
+        selection.of_labelled.append(SegmentOutcomes(*of, model.task, most))
+
+
+def _add_estimates(selection: Selection, model: Model, version: str, baseline: Baseline) -> None:
+    of = (model.name, version, baseline)
+    classes = [] if model.task == "regression" else baseline.classes
+    if model.task != "regression" and not classes:
+        return
+    info = EstimatorInfo(*of, classes, model.positive, model.false_alarms)
+    selection.of_predictions += [info, Estimates(*of, classes, model.positive)]
+    if has_labels(model):
+        selection.of_labelled.append(Estimates(*of, classes, model.positive, labelled=True))
 
 
 def _affordable_scores(

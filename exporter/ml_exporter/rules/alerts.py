@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules import labels
+from ml_exporter.rules import attributions, estimation_alerts, labels
 from ml_exporter.rules.annotations import (
     ABOUT_MODEL,
     ABOUT_SOURCE,
@@ -36,6 +36,9 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
         ("integrity", _integrity),
         ("predictions", _predictions),
         ("labels", labels.alerts),
+        ("estimates", estimation_alerts.estimates),
+        ("calibration", estimation_alerts.calibration),
+        ("attributions", attributions.alerts),
         ("exporter", _exporter),
     ):
         rules = [rule for severity in SEVERITIES for rule in make(build, severity)]

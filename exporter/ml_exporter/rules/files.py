@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ml_exporter.rules import alerts, degradation, fields, labels, performance, thresholds
+from ml_exporter.rules import (
+    alerts,
+    attributions,
+    degradation,
+    estimation,
+    fields,
+    labels,
+    money,
+    performance,
+    ranks,
+    regression,
+    scores,
+    thresholds,
+)
 from ml_exporter.rules.groups import Group, to_yaml
 from ml_exporter.rules.links import Links
 from ml_exporter.rules.timing import DEFAULT_TIMING, Timing
@@ -17,6 +30,11 @@ def rule_files(
     """The groups of each rule file, by its name."""
     return {
         "models.yml": tuple(performance.groups(timing)),
+        "scores.yml": (*scores.groups(timing), *ranks.groups(timing)),
+        "regression.yml": tuple(regression.groups(timing)),
+        "estimation.yml": tuple(estimation.groups(timing)),
+        "attributions.yml": tuple(attributions.groups(timing)),
+        "money.yml": tuple(money.groups(timing)),
         "degradation.yml": tuple(degradation.groups(timing)),
         "labels.yml": tuple(labels.groups(timing)),
         "thresholds.yml": tuple(thresholds.groups(timing)),

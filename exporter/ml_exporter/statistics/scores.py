@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ml_exporter.statistics.bins import Floats
 
 _EPSILON = float(np.finfo(np.float64).eps)
+_FEW_BINS = 100
 
 
 class Gain(NamedTuple):
@@ -33,10 +34,13 @@ def bin_codes(scores: Floats, uppers: Floats) -> NDArray[np.intp]:
 
     `uppers` are finite and ascend, and scores are finite.
     """
+    if uppers.size > _FEW_BINS:
+        return np.searchsorted(uppers, scores)
     # One comparison an edge is faster than a binary search a score.
-    codes = np.zeros(scores.shape, dtype=np.uint16)
+    codes = np.zeros(scores.shape, dtype=np.uint8)
+    above = np.empty(scores.shape, dtype=np.bool_)
     for upper in uppers.tolist():
-        codes += scores > upper
+        np.add(codes, np.greater(scores, upper, out=above).view(np.uint8), out=codes)
     return codes.astype(np.intp)
 
 

@@ -1,0 +1,248 @@
+"""Performance as it is expected to be before any label comes: expected outcomes and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_exporter.baseline import Baseline
+from ml_exporter.batch import PREDICTION, REGION, Batch
+from ml_exporter.calibrated_scores import Expectation, class_codes
+from ml_exporter.families import Family
+from ml_exporter.regions import Estimator, Regions, corrected
+from ml_exporter.statistics.bins import OTHER, Floats
+from ml_exporter.statistics.calibration import critical_values
+
+_MOST_CLASSES_IN_FULL = 10  # of more, wrong outcomes are counted by the class of one side alone
+_CELLS_AT_ONCE = 1 << 20  # of rows and classes
+
+
+class Estimates:
+    """Counts what the estimators of a baseline expect of predictions.
+
+    `labelled` says that the rows are those whose label has come: the same sums over them are
+    compared with what came true. Their scores and regions were carried along; a row without is
+    not counted. `classes` has none for a regression. There may be no estimator at all.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        baseline: Baseline,
+        classes: Sequence[str],
+        positive: str | None,
+        labelled: bool = False,
+    ) -> None:
+        of = {"model": model, "version": version, "baseline_id": baseline.id}
+        name = "ml_labelled_estimated" if labelled else "ml_estimated"
+        rows = "Labelled predictions" if labelled else "Predictions"
+        kinds = {
+            "predictions": (f"{rows} that an estimator has counted.", ()),
+            "outcomes": (
+                "Outcomes as they are expected to be, in rows and parts of rows.",
+                ("actual", "predicted", "correct"),
+            ),
+            "absolute_error": ("Expected absolute errors.", ()),
+            "squared_error": ("Expected squared errors.", ()),
+        }
+        self._predictions, self._outcomes, self._absolute, self._squared = (
+            Family(
+                f"{name}_{kind}_total",
+                help,
+                "counter",
+                ("estimator", *labels),
+                of=of,
+                complete=True,
+            )
+            for kind, (help, labels) in kinds.items()
+        )
+        self._labelled = labelled
+        self._regions = baseline.regions
+        self._cells: dict[Estimator, _Cells] = {}
+        self.families: tuple[Family, ...] = (self._predictions, self._outcomes)
+        if not classes:
+            self.families = (self._predictions, self._absolute, self._squared)
+            for family in self.families if self._regions is not None else ():
+                family.add("regions")
+        else:
+            confusion = {(one.actual, one.predicted): one.count for one in baseline.confusion}
+            self._known = Expectation(classes, positive, baseline.scores, confusion)
+            self._surplus = np.empty((0, 0))
+            if self._regions is not None:
+                self._surplus = self._regions.corrections(self._known.classes)
+            for estimator in estimators(self._known, self._regions):
+                self._predictions.add(estimator)
+                self._cells[estimator] = _Cells(self._outcomes, estimator, self._known.classes)
+
+    def update(self, batch: Batch) -> None:
+        if not self._cells:
+            if self._regions is not None:
+                self._add_errors(batch, self._regions)
+            return
+        size = max(1, _CELLS_AT_ONCE // len(self._known.classes))
+        for start in range(0, batch.rows, size):
+            self._add_outcomes(batch.slice(start, start + size))
+
+    def _add_outcomes(self, batch: Batch) -> None:
+        predicted = class_codes(batch, PREDICTION, self._known.classes)
+        usable = predicted >= 0
+        if self._known.has_scores:
+            scores = self._known.scores(batch)
+            if scores is None:
+                return
+            expected = self._known.of_scores(scores)
+            usable &= ~np.isnan(expected).any(axis=1)
+        else:
+            expected = self._known.of_predictions(np.maximum(predicted, 0))
+        expected, predicted = expected[usable], predicted[usable]
+        if "scores" in self._cells:
+            self._add("scores", expected, predicted)
+        if "regions" in self._cells and self._regions is not None:
+            region = self._codes(batch, self._regions)[usable]
+            found = region >= 0
+            expected, predicted, region = expected[found], predicted[found], region[found]
+            surplus = self._surplus[region, predicted]
+            self._add("regions", corrected(expected, predicted, surplus), predicted)
+
+    def _add(self, estimator: Estimator, expected: Floats, predicted: NDArray[np.int64]) -> None:
+        self._predictions.inc(predicted.size, estimator)
+        self._cells[estimator].add(expected, predicted)
+
+    def _add_errors(self, batch: Batch, regions: Regions) -> None:
+        column = batch.fields.get(PREDICTION)
+        if column is None:
+            return
+        region = self._codes(batch, regions)[~np.isnan(column.numbers.values)]
+        region = region[region >= 0]
+        absolute, squared = regions.errors[region].sum(axis=0).tolist()
+        self._predictions.inc(region.size, "regions")
+        self._absolute.inc(absolute, "regions")
+        self._squared.inc(squared, "regions")
+
+    def _codes(self, batch: Batch, regions: Regions) -> NDArray[np.int64]:
+        """The region of each row, -1 where that isn't known."""
+        column = batch.fields.get(REGION)
+        if column is None and not self._labelled:
+            return regions.codes(batch).astype(np.int64)
+        return class_codes(batch, REGION, regions.names)
+
+
+class EstimatorInfo:
+    """Which estimators a model has, the better one, and when its calibration has broken."""
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        baseline: Baseline,
+        classes: Sequence[str],
+        positive: str | None,
+        false_alarms: float,
+    ) -> None:
+        of = {"model": model, "version": version, "baseline_id": baseline.id}
+        info = Family(
+            "ml_estimator_info",
+            "1; preferred is the estimator that knew held-out rows of the baseline better.",
+            "gauge",
+            ("estimator", "preferred"),
+            of=of,
+        )
+        critical = Family(
+            "ml_calibration_critical_value",
+            "What the statistic of a test of calibration must exceed to be significant.",
+            "gauge",
+            ("class", "test"),
+            of=of,
+        )
+        made_of = Family(
+            "ml_estimator_baseline_rows",
+            "Labelled rows of the baseline that the estimators were made of.",
+            "gauge",
+            of=of,
+        )
+        self.families = (info, critical, made_of)
+        regions = baseline.regions
+        rows = sum(cell.count for cell in baseline.confusion)
+        found: list[Estimator] = []
+        if classes:
+            found = estimators(Expectation(classes, positive, baseline.scores, {}), regions)
+        elif regions is not None:
+            found = ["regions"]
+            rows = sum(region.rows for region in regions.regions)
+        best = preferred(found, regions)
+        for estimator in found:
+            info.set(1, estimator, "true" if estimator == best else "false")
+        if not found:
+            return
+        made_of.set(rows)
+        tests = 2 * len(baseline.scores) + 1
+        of_all = critical_values(1, tests=tests, false_alarms=false_alarms)
+        critical.set(of_all["overall"], "", "error")
+        for one in baseline.scores:
+            bins = int(np.count_nonzero(np.add(one.positives, one.negatives)))
+            if bins:
+                values = critical_values(bins, tests=tests, false_alarms=false_alarms)
+                for test, value in values.items():
+                    critical.set(value, one.name, test)
+
+    def update(self, batch: Batch) -> None:
+        """Nothing to count."""
+
+
+def estimators(known: Expectation, regions: Regions | None) -> list[Estimator]:
+    """The estimators that a classifier's baseline has what it takes for."""
+    found: list[Estimator] = []
+    if known.has_scores:
+        found.append("scores")
+    if regions is not None:
+        found.append("regions")
+    return found
+
+
+def preferred(found: Sequence[Estimator], regions: Regions | None) -> Estimator | None:
+    if regions is not None and regions.preferred in found:
+        return regions.preferred
+    return found[0] if found else None
+
+
+class _Cells:
+    """The samples of one estimator's expected confusion matrix.
+
+    Of many classes only what each class's figures need is counted: rows that are right, rows of
+    the class that are predicted to be of another, `<other>`, and the reverse.
+    """
+
+    def __init__(self, family: Family, estimator: Estimator, classes: Sequence[str]) -> None:
+        self._family = family
+        self._classes = len(classes)
+        self._full = len(classes) <= _MOST_CLASSES_IN_FULL
+        labels = self._full_cells(classes) if self._full else self._one_sided_cells(classes)
+        self._indices = family.add_all((estimator, *cell) for cell in labels)
+
+    @staticmethod
+    def _full_cells(classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        for predicted in classes:
+            for actual in classes:
+                yield actual, predicted, "true" if actual == predicted else "false"
+
+    @staticmethod
+    def _one_sided_cells(classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        yield from ((name, name, "true") for name in classes)
+        yield from ((name, OTHER, "false") for name in classes)
+        yield from ((OTHER, name, "false") for name in classes)
+
+    def add(self, expected: Floats, predicted: NDArray[np.int64]) -> None:
+        by_predicted = np.stack(
+            [np.bincount(predicted, of_class, minlength=self._classes) for of_class in expected.T],
+            axis=1,
+        )
+        if self._full:
+            self._family.values[self._indices] += by_predicted.ravel()
+            return
+        right = np.diag(by_predicted)
+        missed = by_predicted.sum(axis=0) - right
+        false = by_predicted.sum(axis=1) - right
+        self._family.values[self._indices] += np.concatenate((right, missed, false))

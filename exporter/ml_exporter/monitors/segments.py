@@ -1,0 +1,264 @@
+"""Segments: how many predictions each had, and how right they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ml_exporter.baseline import Baseline
+from ml_exporter.batch import LABEL, PREDICTION, REGION, Batch, Categories, Column, Field
+from ml_exporter.families import Family
+from ml_exporter.segments import REGION_FIELD, Segment
+from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER
+
+_MOST_CLASSES = 5  # of more, an outcome is right or wrong and no more
+
+
+class SegmentNames:
+    """The segments that have series: those that are expected, others until there are too many."""
+
+    def __init__(self, expected: Sequence[str], most: int) -> None:
+        self._names = dict.fromkeys(expected)
+        self._most = most
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def known(self, name: str) -> str:
+        if name in self._names:
+            return name
+        if len(self._names) >= self._most:
+            return OTHER
+        self._names[name] = None
+        return name
+
+
+def expected_segments(baseline: Baseline, segment: Segment) -> list[str]:
+    """The segments that there will be, as far as a baseline tells."""
+    if len(segment.fields) == 1:
+        return list(baseline.by_key[Field("feature", segment.name)].counts)
+    return [one.segment for one in baseline.segments if one.field == segment.name]
+
+
+class SegmentPredictions:
+    """Counts predictions by segment; of protected ones, those that are positive, too."""
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        segments: Sequence[Segment],
+        baseline: Baseline,
+        positive: str | None,
+        most: int,
+    ) -> None:
+        of = {"model": model, "version": version}
+        labels = ("segment_field", "segment")
+        self._predictions = Family(
+            "ml_segment_predictions_total", "Predictions by segment.", "counter", labels, of=of
+        )
+        self._positive_predictions = Family(
+            "ml_segment_positive_predictions_total",
+            "Predictions of the positive class, by segment of a protected field.",
+            "counter",
+            labels,
+            of=of,
+        )
+        info = Family(
+            "ml_segment_info",
+            "1; whether the model must not treat the segments of a field unequally.",
+            "gauge",
+            ("segment_field", "protected"),
+            of=of,
+        )
+        self._positive = positive
+        self._segments = []
+        for one in segments:
+            info.set(1, one.name, "true" if one.protected else "false")
+            names = SegmentNames(expected_segments(baseline, one), most)
+            is_protected = one.protected and positive is not None
+            self._segments.append((one.key, one.name, names, is_protected))
+        if baseline.regions is not None:
+            info.set(1, REGION_FIELD, "false")
+            regions = SegmentNames(baseline.regions.names, len(baseline.regions.names))
+            self._segments.append((REGION, REGION_FIELD, regions, False))
+        for _, field, names, is_protected in self._segments:
+            for name in names:
+                self._predictions.add(field, name)
+                if is_protected:
+                    self._positive_predictions.add(field, name)
+        self.families = (self._predictions, self._positive_predictions, info)
+
+    def update(self, batch: Batch) -> None:
+        for key, field, names, is_protected in self._segments:
+            if (column := batch.fields.get(key)) is None:
+                continue
+            for name, rows in column.categories.counts.items():
+                self._predictions.inc(rows, field, names.known(name))
+            if is_protected and PREDICTION in batch.fields:
+                predicted = batch.fields[PREDICTION].categories
+                for (name, said), rows in column.categories.cross(predicted).items():
+                    if said == self._positive:
+                        self._positive_predictions.inc(rows, field, names.known(name))
+
+
+class SegmentOutcomes:
+    """Counts labelled predictions by segment, as the confusion matrix or as sums of errors.
+
+    Of a model with more than five classes an outcome is only right or wrong: its classes are
+    `<any>`.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        segments: Sequence[Segment],
+        baseline: Baseline,
+        task: str,
+        most: int,
+    ) -> None:
+        of = {"model": model, "version": version}
+        labels = ("segment_field", "segment")
+        self._outcomes = Family(
+            "ml_segment_outcomes_total",
+            "Labelled predictions by segment, actual and predicted class.",
+            "counter",
+            (*labels, "actual", "predicted", "correct"),
+            of=of,
+        )
+        self._labelled = Family(
+            "ml_segment_labelled_predictions_total",
+            "Labelled predictions of a regression, by segment.",
+            "counter",
+            labels,
+            of=of,
+        )
+        self._absolute, self._squared = (
+            Family(
+                f"ml_segment_{name}_error_total",
+                f"{name.capitalize()} errors by segment, summed.",
+                "counter",
+                labels,
+                of=of,
+            )
+            for name in ("absolute", "squared")
+        )
+        self._usual = Family(
+            "ml_segment_baseline_performance",
+            "How right the model was on a segment of the baseline.",
+            "gauge",
+            (*labels, "metric"),
+            of=of,
+        )
+        self._usual_ratio = Family(
+            "ml_segment_baseline_ratio",
+            "Share of a segment in the baseline.",
+            "gauge",
+            labels,
+            of=of,
+        )
+        self._classified = task != "regression"
+        in_full = len(baseline.classes) <= _MOST_CLASSES
+        self._classes = set(baseline.classes) if in_full else set()
+        self._segments: list[tuple[Field, str, SegmentNames]] = [
+            (one.key, one.name, SegmentNames(expected_segments(baseline, one), most))
+            for one in segments
+        ]
+        if baseline.regions is not None:
+            names = baseline.regions.names
+            self._segments.append((REGION, REGION_FIELD, SegmentNames(names, len(names))))
+        for _, field, names_of in self._segments:
+            for name in names_of:
+                self._begin(field, name)
+        self._set_usual(baseline, {field for _, field, _ in self._segments})
+        of_task = (
+            (self._outcomes,)
+            if self._classified
+            else (self._labelled, self._absolute, self._squared)
+        )
+        self.families = (*of_task, self._usual, self._usual_ratio)
+
+    def update(self, batch: Batch) -> None:
+        for key, field, names in self._segments:
+            if (column := batch.fields.get(key)) is None:
+                continue
+            if self._classified:
+                self._count_classes(batch, column.categories, field, names)
+            else:
+                self._sum_errors(batch, column, field, names)
+
+    def _begin(self, field: str, name: str) -> None:
+        """Let the series of a segment begin, before any of its rows occurs."""
+        if not self._classified:
+            for family in (self._labelled, self._absolute, self._squared):
+                family.add(field, name)
+            return
+        if self._classes:
+            for actual in self._classes:
+                for predicted in self._classes:
+                    correct = "true" if actual == predicted else "false"
+                    self._outcomes.add(field, name, actual, predicted, correct)
+        else:
+            for correct in ("true", "false"):
+                self._outcomes.add(field, name, ANY, ANY, correct)
+
+    def _count_classes(self, batch: Batch, of: Categories, field: str, names: SegmentNames) -> None:
+        actual, predicted = (batch.fields[key].categories for key in (LABEL, PREDICTION))
+        width, height = len(predicted.names), len(actual.names)
+        cells = (of.codes.astype(np.int64) * height + actual.codes) * width + predicted.codes
+        distinct, counts = np.unique(cells, return_counts=True)
+        for cell, rows in zip(distinct.tolist(), counts.tolist(), strict=True):
+            rest, guess = divmod(cell, width)
+            name, truth = divmod(rest, height)
+            if actual.names[truth] in (MISSING, INVALID):
+                continue
+            classes = self._cell(actual.names[truth], predicted.names[guess])
+            self._outcomes.inc(rows, field, names.known(of.names[name]), *classes)
+
+    def _cell(self, actual: str, predicted: str) -> tuple[str, str, str]:
+        correct = "true" if actual == predicted else "false"
+        if not self._classes:
+            return ANY, ANY, correct
+        shown = [one if one in self._classes else OTHER for one in (actual, predicted)]
+        return shown[0], shown[1], correct
+
+    def _sum_errors(self, batch: Batch, column: Column, field: str, names: SegmentNames) -> None:
+        predicted, actual = (batch.fields[key].numbers.values for key in (PREDICTION, LABEL))
+        errors = np.abs(predicted - actual)
+        usable = ~np.isnan(errors)
+        of = column.categories
+        codes, errors = of.codes[usable], errors[usable]
+        size = len(of.names)
+        rows = np.bincount(codes, minlength=size).tolist()
+        absolute = np.bincount(codes, weights=errors, minlength=size).tolist()
+        squared = np.bincount(codes, weights=np.square(errors), minlength=size).tolist()
+        for number, count in enumerate(rows):
+            if count:
+                labels = field, names.known(of.names[number])
+                self._labelled.inc(count, *labels)
+                self._absolute.inc(absolute[number], *labels)
+                self._squared.inc(squared[number], *labels)
+
+    def _set_usual(self, baseline: Baseline, fields: set[str]) -> None:
+        for one in baseline.segments:
+            if one.field not in fields:
+                continue
+            self._usual_ratio.set(one.rows / baseline.rows, one.field, one.segment)
+            if one.labelled and self._classified:
+                accuracy = one.correct / one.labelled
+                self._usual.set(accuracy, one.field, one.segment, "accuracy")
+            elif one.labelled:
+                error = one.absolute_error / one.labelled
+                self._usual.set(error, one.field, one.segment, "mean_absolute_error")
+
+
+def series(segments: Sequence[Segment], baseline: Baseline, task: str, positive: str | None) -> int:
+    """How many series segments cost, but for those that nobody expects yet."""
+    many = sum(len(expected_segments(baseline, one)) for one in segments)
+    if baseline.regions is not None:
+        many += len(baseline.regions.names)
+    classes = len(baseline.classes)
+    outcomes = 3 if task == "regression" else classes**2 if classes <= _MOST_CLASSES else 2
+    return many * (1 + (positive is not None) + outcomes + 2)

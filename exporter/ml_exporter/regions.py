@@ -1,0 +1,253 @@
+"""Regions: the leaves of a tree fitted on the baseline, and how right the model was in each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ml_exporter.batch import ABSENT, Batch, Categories, Column, Field, Role
+from ml_exporter.statistics.bins import ANY, OTHER, Floats, format_number
+
+Estimator = Literal["scores", "regions"]
+
+_LONGEST_NAME = 120  # characters of a region's name
+_MOST_NAMES = 3  # categories that one condition names
+_WEIGHT_OF_SCORES = 10  # rows: how much what scores say counts beside the rows of a leaf
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A region in two: some of its rows stay, the others become region `new`.
+
+    Of a number there stay values of at most `at`, and rows without a value if `missing`. Of a
+    category there stay the names `among`; one that isn't in `others` either does as `<other>`.
+    """
+
+    region: int
+    new: int
+    role: Role
+    field: str
+    at: float | None = None
+    missing: bool = False
+    among: list[str] = []
+    others: list[str] = []
+
+    @property
+    def key(self) -> Field:
+        return Field(self.role, self.field)
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """Labelled rows of a region with one predicted class, and how many were right."""
+
+    predicted: str
+    rows: int
+    correct: int
+    expected: float  # to be right, by what scores say, or by the prediction alone
+
+
+class Region(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    name: str
+    rows: int
+    answers: list[Answers] = []  # of a classifier
+    absolute: float = 0.0  # of a regression: sums of errors
+    squared: float = 0.0
+
+
+class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
+    """All regions of a baseline; `preferred` is the estimator that knew held-out rows better.
+
+    `held_out` is the mean error of each estimator on parts of the baseline that it wasn't made
+    of: of the share of correct predictions, or relative to the mean absolute error.
+    """
+
+    splits: list[Split]
+    regions: list[Region]
+    preferred: Estimator
+    held_out: dict[Estimator, float] = {}
+
+    def of(self, batch: Batch) -> Column:
+        """The name of each row's region."""
+        return RegionColumn(self.codes(batch), self.names)
+
+    @property
+    def names(self) -> list[str]:
+        return [region.name for region in self.regions]
+
+    def codes(self, batch: Batch) -> NDArray[np.int32]:
+        """The place of each row's region in `regions`."""
+        columns: dict[Field, Column] = {}
+        members: dict[int, NDArray[np.intp]] = {0: np.arange(batch.rows)}
+        codes = np.zeros(batch.rows, dtype=np.int32)
+        for split in self.splits:
+            rows = members[split.region]
+            if split.key not in columns:
+                found = batch.fields.get(split.key)
+                columns[split.key] = found or Column([ABSENT] * batch.rows)
+            stays = _stays(split, columns[split.key], rows)
+            members[split.region], members[split.new] = rows[stays], rows[~stays]
+            codes[members[split.new]] = split.new
+        return codes
+
+    def corrections(self, classes: Sequence[str]) -> Floats:
+        """By how much more often the model is right than scores say: (regions, predicted)."""
+        table = np.zeros((len(self.regions), len(classes)))
+        index = {name: code for code, name in enumerate(classes)}
+        for code, region in enumerate(self.regions):
+            for one in region.answers:
+                if one.predicted in index:
+                    surplus = (one.correct - one.expected) / (one.rows + _WEIGHT_OF_SCORES)
+                    table[code, index[one.predicted]] = surplus
+        return table
+
+    @cached_property
+    def errors(self) -> Floats:
+        """Mean absolute and mean squared error of each region: (regions, 2)."""
+        return np.array([[r.absolute / r.rows, r.squared / r.rows] for r in self.regions])
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with it, as a file has it."""
+        if len(self.regions) != len(self.splits) + 1:
+            return "there must be one region more than there are splits"
+        if len(set(self.names)) < len(self.regions):
+            return "regions must have different names"
+        for number, split in enumerate(self.splits, 1):
+            if not 0 <= split.region < number or split.new != number:
+                return f"splits[{number - 1}]: must split one of the regions before into {number}"
+        if any(region.rows < 1 for region in self.regions):
+            return "each region needs rows"
+        return None
+
+
+def corrected(probabilities: Floats, predicted: NDArray[np.int64], surplus: Floats) -> Floats:
+    """Probabilities of classes, (rows, classes), where the predicted one is more likely by so much.
+
+    The other classes keep their proportions.
+    """
+    rows = np.arange(len(probabilities))
+    before = probabilities[rows, predicted]
+    after = np.clip(before + surplus, 0.0, 1.0)
+    rest = 1 - before
+    # Where nothing was left for the others, they share alike.
+    others = (1 - after) / np.where(rest > 0, rest, 1.0)
+    result = probabilities * others[:, None]
+    alike = (1 - after) / max(probabilities.shape[1] - 1, 1)
+    result[rest <= 0] = alike[rest <= 0, None]
+    result[rows, predicted] = after
+    return result
+
+
+def _stays(split: Split, column: Column, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    if split.at is not None:
+        values = column.numbers.values[rows]
+        at_most: NDArray[np.bool_] = values <= split.at
+        return at_most | np.isnan(values) if split.missing else at_most
+    among, others = set(split.among), set(split.others)
+    rest = OTHER in among or ANY in among
+    categories = column.categories
+    of_names = np.array(
+        [name in among or (rest and name not in others) for name in categories.names], dtype=bool
+    )
+    return of_names[categories.codes[rows]]
+
+
+class RegionColumn(Column):
+    """The names of regions, by their codes."""
+
+    def __init__(self, codes: NDArray[np.int32], names: Sequence[str]) -> None:
+        super().__init__(())
+        self._codes = codes
+        self._names = names
+
+    def __len__(self) -> int:
+        return self._codes.size
+
+    @property
+    def values(self) -> Sequence[object]:
+        return self.categories.of_rows
+
+    @cached_property
+    def types(self) -> set[type]:
+        return {str}
+
+    def missing_mask(self) -> NDArray[np.bool_]:
+        return np.zeros(self._codes.size, dtype=np.bool_)
+
+    def take(self, rows: NDArray[np.intp]) -> Column:
+        return RegionColumn(self._codes[rows], self._names)
+
+    @cached_property
+    def categories(self) -> Categories:
+        return Categories(self._codes, self._names)
+
+
+def region_names(splits: Sequence[Split], missing: Collection[Field]) -> list[str]:
+    """A name for each region: what holds for its rows, as `age <= 30.5 & country in DE|FR`.
+
+    `missing` are the numbers of which some row has no value: of others it isn't said.
+    """
+    conditions: list[dict[Field, _Condition]] = [{}]
+    for split in splits:
+        before = conditions[split.region]
+        conditions.append(before | {split.key: _condition(split, before, stays=False)})
+        conditions[split.region] = before | {split.key: _condition(split, before, stays=True)}
+    names: list[str] = []
+    for number, of_region in enumerate(conditions):
+        text = " & ".join(one.text(_title(key), key in missing) for key, one in of_region.items())
+        if len(text) > _LONGEST_NAME or text in names:
+            end = f" ... ({number})"
+            text = text[: _LONGEST_NAME - len(end)].rstrip() + end
+        names.append(text)
+    return names
+
+
+class _Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for the values of one field in a region."""
+
+    above: float | None = None
+    at_most: float | None = None
+    missing: bool = True
+    among: frozenset[str] | None = None
+    others: frozenset[str] = frozenset()
+
+    def text(self, field: str, can_lack: bool) -> str:
+        if self.among is not None:
+            shorter = len(self.others) < len(self.among)
+            names = sorted(self.others if shorter else self.among)
+            listed = "|".join(names[:_MOST_NAMES])
+            if len(names) > _MOST_NAMES:
+                listed += f"|and {len(names) - _MOST_NAMES} more"
+            return f"{field} {'not in' if shorter else 'in'} {listed}"
+        parts = [] if self.above is None else [f"{_short(self.above)} < "]
+        parts.append(field)
+        parts += [] if self.at_most is None else [f" <= {_short(self.at_most)}"]
+        if len(parts) == 1:
+            return f"{field} missing" if self.missing else f"{field} not missing"
+        return "".join(parts) + (" or missing" if self.missing and can_lack else "")
+
+
+def _condition(split: Split, before: Mapping[Field, _Condition], stays: bool) -> _Condition:
+    now = before.get(split.key, _Condition())
+    missing = now.missing and split.missing == stays
+    if split.at is None:
+        among, others = frozenset(split.among), frozenset(split.others)
+        if not stays:
+            among, others = others, among
+        still = among if now.among is None else among & now.among
+        return _Condition(among=still, others=others | now.others)
+    if stays:
+        return _Condition(above=now.above, at_most=split.at, missing=missing)
+    return _Condition(above=split.at, at_most=now.at_most, missing=missing)
+
+
+def _title(key: Field) -> str:
+    return f"score {key.name}" if key.role == "score" and key.name != "score" else key.name
+
+
+def _short(value: float) -> str:
+    return format_number(float(f"{value:.4g}")).removesuffix(".0")

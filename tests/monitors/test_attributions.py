@@ -1,0 +1,63 @@
+import math
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LinearRegression
+
+from ml_exporter.baseline import Request
+from ml_exporter.batch import PREDICTION, Batch, Column, Field
+from ml_exporter.monitors.attributions import Attributions, BaselineAttributions
+from ml_exporter.profiling import build
+
+
+def attributed(**columns):
+    fields = {Field("attribution", name): Column(values) for name, values in columns.items()}
+    return Batch(len(next(iter(columns.values()))), fields)
+
+
+def counted(features, *batches):
+    """Sum by field, and rows."""
+    monitor = Attributions("m", "1", features)
+    for batch in batches:
+        monitor.update(batch)
+    by_field, rows = monitor.families
+    assert [labels[2] for labels in by_field.label_sets] == list(features)
+    return [*by_field.values.tolist(), rows.value()]
+
+
+@pytest.mark.parametrize(
+    ("age", "income", "expected"),
+    [
+        ([0.5, -0.25], [1, 2], [0.75, 3, 2]),
+        ([0.5, None], [None, None], [0.5, 0, 1]),  # a log that names only what mattered
+        ([math.nan, "much"], [math.inf, {}], [0, 0, 0]),
+        ([1e300, 2.0], [1.0, 1.0], [2, 2, 2]),
+        ([0, 0], [0, 0], [0, 0, 2]),
+    ],
+)
+def test_a_few_rows(age, income, expected):
+    assert counted(["age", "income"], attributed(age=age, income=income)) == expected
+
+
+def test_a_feature_that_rows_have_no_attribution_of():
+    assert counted(["age", "income"], attributed(age=[1.0])) == [1, 0, 1]
+    assert counted(["age"], Batch(2, {PREDICTION: Column([1, 2])})) == [0, 0]
+
+
+def test_born_at_zero():
+    assert counted(["age", "income"]) == [0, 0, 0]
+
+
+def test_a_real_model_is_as_its_baseline():
+    """Attributions of a linear model: coefficient times distance from the mean."""
+    x, y = load_diabetes(return_X_y=True, as_frame=True)
+    values = (x - x.mean()) * LinearRegression().fit(x, y).coef_
+    batch = attributed(**{name: values[name].tolist() for name in x})
+    baseline = build(lambda: [batch], Request("m", "1", {}, {}, 10, 50)).attributions
+    *sums, rows = counted(list(x), batch.slice(0, 100), batch.slice(100, 442))
+    assert rows == 442
+    assert np.array(sums) / rows == pytest.approx(values.abs().mean().to_numpy(), rel=1e-12)
+    assert dict(zip(x, np.array(sums) / rows, strict=True)) == pytest.approx(baseline)
+    (gauge,) = BaselineAttributions("m", "1", baseline).families
+    assert {labels[2]: gauge.value(labels[2]) for labels in gauge.label_sets} == baseline

@@ -1,0 +1,266 @@
+"""Every estimated figure that promtool's Prometheus records equals its twin, on real models.
+
+Two replicas share the rows unevenly. What other rules record is given to promtool as it would be.
+"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ml_exporter.batch import LABEL, PREDICTION
+from ml_exporter.exposition import render
+from ml_exporter.families import freeze
+from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
+from ml_exporter.monitors.scores import LabelledScores
+from ml_exporter.rules import Timing, estimation
+from ml_exporter.rules.groups import to_yaml
+from ml_exporter.statistics import calibration, intervals, performance
+from tests.estimating import Known, digits, progression, tumours
+from tests.support import find_tool
+
+WINDOW = "24h"
+REPLICAS = {"a": slice(0, None, 3), "b": slice(1, None, 3), "c": slice(2, None, 3)}
+METRICS = {"positive_rate", "false_positive_rate", "false_negative_rate"}
+
+Labels = Mapping[str, str]
+
+
+class Recorder:
+    """Samples of a Prometheus at one moment, and what is asked of its rules."""
+
+    def __init__(self) -> None:
+        self.series: list[str] = []
+        self.queries: list[str] = []
+
+    def add(self, name: str, labels: Labels, before: float, after: float) -> None:
+        text = ",".join(f'{label}="{value}"' for label, value in labels.items())
+        self.series.append(
+            f"  - {{series: '{name}{{{text}}}', values: '{before!r}x5 {after!r}x10'}}"
+        )
+
+    def expect(self, name: str, labels: Labels, value: float) -> None:
+        """To be equal; absent if it is NaN."""
+        value = float(value)
+        text = ",".join(f'{label}="{of}"' for label, of in labels.items())
+        if math.isnan(value):
+            self.queries.append(f"absent({name}{{{text}}})")
+        else:
+            self.queries.append(
+                f"abs({name}{{{text}}} - {value!r}) < bool {1e-9 * max(1, abs(value))}"
+            )
+
+    def run(self, folder: Path, promtool: str) -> list[str]:
+        """The queries that aren't so."""
+        groups = [group for group in estimation.groups(Timing()) if "7d" not in group.name]
+        (folder / "rules.yml").write_text(to_yaml(groups))
+        lines = ["rule_files: [rules.yml]", "evaluation_interval: 1m", "tests:"]
+        lines += ["- interval: 1m", "  input_series:", *self.series, "  promql_expr_test:"]
+        for query in self.queries:
+            lines += [f"  - expr: '(count({query} == 1) == bool 1) or vector(0)'"]
+            lines += ["    eval_time: 12m", "    exp_samples: [{labels: '{}', value: 1}]"]
+        (folder / "test.yml").write_text("\n".join(lines) + "\n")
+        command = [find_tool(promtool), "test", "rules", "test.yml"]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        return (result.stdout + result.stderr).splitlines() if result.returncode else []
+
+
+def carrying(known: Known, batch: Batch) -> Batch:
+    """A batch with the column that goes along until labels come."""
+    regions = known.baseline.regions
+    assert regions is not None
+    return replace(batch, fields={**batch.fields, REGION: regions.of(batch)})
+
+
+class Watched:
+    """A model that three replicas watch, and what they expose."""
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self.samples: list[tuple[str, dict[str, str], float]] = []
+        baseline = known.baseline
+        classes = baseline.classes
+        of = (known.name, "1", baseline, classes, known.positive)
+        for replica, share in REPLICAS.items():
+            rows = np.arange(known.production.rows)[share]
+            batch = known.production.take(rows)
+            monitors = [
+                Estimates(*of),
+                Estimates(*of, labelled=True),
+                EstimatorInfo(*of, false_alarms=0.01),
+                LabelledScores(known.name, "1", known.positive, baseline.id, baseline.scores),
+            ]
+            monitors = monitors if classes else monitors[:3]
+            families = [family for monitor in monitors for family in monitor.families]
+            for monitor in monitors:
+                monitor.update(carrying(known, batch))
+            for family in text_string_to_metric_families(render(freeze(families)).decode()):
+                for sample in family.samples:
+                    labels = {**sample.labels, "instance": replica}
+                    self.samples.append((sample.name, labels, sample.value))
+
+    def total(self, name: str, **labels: str) -> float:
+        return sum(
+            value
+            for found, of, value in self.samples
+            if found == name and labels.items() <= of.items()
+        )
+
+    def confusion(self, name: str, estimator: str) -> np.ndarray:
+        classes = self.known.classes
+        return np.array(
+            [
+                [self.total(name, estimator=estimator, actual=a, predicted=p) for p in classes]
+                for a in classes
+            ]
+        )
+
+
+def realised(known: Known) -> dict[str, float]:
+    batch, classes = known.production, known.classes
+    if not classes:
+        actual, predicted = (batch.fields[key].numbers.values for key in (LABEL, PREDICTION))
+        errors = predicted - actual
+        mean, root = np.abs(errors).mean(), math.sqrt(np.square(errors).mean())
+        return {"mean_absolute_error": float(mean), "root_mean_squared_error": root}
+    cells = batch.fields[LABEL].categories.cross(batch.fields[PREDICTION].categories)
+    confusion = [[cells.get((a, p), 0) for p in classes] for a in classes]
+    return performance.figures(confusion, classes, known.positive)
+
+
+def expected(watched: Watched, of: str, estimator: str) -> dict[str, float]:
+    """All figures of one estimator, by the twins."""
+    known = watched.known
+    if known.classes:
+        confusion = watched.confusion(f"ml_{of}_outcomes_total", estimator)
+        found = performance.figures(confusion, known.classes, known.positive)
+        return {name: found[name] for name in estimation.CLASSIFICATION if name in found}
+    rows = watched.total(f"ml_{of}_predictions_total")
+    absolute, squared = (
+        watched.total(f"ml_{of}_{kind}_error_total") for kind in ("absolute", "squared")
+    )
+    return {
+        "mean_absolute_error": absolute / rows,
+        "root_mean_squared_error": math.sqrt(squared / rows),
+    }
+
+
+def shares(confusion: np.ndarray, positive: int) -> dict[str, tuple[float, float]]:
+    """Expected successes and trials of each figure that is a share (binary)."""
+    tp = confusion[positive, positive]
+    fp, fn = confusion[1 - positive, positive], confusion[positive, 1 - positive]
+    tn = confusion[1 - positive, 1 - positive]
+    return {
+        "accuracy": (tp + tn, tp + tn + fp + fn),
+        "precision": (tp, tp + fp),
+        "recall": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
+        "f1": (tp, tp + fp + fn),
+        "negative_predictive_value": (tn, tn + fn),
+    }
+
+
+def drift(watched: Watched, error: float, accuracy: float, rows: int) -> float:
+    """The greatest of statistic over critical value."""
+    baseline, known = watched.known.baseline, watched.known
+    tests = 2 * len(baseline.scores) + 1
+    significance = []
+    for one in baseline.scores:
+        window = [
+            np.array(
+                [
+                    watched.total(
+                        "ml_labelled_score_values_total",
+                        **{"class": one.name, "actual": actual, "bin": bin},
+                    )
+                    for bin in one.bins
+                ]
+            )
+            for actual in ("true", "false")
+        ]
+        counts = (*window, one.positives, one.negatives)
+        bins = int(np.count_nonzero(np.add(one.positives, one.negatives)))
+        critical = calibration.critical_values(bins, tests=tests, false_alarms=0.01)
+        significance += [
+            calibration.bin_statistic(*counts) / critical["bins"],
+            abs(calibration.overall_z(*counts)) / critical["overall"],
+        ]
+    critical = calibration.critical_values(1, tests=tests, false_alarms=0.01)["overall"]
+    if known.classes:
+        variance = accuracy * (1 - accuracy)
+    else:
+        truth = realised(known)
+        variance = truth["root_mean_squared_error"] ** 2 - truth["mean_absolute_error"] ** 2
+    spread = math.sqrt(variance * (1 / rows + 1 / known.labelled_baseline_rows))
+    return float(np.nanmax([*significance, abs(error) / spread / critical]))
+
+
+@pytest.fixture(scope="module", params=["promtool", "prometheus-2.42/promtool"])
+def failures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    recorder = Recorder()
+    for make in (tumours, digits, progression):
+        watched = Watched(make())
+        known, name = watched.known, watched.known.name
+        rows = known.production.rows
+        of_model = {"model": name, "version": "1"}
+        for series, labels, value in watched.samples:
+            recorder.add(series, labels, 0.0 if series.endswith("_total") else value, value)
+        info = of_model | {"task": known.task, "positive": known.positive or ""}
+        recorder.add("model:info", info, 1, 1)
+        truth = realised(known)
+        recorder.add(f"model:labelled_predictions:{WINDOW}", of_model, rows, rows)
+        for metric, value in truth.items():
+            recorder.add(
+                f"model:performance:{WINDOW}", of_model | {"monitor": metric}, value, value
+            )
+            recorder.add(f"model:{metric}:{WINDOW}", of_model, value, value)
+        # Prometheus of other rule files: windows of scores.
+        windows: dict[tuple[tuple[str, str], ...], float] = {}
+        for series, labels, value in watched.samples:
+            if series == "ml_labelled_score_values_total":
+                key = tuple((k, v) for k, v in labels.items() if k != "instance")
+                windows[key] = windows.get(key, 0.0) + value
+        for key, value in windows.items():
+            recorder.add(f"ml_labelled_score_values_total:{WINDOW}", dict(key), value, value)
+        best = known.baseline.regions.preferred if known.baseline.regions else "scores"
+        for estimator in known.estimators:
+            of = of_model | {"estimator": estimator}
+            estimated = expected(watched, "estimated", estimator)
+            assert estimated
+            for metric, value in estimated.items():
+                by = of | {"monitor": metric}
+                recorder.expect(f"model:estimated_performance:{WINDOW}", by, value)
+                recorder.expect(f"model:labelled_estimated_performance:{WINDOW}", by, value)
+                recorder.expect(f"model:estimation_error:{WINDOW}", by, value - truth[metric])
+                if estimator == best:
+                    recorder.expect(f"model:estimated_{metric}:{WINDOW}", of_model, value)
+            if known.positive is not None:
+                confusion = watched.confusion("ml_estimated_outcomes_total", estimator)
+                of_share = shares(confusion, known.classes.index(known.positive))
+                for metric, (successes, trials) in of_share.items():
+                    ends = intervals.wilson(successes, trials)
+                    for end, value in zip(("lower", "upper"), ends, strict=True):
+                        share = 2 * value / (1 + value) if metric == "f1" else value
+                        by = of | {"monitor": metric}
+                        recorder.expect(f"model:estimated_performance_{end}:{WINDOW}", by, share)
+                        if estimator == best:
+                            recorder.expect(
+                                f"model:estimated_{metric}_{end}:{WINDOW}", of_model, share
+                            )
+            if estimator == best:
+                measured = "accuracy" if known.classes else "mean_absolute_error"
+                error = estimated[measured] - truth[measured]
+                greatest = drift(watched, error, truth.get("accuracy", 0.0), rows)
+                recorder.expect(f"model:calibration_drift:{WINDOW}", of_model, greatest)
+    return recorder.run(tmp_path_factory.mktemp("twins"), request.param)
+
+
+def test_all_figures_equal_their_twins(failures: Sequence[str]) -> None:
+    assert failures == []
