@@ -4,19 +4,82 @@ import re
 
 import pytest
 
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.config import load
 from ml_exporter.families import Family
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.pipeline import Pipeline
+from ml_exporter.profiling import build
 from ml_exporter.store import Store
-from ml_exporter.versions import Budget, given_baselines
+from ml_exporter.versions import Budget, given_baselines, request
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/series.md").read_text()
 ROW = re.compile(r"^\| `(ml_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
 OF_MODEL = {"`model`", "`version`", "`baseline_id`", "`le`"}
 WITH_OPTIONAL_LABELS = {"ml_baseline_performance", "ml_threshold"}
+
+
+# Models that have what the example hasn't.
+MODELS = """
+models:
+  - name: prices
+    task: regression
+    source: {type: file, path: prices.jsonl}
+    fields:
+      prediction: p
+      label: y
+      features: {area: x, city: c}
+      attributions: {area: a}
+    segments: [city]
+    outcome_values: {currency: EUR, overprediction: -1}
+  - name: loans
+    task: binary
+    positive: 1
+    source: {type: file, path: loans.jsonl}
+    fields: {prediction: p, score: s, label: y, features: {area: x, city: c}}
+    segments: [{field: city, protected: true}]
+  - name: films
+    task: multiclass
+    source: {type: file, path: films.jsonl}
+    fields: {prediction: p, ranked: {path: items}, label: y}
+"""
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline) -> list[Family]:
+    """All that there is of models, with a baseline that has all there can be."""
+    path = tmp_path_factory.mktemp("models") / "ml-exporter.yml"
+    path.write_text(MODELS)
+    config = load(path)
+    found = [*ExporterInfo().families, *pipeline.families]
+    for model in config.models:
+        given = {None: build(lambda: [rows(400)], request(model, None, config.limits))}
+        budget = Budget(10_000)
+        store = Store(None)
+        made = Pipeline(
+            model, config.limits, store, given, follow=False, start="start", budget=budget
+        )
+        found += made.families
+    return found
+
+
+def rows(number: int) -> Batch:
+    truth = [row % 2 for row in range(number)]
+    guess = [row % 7 % 2 for row in range(number)]
+    numbers = [float(row % 11) for row in range(number)]
+    return Batch(
+        number,
+        {
+            PREDICTION: Column(guess),
+            LABEL: Column(truth),
+            SCORE: Column([value / 11 for value in numbers]),
+            Field("feature", "area"): Column(numbers),
+            Field("feature", "city"): Column(["ab"[row % 2] for row in range(number)]),
+            Field("attribution", "area"): Column(numbers),
+        },
+    )
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +93,7 @@ def pipeline() -> Pipeline:
     )
 
 
-def test_every_series_is_on_the_page(pipeline: Pipeline) -> None:
-    families: list[Family] = [*ExporterInfo().families, *pipeline.families]
+def test_every_series_is_on_the_page(families: list[Family]) -> None:
     documented = {name: (kind, set(labels.split())) for name, kind, labels in ROW.findall(PAGE)}
     assert documented.keys() == {family.name for family in families}
     for family in families:

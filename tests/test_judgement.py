@@ -76,7 +76,7 @@ def test_performance_is_that_of_scikit_learn_beside_baseline_and_thresholds(star
         "false_negative_rate": 1 - metrics.recall_score(truth, guess, **binary),
     }
     figures = {one.metric: one for one in judged(watch).versions[0].figures}
-    assert {name: one.value for name, one in figures.items()} == pytest.approx(expected)
+    assert {name: figures[name].value for name in expected} == pytest.approx(expected)
     actual, predicted = ([row[key] for row in tumours()] for key in ("actual", "predicted"))
     assert figures["f1"].baseline == metrics.f1_score(actual, predicted, **binary)
     assert figures["accuracy"].thresholds == {"warning": 0.9, "critical": 0.8}

@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from ml_exporter.rules.degradation import LEAST_LABELLED, USUAL_CRITICAL_VALUE
 from ml_exporter.samples import Samples
-from ml_exporter.statistics import figures, performance
+from ml_exporter.statistics import figures, intervals, performance, regression, scores
 from ml_exporter.statistics.intervals import UNKNOWN, Interval
 from ml_exporter.statistics.performance import Cell
 from ml_exporter.statistics.significance import interval_z, proportion_z
@@ -56,11 +58,99 @@ class _Found:
 
 def _figures(samples: Samples, positive: str | None) -> _Found:
     classes = performance.of_cells(outcomes(samples))
+    values = [performance.model_figures(classes, positive)]
+    bounds = [performance.model_intervals(classes, positive)]
+    for of_values, of_bounds in (_of_scores(samples), _of_losses(samples), _of_errors(samples)):
+        values.append(of_values)
+        bounds.append(of_bounds)
     return _Found(
-        performance.model_figures(classes, positive),
-        performance.model_intervals(classes, positive),
+        {name: value for found in values for name, value in found.items()},
+        {name: bound for found in bounds for name, bound in found.items()},
         performance.shares(classes, positive),
     )
+
+
+_Figures = tuple[dict[str, float], dict[str, Interval]]
+
+
+def _of_scores(samples: Samples) -> _Figures:
+    """Of score bins: several classes are averaged, as `rules/scores.py` does."""
+    counts: dict[str, dict[str, dict[str, float]]] = {}
+    for labels, rows in samples["ml_labelled_score_values_total"]:
+        of_class = counts.setdefault(labels["class"], {"true": {}, "false": {}})
+        of_class[labels["actual"]][labels["bin"]] = rows
+    pairs = [
+        (list(of["true"].values()), [of["false"].get(bin, 0.0) for bin in of["true"]])
+        for of in counts.values()
+    ]
+    values = scores.figures(pairs)
+    ends = [
+        intervals.auc(scores.roc_auc(*pair), sum(pair[0]), sum(pair[1]))
+        for pair in pairs
+        if sum(pair[0]) and sum(pair[1])
+    ]
+    if not ends:
+        return values, {}
+    lower, upper = (sum(side) / len(ends) for side in zip(*ends, strict=True))
+    bounds = {"roc_auc": (lower, upper), "gini": (scores.gini(lower), scores.gini(upper))}
+    sums = {
+        (labels["class"], labels["bin"]): total
+        for labels, total in samples["ml_labelled_score_bin_sum_total"]
+    }
+    errors = [
+        scores.expected_calibration_error(
+            *pair, [sums.get((name, bin), 0.0) for bin in counts[name]["true"]]
+        )
+        for name, pair in zip(counts, pairs, strict=True)
+        if sum(pair[0]) + sum(pair[1])
+    ]
+    return values | {"expected_calibration_error": sum(errors) / len(errors)}, bounds
+
+
+def _of_losses(samples: Samples) -> _Figures:
+    """Means of sums over labelled predictions."""
+    values: dict[str, float] = {}
+    bounds: dict[str, Interval] = {}
+    for name, of, rows_of in (
+        ("log_loss", "ml_log_loss", "ml_scored_predictions_total"),
+        ("brier_score", "ml_brier_score", "ml_scored_predictions_total"),
+        ("mean_reciprocal_rank", "ml_reciprocal_rank", "ml_ranked_predictions_total"),
+    ):
+        if rows := samples.total(rows_of):
+            total = samples.total(f"{of}_total")
+            values[name] = total / rows
+            bounds[name] = intervals.mean(total, samples.total(f"{of}_squared_total"), rows)
+    return values, bounds
+
+
+def _of_errors(samples: Samples) -> _Figures:
+    """Of a regression."""
+    deviation = samples.by("ml_actual_deviation_total", "direction")
+    of = regression.Sums(
+        rows=samples.total("ml_prediction_errors_total"),
+        absolute=samples.total("ml_absolute_error_total"),
+        squared=samples.total("ml_squared_error_total"),
+        squared_squared=samples.total("ml_squared_error_squared_total"),
+        percentage=samples.total("ml_absolute_percentage_error_total"),
+        percentage_squared=samples.total("ml_absolute_percentage_error_squared_total"),
+        percentage_rows=samples.total("ml_percentage_error_rows_total"),
+        over=samples.total("ml_overprediction_total"),
+        under=samples.total("ml_underprediction_total"),
+        above=deviation.get("above", 0.0),
+        below=deviation.get("below", 0.0),
+        squared_deviation=samples.total("ml_actual_squared_deviation_total"),
+    )
+    if not of.rows:
+        return {}, {}
+    values, bounds = regression.figures(of), regression.figure_intervals(of)
+    cumulative = samples.by("ml_prediction_error_bucket", "le")
+    uppers = [float(le) for le in cumulative]
+    counts = np.array(list(cumulative.values()))
+    if samples.total("ml_prediction_error_count"):
+        for name, q in (("median_absolute_error", 0.5), ("p90_absolute_error", 0.9)):
+            values[name] = regression.quantile(q, uppers[:-1], counts)
+            bounds[name] = regression.quantile_interval(q, uppers[:-1], counts)
+    return values, bounds
 
 
 def outcomes(samples: Samples) -> Iterable[Cell]:
