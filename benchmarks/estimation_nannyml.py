@@ -35,7 +35,9 @@ def estimates(folder: Path, name: str, chunk: int) -> dict[str, list[float]]:
     if classes:
         text |= {"predicted": str, "truth": str}
     baseline, production = (
-        pd.read_csv(folder / f"{name}-{part}.csv", dtype=text, keep_default_na=False, na_values=[""])
+        pd.read_csv(
+            folder / f"{name}-{part}.csv", dtype=text, keep_default_na=False, na_values=[""]
+        )
         for part in ("baseline", "production")
     )
     metrics = ["mae"] if not classes else ["accuracy", "precision", "f1"]

@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def prepare(folder: Path, rows: int, formats: list[str]) -> Path:
-    """A folder with the logs, made where there are none, and new baselines, configurations, plans."""
+    """A folder with the logs, made if need be, and new baselines, configurations and plans."""
     ready = folder / f"{rows}-rows"
     ready.mkdir(parents=True, exist_ok=True)
     missing = [LOGS[format] for format in formats if not (ready / LOGS[format]).exists()]

@@ -1,6 +1,7 @@
-"""The committed dashboard is the built one, and asks for nothing that isn't there.
+"""The committed dashboards are the built ones, and ask for nothing that isn't there.
 
-Grafana itself isn't here to load it (see docs/untested.md); the end-to-end test runs its queries.
+Grafana itself isn't here to load them (see docs/untested.md); the end-to-end test runs their
+queries.
 """
 
 import json
@@ -20,8 +21,9 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from ml_exporter import baseline
 from ml_exporter.config import load
+from ml_exporter.dashboards.assembly import to_text
 from ml_exporter.dashboards.docs import panels_as_tables
-from ml_exporter.dashboards.overview import overview, to_text
+from ml_exporter.dashboards.files import dashboards
 from ml_exporter.dashboards.queries import (
     MAY_BE_EMPTY,
     panel_queries,
@@ -38,10 +40,18 @@ from ml_exporter.training import profile
 from ml_exporter.versions import Budget, given_baselines
 from tests.support import ROOT, find_tool
 
-FILE = ROOT / "grafana/dashboards/ml-exporter-overview.json"
-OVERVIEW: dict[str, Any] = json.loads(FILE.read_text())
-PANELS = [panel for panel in panels(OVERVIEW) if panel["type"] != "row"]
-VARIABLES = {variable["name"]: variable for variable in OVERVIEW["templating"]["list"]}
+FOLDER = ROOT / "grafana/dashboards"
+BUILT = dashboards()
+OVERVIEW = BUILT["overview"]
+PANELS = {
+    name: [panel for panel in panels(built) if panel["type"] != "row"]
+    for name, built in BUILT.items()
+}
+ALL_PANELS = [
+    pytest.param(panel, id=f"{name}: {panel['title']}")
+    for name, of_dashboard in PANELS.items()
+    for panel in of_dashboard
+]
 ANNOTATIONS = OVERVIEW["annotations"]["list"]
 CHOSEN = {"model": "credit", "role": "feature", "field": "age"}
 
@@ -50,12 +60,23 @@ BUILT_IN = {"__rate_interval", "__data", "__url_time_range"}
 # Made by Prometheus.
 OF_PROMETHEUS = {"up", "ALERTS", "ALERTS_FOR_STATE"}
 EXPRESSIONS = sorted(
-    {query.expr for window in WINDOWS for query in panel_queries(OVERVIEW, window=window, **CHOSEN)}
+    {
+        query.expr
+        for built in BUILT.values()
+        for window in WINDOWS
+        for query in panel_queries(built, window=window, **CHOSEN)
+    }
 )
+
+of_each = pytest.mark.parametrize("name", BUILT)
 
 
 def by_title(items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {item["title"]: item for item in items}
+
+
+def variables(name: str) -> dict[str, dict[str, Any]]:
+    return {variable["name"]: variable for variable in BUILT[name]["templating"]["list"]}
 
 
 def strings(node: object) -> Iterator[str]:
@@ -75,23 +96,31 @@ def series_of(expr: str) -> set[str]:
     return set(re.findall(r"([a-zA-Z_][\w:]*)\{", expr))
 
 
-def test_committed_file_is_what_is_built():
-    assert FILE.read_text() == to_text(overview()), "run make generate"
+@of_each
+def test_committed_file_is_what_is_built(name):
+    built = BUILT[name]
+    assert (FOLDER / f"{built['uid']}.json").read_text() == to_text(built), "run make generate"
 
 
-def test_docs_explain_every_panel():
+@of_each
+def test_docs_explain_every_panel(name):
     page = (ROOT / "docs/dashboards.md").read_text()
-    assert panels_as_tables(overview()) in page, "run make generate"
+    assert panels_as_tables(BUILT[name]) in page, "run make generate"
 
 
-def test_types_of_grafana_read_it_back():
-    """Nothing in the file is unknown to them, but the texts of annotations and a null id."""
+@of_each
+def test_types_of_grafana_read_it_back(name):
+    """Nothing is unknown to them but texts of annotations, a null id, and XY charts of today."""
     register_default_plugins()
-    read = json.loads(json.dumps(Dashboard.from_json(OVERVIEW), cls=JSONEncoder))
+    built = BUILT[name]
+    read = json.loads(json.dumps(Dashboard.from_json(built), cls=JSONEncoder))
     for annotation, original in zip(read["annotations"]["list"], ANNOTATIONS, strict=True):
         annotation |= {key: original[key] for key in ("titleFormat", "textFormat")}
-    read["templating"] = OVERVIEW["templating"]  # less defaults that are no variable's
-    assert {"id": None, **read} == OVERVIEW
+    for panel, original in zip(read["panels"], built["panels"], strict=True):
+        if panel["type"] == "xychart":
+            panel["options"] = original["options"]
+    read["templating"] = built["templating"]  # less defaults that are no variable's
+    assert {"id": None, **read} == built
 
 
 def test_exporter_runs_without_grafana_types():
@@ -103,41 +132,59 @@ def test_exporter_runs_without_grafana_types():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_dashboard_can_be_provisioned():
-    assert OVERVIEW["uid"] == "ml-exporter-overview"
-    assert len(OVERVIEW["uid"]) <= 40
-    assert OVERVIEW["id"] is None
-    assert OVERVIEW["editable"] is False
-    assert OVERVIEW["schemaVersion"] == 42
-    assert OVERVIEW["timezone"] == "browser"
+@of_each
+def test_dashboard_can_be_provisioned(name):
+    built = BUILT[name]
+    assert built["uid"] == f"ml-exporter-{name}"
+    assert len(built["uid"]) <= 40
+    assert built["id"] is None
+    assert built["editable"] is False
+    assert built["schemaVersion"] == 42
+    assert built["timezone"] == "browser"
+
+
+def test_dashboards_link_to_each_other():
+    """With what is chosen: each has the variables that the other one needs."""
+    for name, other in (("overview", "performance"), ("performance", "overview")):
+        (link,) = (one for one in BUILT[name]["links"] if one["url"].startswith("/d/"))
+        assert link["url"] == f"/d/{BUILT[other]['uid']}"
+        assert link["includeVars"]
+        assert link["keepTime"]
+    shared = variables("overview").keys() & variables("performance").keys()
+    assert shared == {"datasource", "job", "namespace", "model", "version", "window"}
 
 
 def test_alerts_link_to_it():
     url = Links().dashboard()
     assert f"/d/{OVERVIEW['uid']}" in url
-    assert set(re.findall(r"var-(\w+)=", url)) <= VARIABLES.keys()
+    assert set(re.findall(r"var-(\w+)=", url)) <= variables("overview").keys()
 
 
-def test_panels_do_not_overlap():
+@of_each
+def test_panels_do_not_overlap(name):
     cells = {
         panel["id"]: {
             (x, y)
             for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
             for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
         }
-        for panel in panels(OVERVIEW)
+        for panel in panels(BUILT[name])
     }
-    assert len(cells) == len(list(panels(OVERVIEW)))
+    assert len(cells) == len(list(panels(BUILT[name])))
     assert [pair for pair in combinations(cells, 2) if cells[pair[0]] & cells[pair[1]]] == []
     assert max(x for occupied in cells.values() for x, _ in occupied) == 23
 
 
-def test_titles_are_unique():
-    assert len(by_title(PANELS)) == len(PANELS)
-    assert by_title(PANELS).keys() >= MAY_BE_EMPTY
+@of_each
+def test_titles_are_unique(name):
+    assert len(by_title(PANELS[name])) == len(PANELS[name])
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_panels_that_may_be_empty_exist():
+    assert by_title(PANELS["overview"]).keys() >= MAY_BE_EMPTY
+
+
+@pytest.mark.parametrize("panel", ALL_PANELS)
 def test_panel_can_be_read(panel):
     """What Grafana's dashboard-linter asks of a panel."""
     chosen = {"type": "prometheus", "uid": "${datasource}"}
@@ -154,9 +201,57 @@ def test_panel_can_be_read(panel):
     if panel["type"] == "timeseries":
         assert all(target["range"] for target in panel["targets"])
         assert panel["options"]["legend"]["calcs"]
+    if panel["type"] == "xychart":
+        assert all(target["instant"] and target["format"] == "table" for target in panel["targets"])
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+CHARTS = [one for one in PANELS["performance"] if one["type"] == "xychart"]
+
+
+@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart["title"])
+def test_charts_draw_a_curve_for_each_name(chart):
+    """Rows of the three queries are joined by curve and point, sorted, and parted by curve."""
+    x, y, order = (target["expr"] for target in chart["targets"])
+    assert all(expr.startswith("max by (curve, at)") for expr in (x, y, order))
+    assert [one["id"] for one in chart["transformations"]] == [
+        *("merge", "sortBy", "organize", "partitionByValues")
+    ]
+    _, sort, hide, part = (one["options"] for one in chart["transformations"])
+    assert sort["sort"] == [{"field": "Value #C"}]
+    assert hide["excludeByName"] == {"Time": True, "Value #C": True}
+    assert part["fields"] == ["curve"]
+    assert chart["options"]["series"] == [
+        {"x": {"matcher": {"id": "byName", "options": "Value #A"}}}
+    ]
+
+
+def test_bands_are_filled_between_the_ends_of_intervals():
+    bands = {
+        panel["title"]: {
+            one["matcher"]["options"]: one for one in panel["fieldConfig"]["overrides"]
+        }
+        for panel in PANELS["performance"]
+        if any(target["legendFormat"] == "upper" for target in panel["targets"])
+    }
+    assert "Accuracy" in bands
+    for overrides in bands.values():
+        properties = overrides["/^upper$/"]["properties"]
+        assert {"id": "custom.fillBelowTo", "value": "lower"} in properties
+        assert "/^lower$/" in overrides
+
+
+def test_few_labels_are_said_to_be_too_few():
+    labels = by_title(PANELS["performance"])["Labels"]
+    units = [
+        one["value"]
+        for override in labels["fieldConfig"]["overrides"]
+        for one in override["properties"]
+        if one["id"] == "unit"
+    ]
+    assert units == ["suffix: labels: too few to judge (100)", "suffix: labels"]
+
+
+@pytest.mark.parametrize("panel", ALL_PANELS)
 def test_overrides_are_of_columns_that_there_are(panel):
     renamed = [
         name
@@ -172,19 +267,21 @@ def test_overrides_are_of_columns_that_there_are(panel):
     assert {*overridden, *sorted_by} <= set(renamed)
 
 
-def test_variables_are_defined_before_they_are_used():
+@of_each
+def test_variables_are_defined_before_they_are_used(name):
     known: set[str] = set()
-    for name, variable in VARIABLES.items():
-        assert variables_of(json.dumps(variable)) - {"__all"} <= known
-        known.add(name)
-    used = set().union(*map(variables_of, strings([OVERVIEW["panels"], ANNOTATIONS])))
-    assert used <= VARIABLES.keys() | BUILT_IN
-    assert used >= VARIABLES.keys()
+    for variable, definition in variables(name).items():
+        assert variables_of(json.dumps(definition)) - {"__all"} <= known
+        known.add(variable)
+    used = set().union(*map(variables_of, strings([BUILT[name]["panels"], ANNOTATIONS])))
+    assert used <= known | BUILT_IN
+    assert used >= known
 
 
-def test_every_query_chooses_jobs():
+@of_each
+def test_every_query_chooses_jobs(name):
     """What the linter asks of queries; .lint says why instances aren't chosen."""
-    queries = [target["expr"] for panel in PANELS for target in panel["targets"]]
+    queries = [target["expr"] for panel in PANELS[name] for target in panel["targets"]]
     queries += [annotation["expr"] for annotation in ANNOTATIONS]
     for expr in queries:
         selectors = re.findall(r"(?<!\$)\{([^}]*)\}", expr.replace("${window}", "24h"))
@@ -259,7 +356,8 @@ def test_every_series_exists(tmp_path):
     }
     asked = set().union(*map(series_of, EXPRESSIONS))
     asked |= set().union(*(series_of(annotation["expr"]) for annotation in ANNOTATIONS))
-    asked |= set().union(*(series_of(one.get("query", "")) for one in VARIABLES.values()))
+    for name in BUILT:
+        asked |= set().union(*(series_of(one.get("query", "")) for one in variables(name).values()))
     assert asked - OF_PROMETHEUS - recorded - exposed(tmp_path) == set()
 
 
@@ -278,7 +376,7 @@ def test_every_alert_is_looked_for():
 
 def test_queries_have_values_for_variables():
     queries = panel_queries(OVERVIEW, window="7d", __rate_interval="20s", **CHOSEN)
-    assert len(queries) == sum(len(panel["targets"]) for panel in PANELS)
+    assert len(queries) == sum(len(panel["targets"]) for panel in PANELS["overview"])
     exprs = {query.panel: query.expr for query in queries}
     assert exprs["Behind the log by model"] == (
         'max by (model) (ml_source_lag_bytes{job=~".+",namespace=~".*"})'
@@ -322,6 +420,6 @@ def test_provider_has_keys_that_grafana_knows():
 
 
 def test_waived_rules_of_the_linter_have_reasons():
-    waived = yaml.safe_load((FILE.parent / ".lint").read_text())["exclusions"]
+    waived = yaml.safe_load((FOLDER / ".lint").read_text())["exclusions"]
     assert waived.keys() == {"template-instance-rule", "target-instance-rule"}
     assert all(rule["reason"] for rule in waived.values())

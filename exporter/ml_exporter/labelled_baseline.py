@@ -79,6 +79,8 @@ class Errors(msgspec.Struct, frozen=True):
         edges = np.array(self.edges)
         if not edges.size or not np.all(np.isfinite(edges)) or np.any(np.diff(edges) <= 0):
             return "errors need one or more finite edges in ascending order"
+        if not abs(self.mean_actual) <= LARGEST:
+            return f"mean_actual can't be beyond {LARGEST:g}"
         return None
 
 

@@ -48,7 +48,7 @@ def read_outcome_values(node: Node, task: str | None, positive: str | None) -> O
         if (value := section.get(name)) is not None
     }
     cells = section.read("cells", _cells, {})
-    if section.node.raw is not None and known and not any(section.get(name) for name in known):
+    if section.node.raw is not None and known and not section.entries.keys() - {"currency"}:
         node.error(f"must price an outcome: {', '.join(known)}")
     return OutcomeValues(currency, values, cells, positive)
 
@@ -67,14 +67,13 @@ def _price(node: Node) -> float:
 def _cells(node: Node) -> Mapping[tuple[str, str], float]:
     """The price of each actual class's predictions, by the class that was predicted."""
     cells: dict[tuple[str, str], float] = {}
-    for actual, row in node.mapping():
-        predictions = row.mapping()
-        for predicted, value in predictions:
+    for actual, row in _any(node.mapping(), "an actual class"):
+        for predicted, value in _any(row.mapping(), "a predicted class"):
             cells[actual.class_name(), predicted.class_name()] = _price(value)
-        _check_any(predictions, "must price a predicted class")
     return cells
 
 
-def _check_any(section: Section, error: str) -> None:
+def _any(section: Section, what: str) -> Section:
     if section.node.raw is not None and not section.entries:
-        section.node.error(error)
+        section.node.error(f"must name {what}")
+    return section

@@ -391,6 +391,8 @@ class Pipeline:
         if not self._follow or now - self._passed_at < _PASS_TIME:
             return True
         self._withdraw_versions()
+        for version in self._versions.values():
+            self.dirty = version.pass_time() or self.dirty
         # A label that is there and not yet read is not late.
         if self._join is not None and not self._labels_are_behind:
             if self.model.fields.timestamp is None:

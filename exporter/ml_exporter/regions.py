@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.batch import ABSENT, Batch, Categories, Column, Field, Role
+from ml_exporter.carried import Names
 from ml_exporter.statistics.bins import ANY, OTHER, Floats, format_number
 
 Estimator = Literal["scores", "regions"]
@@ -72,7 +73,7 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_default
 
     def of(self, batch: Batch) -> Column:
         """The name of each row's region."""
-        return RegionColumn(self.codes(batch), self.names)
+        return Names(Categories(self.codes(batch), self.names))
 
     @property
     def names(self) -> list[str]:
@@ -154,36 +155,6 @@ def _stays(split: Split, column: Column, rows: NDArray[np.intp]) -> NDArray[np.b
         [name in among or (rest and name not in others) for name in categories.names], dtype=bool
     )
     return of_names[categories.codes[rows]]
-
-
-class RegionColumn(Column):
-    """The names of regions, by their codes."""
-
-    def __init__(self, codes: NDArray[np.int32], names: Sequence[str]) -> None:
-        super().__init__(())
-        self._codes = codes
-        self._names = names
-
-    def __len__(self) -> int:
-        return self._codes.size
-
-    @property
-    def values(self) -> Sequence[object]:
-        return self.categories.of_rows
-
-    @cached_property
-    def types(self) -> set[type]:
-        return {str}
-
-    def missing_mask(self) -> NDArray[np.bool_]:
-        return np.zeros(self._codes.size, dtype=np.bool_)
-
-    def take(self, rows: NDArray[np.intp]) -> Column:
-        return RegionColumn(self._codes[rows], self._names)
-
-    @cached_property
-    def categories(self) -> Categories:
-        return Categories(self._codes, self._names)
 
 
 def region_names(splits: Sequence[Split], missing: Collection[Field]) -> list[str]:

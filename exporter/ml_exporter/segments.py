@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Categories, Column, Field, encode
 from ml_exporter.carried import Names
-from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, bin_labels
+from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER, bin_labels
 from ml_exporter.yaml_nodes import Node, suggestion
 
 KEYS = {"segment": ("field", "fields", "protected")}
@@ -90,7 +90,8 @@ class BinnedField(msgspec.Struct, frozen=True):
         if self.edges is None:
             found = column.categories
             known = {*self.names, MISSING, INVALID}
-            return _renamed(found, [one if one in known else OTHER for one in found.names])
+            rest = ANY if ANY in known else OTHER
+            return _renamed(found, [one if one in known else rest for one in found.names])
         numbers = column.numbers.values
         below, *uppers = self.edges
         codes = np.zeros(numbers.size, dtype=np.int32)

@@ -27,8 +27,9 @@ from ml_exporter.config import Limits, Model
 from ml_exporter.families import Family
 from ml_exporter.formats import Layout
 from ml_exporter.formats.rows import UNVERSIONED
+from ml_exporter.monitors.cohorts import CohortOutcomes, CohortPredictions
 from ml_exporter.monitors.outcomes import Outcomes
-from ml_exporter.monitors.selection import for_baseline, for_model
+from ml_exporter.monitors.selection import Selection, for_baseline, for_model
 from ml_exporter.segments import Segments
 
 OTHER_VERSIONS = "<other>"
@@ -89,14 +90,20 @@ class Version:
         self._limits = limits
         self._budget = budget
         self._own = for_model(model, name, limits)
-        self._outcomes = [one for one in self._own.of_labelled if isinstance(one, Outcomes)]
+        of_labelled = self._own.of_labelled
+        self._outcomes = [one for one in of_labelled if isinstance(one, Outcomes | CohortOutcomes)]
         self.expect([model.positive] if model.positive else [])
         self._segments: Segments | None = None
         self._set_baseline_monitors("learning")
 
     @property
+    def selections(self) -> tuple[Selection, Selection]:
+        """Its monitors: those that it always has, and those of its baseline."""
+        return self._own, self._judged
+
+    @property
     def families(self) -> list[Family]:
-        own, judged = self._own, self._judged
+        own, judged = self.selections
         monitors = (
             *(own.of_predictions, judged.of_predictions),
             *(own.of_labelled, judged.of_labelled),
@@ -118,6 +125,15 @@ class Version:
         """Go on with the series that were restored."""
         for monitor in self._outcomes:
             monitor.resume()
+
+    def pass_time(self) -> bool:
+        """Let go of days too long ago, and begin the next; whether that changed anything."""
+        monitors = (*self._own.of_predictions, *self._own.of_labelled)
+        changed = False
+        for one in monitors:
+            if isinstance(one, CohortPredictions | CohortOutcomes):
+                changed |= one.pass_time()
+        return changed
 
     def withdraw(self) -> None:
         """Give back what its series cost."""

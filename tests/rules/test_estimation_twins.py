@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ml_exporter.batch import LABEL, PREDICTION
+from ml_exporter.batch import LABEL, PREDICTION, REGION, Batch
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo

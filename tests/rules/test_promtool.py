@@ -2,41 +2,111 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from ml_exporter.rules import rule_files
 from ml_exporter.rules.groups import Alert
 from tests.support import ROOT, find_tool
 
-TESTS = sorted((ROOT / "prometheus/tests").glob("*.yml"))
+FOLDER = ROOT / "prometheus/tests"
 PROMTOOLS = ("promtool", "prometheus-2.42/promtool")
 RULES = [r for groups in rule_files().values() for group in groups for r in group.rules]
-CASES = [(promtool, test.name) for promtool in PROMTOOLS for test in TESTS]
 
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_NAMES = re.compile(r'__name__=~"([^"]*)"')
+
+Yaml = Mapping[str, Any]
 Result = subprocess.CompletedProcess[str]
 
 
-@pytest.fixture(scope="module")
-def results() -> Iterator[dict[tuple[str, str], Future[Result]]]:
-    """All runs, two at a time: promtool evaluates days minute by minute."""
+class Case(NamedTuple):
+    """One of the tests in a file."""
 
-    def run(promtool: str, test: str) -> Result:
-        command = [find_tool(promtool), "test", "rules", test]
-        return subprocess.run(
-            command, cwd=ROOT / "prometheus/tests", capture_output=True, text=True, check=False
-        )
+    file: str
+    name: str
+    content: Yaml  # the file with this test alone
+
+
+def read_cases() -> Iterator[Case]:
+    for path in sorted(FOLDER.glob("*.yml")):
+        content = yaml.safe_load(path.read_text())
+        for test in content["tests"]:
+            yield Case(path.name, test["name"], {**content, "tests": [test]})
+
+
+CASES = list(read_cases())
+RUNS = [(promtool, case) for promtool in PROMTOOLS for case in range(len(CASES))]
+
+
+def needed(rules: Sequence[Yaml], test: Yaml) -> set[str]:
+    """The names of the rules that a test asks for, and of all that those ask for in turn."""
+    texts = {name_of(rule): "" for rule in rules}
+    for rule in rules:
+        texts[name_of(rule)] += "\n".join([rule["expr"], *rule.get("annotations", {}).values()])
+    asked = [one["alertname"] for one in test.get("alert_rule_test", ())]
+    asked += [one["expr"] for one in test.get("promql_expr_test", ())]
+    found: set[str] = set()
+    while asked:
+        text = asked.pop()
+        names = texts.keys() & set(_NAME.findall(text))
+        for pattern in _NAMES.findall(text):
+            names |= {name for name in texts if re.fullmatch(pattern, name)}
+        asked += [texts[name] for name in names - found]
+        found |= names
+    return found
+
+
+def name_of(rule: Yaml) -> str:
+    name: str = rule.get("record") or rule["alert"]
+    return name
+
+
+def write(folder: Path, case: Case) -> Path:
+    """A test with the rules that it needs: promtool evaluates all that there are each minute."""
+    files = [yaml.safe_load((FOLDER / file).read_text()) for file in case.content["rule_files"]]
+    groups = [group for file in files for group in file["groups"]]
+    names = needed([rule for group in groups for rule in group["rules"]], case.content["tests"][0])
+    kept = [
+        {**group, "rules": [rule for rule in group["rules"] if name_of(rule) in names]}
+        for group in groups
+    ]
+    dump(folder / "rules.yml", {"groups": kept})
+    return dump(folder / "test.yml", {**case.content, "rule_files": ["rules.yml"]})
+
+
+def dump(path: Path, content: Yaml) -> Path:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="module")
+def results(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[tuple[str, int], Future[Result]]]:
+    """All runs, two at a time."""
+    tests = [write(tmp_path_factory.mktemp("case"), case) for case in CASES]
+
+    def run(promtool: str, case: int) -> Result:
+        command = [find_tool(promtool), "test", "rules", tests[case]]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     with ThreadPoolExecutor(2) as pool:
-        yield {case: pool.submit(run, *case) for case in CASES}
+        yield {(promtool, case): pool.submit(run, promtool, case) for promtool, case in RUNS}
 
 
-@pytest.mark.parametrize("case", CASES, ids=":".join)
-def test_passes(case: tuple[str, str], results: dict[tuple[str, str], Future[Result]]) -> None:
-    result = results[case].result()
+@pytest.mark.parametrize(
+    "of", RUNS, ids=[f"{promtool}:{CASES[case].file}:{CASES[case].name}" for promtool, case in RUNS]
+)
+def test_passes(of: tuple[str, int], results: dict[tuple[str, int], Future[Result]]) -> None:
+    result = results[of].result()
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -49,6 +119,6 @@ def test_rules_are_accepted(promtool: str) -> None:
 
 
 def test_every_alert_is_tested() -> None:
-    tested = "".join(test.read_text() for test in TESTS)
+    tested = "".join(test.read_text() for test in FOLDER.glob("*.yml"))
     alerts = {rule.alert for rule in RULES if isinstance(rule, Alert)}
     assert {name for name in alerts if f"alertname: {name}" not in tested} == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,8 +15,10 @@ from grafana_foundation_sdk.builders import (
     statetimeline,
     table,
     timeseries,
+    xychart,
 )
 from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.cog import variants
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard
@@ -36,7 +38,13 @@ States = Mapping[int, tuple[str, str]]
 _REFERENCES = {"baseline": GREY, "warning": ORANGE, "critical": RED}
 
 _Some = TypeVar(
-    "_Some", barchart.Panel, stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel
+    "_Some",
+    barchart.Panel,
+    stat.Panel,
+    statetimeline.Panel,
+    table.Panel,
+    timeseries.Panel,
+    xychart.Panel,
 )
 
 
@@ -79,9 +87,9 @@ class Column:
 
 def stat_panel(about: About, query: Query, *, history: bool = False) -> Panel:
     """One number a series, now; with `history` its course behind it."""
-    target = _target("A", query) if history else _target("A", query).instant()
+    target = target_of("A", query) if history else target_of("A", query).instant()
     return (
-        _begin(stat.Panel(), about)
+        begin(stat.Panel(), about)
         .with_target(target)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .color_mode(options.BigValueColorMode.VALUE)
@@ -97,14 +105,14 @@ def timeseries_panel(
     stacked: bool = False,
     limits: bool = False,
     references: bool = False,
-) -> Panel:
+) -> timeseries.Panel:
     """Lines over time.
 
     `limits` draws the steps of `about` as lines. With `references`, series whose legend begins
     with baseline, warning or critical are dashed, in that colour.
     """
     panel = (
-        _begin(timeseries.Panel(), about)
+        begin(timeseries.Panel(), about)
         .color_scheme(builders.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
         .draw_style(options.GraphDrawStyle.LINE)
         .line_width(1)
@@ -138,11 +146,11 @@ def timeseries_panel(
         panel.override_by_regexp(
             f"/^{name}/",
             [
-                _option("color", {"mode": "fixed", "fixedColor": colour}),
-                _option("custom.lineStyle", {"fill": "dash", "dash": [8, 8]}),
+                option("color", {"mode": "fixed", "fixedColor": colour}),
+                option("custom.lineStyle", {"fill": "dash", "dash": [8, 8]}),
             ],
         )
-    return panel.targets([_target(ref, query) for ref, query in _refs(queries)])
+    return panel.targets([target_of(ref, query) for ref, query in refs_of(queries)])
 
 
 def table_panel(
@@ -157,22 +165,17 @@ def table_panel(
     `worst` are titles of columns, by whose greatest values rows are sorted; `links` are the text
     and address that a column's cells link to.
     """
-    refs = dict(_refs(columns))
+    refs = dict(refs_of(columns))
     renamed = {f"Value #{ref}": column.title for ref, column in refs.items()}
     if len(refs) == 1:  # Grafana has no need then to tell values apart
         renamed = {"Value": columns[0].title}
     panel = (
-        _begin(table.Panel(), about)
-        .targets(
-            [
-                _target(ref, Query(column.expr)).instant().format(PromQueryFormat.TABLE)
-                for ref, column in refs.items()
-            ]
-        )
+        begin(table.Panel(), about)
+        .targets(table_targets(column.expr for column in columns))
         .transformations(
             [
-                _transformation("merge"),
-                _transformation(
+                transformation("merge"),
+                transformation(
                     "organize",
                     excludeByName={"Time": True},
                     indexByName={
@@ -187,19 +190,27 @@ def table_panel(
     for column in columns:
         panel.override_by_name(column.title, _cell(column))
     for title, (text, url) in (links or {}).items():
-        panel.override_by_name(title, [_option("links", [{"title": text, "url": url}])])
+        panel.override_by_name(title, [option("links", [{"title": text, "url": url}])])
     return panel
+
+
+def table_targets(exprs: Iterable[str]) -> list[Builder[variants.Dataquery]]:
+    """Queries for one table, of which each is a column."""
+    return [
+        target_of(ref, Query(expr)).instant().format(PromQueryFormat.TABLE)
+        for ref, expr in refs_of([*exprs])
+    ]
 
 
 def matrix_panel(about: About, query: Query, row: str, column: str) -> Panel:
     """Values of a query as a table with a row and a column for each value of two labels."""
     return (
-        _begin(table.Panel(), about)
+        begin(table.Panel(), about)
         .show_header(True)
-        .targets([_target("A", query).instant().format(PromQueryFormat.TABLE)])
+        .targets(table_targets([query.expr]))
         .transformations(
             [
-                _transformation(
+                transformation(
                     "groupingToMatrix", rowField=row, columnField=column, valueField="Value"
                 )
             ]
@@ -210,8 +221,8 @@ def matrix_panel(about: About, query: Query, row: str, column: str) -> Panel:
 def states_panel(about: About, query: Query) -> Panel:
     """Bands over time, a line for each series and a colour for each state."""
     return (
-        _begin(statetimeline.Panel(), about)
-        .targets([_target("A", query)])
+        begin(statetimeline.Panel(), about)
+        .targets([target_of("A", query)])
         .show_value(options.VisibilityMode.NEVER)
         .merge_values(True)
         .row_height(0.8)
@@ -225,27 +236,27 @@ def states_panel(about: About, query: Query) -> Panel:
     )
 
 
-def bars_panel(about: About, label: str, order: str, *bars: Column) -> Panel:
-    """Groups of bars, one for each value of a label, by the values of the query `order`."""
-    columns = (*bars, Column("order", order))
-    refs = dict(_refs(columns))
-    names = {f"Value #{ref}": column.title for ref, column in refs.items()}
+def bars_panel(about: About, label: str, order: str | None, *bars: Column) -> Panel:
+    """Groups of bars, one for each value of a label, by the values of the query `order`.
+
+    Without one they are in the order of the label's values.
+    """
+    columns = (*bars, Column("order", order)) if order else bars
+    names = {f"Value #{ref}": column.title for ref, column in refs_of(columns)}
+    hidden = [name for name, title in names.items() if title == "order"]
+    if len(columns) == 1:
+        names = {"Value": bars[0].title}
     return (
-        _begin(barchart.Panel(), about)
+        begin(barchart.Panel(), about)
         .color_scheme(builders.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
-        .targets(
-            [
-                _target(ref, Query(column.expr)).instant().format(PromQueryFormat.TABLE)
-                for ref, column in refs.items()
-            ]
-        )
+        .targets(table_targets(column.expr for column in columns))
         .transformations(
             [
-                _transformation("merge"),
-                _transformation("sortBy", sort=[{"field": [*names][-1]}]),
-                _transformation(
+                transformation("merge"),
+                transformation("sortBy", sort=[{"field": hidden[0] if order else label}]),
+                transformation(
                     "organize",
-                    excludeByName={"Time": True, [*names][-1]: True},
+                    excludeByName={"Time": True, **dict.fromkeys(hidden, True)},
                     indexByName={},
                     renameByName=names,
                 ),
@@ -274,18 +285,19 @@ def bars_panel(about: About, label: str, order: str, *bars: Column) -> Panel:
     )
 
 
-def _begin(panel: _Some, about: About) -> _Some:
+def begin(panel: _Some, about: About) -> _Some:
+    """What every kind of panel begins with."""
     panel.title(about.title).description(about.description).datasource(DATASOURCE)
     panel.span(about.width).height(about.height)
     panel.unit(about.unit).no_value(about.no_value).thresholds(_thresholds(about.steps))
     if about.decimals is not None:
         panel.decimals(about.decimals)
     if about.states is not None:
-        panel.mappings([_states(about.states)])
+        panel.mappings([states_map(about.states)])
     return panel
 
 
-def _target(ref: str, query: Query) -> prometheus.Dataquery:
+def target_of(ref: str, query: Query) -> prometheus.Dataquery:
     return (
         prometheus.Dataquery()
         .datasource(DATASOURCE)
@@ -300,23 +312,23 @@ def _target(ref: str, query: Query) -> prometheus.Dataquery:
 _T = TypeVar("_T")
 
 
-def _refs(items: Sequence[_T]) -> list[tuple[str, _T]]:
+def refs_of(items: Sequence[_T]) -> list[tuple[str, _T]]:
     """Queries are known by letters."""
     return [(chr(ord("A") + index), item) for index, item in enumerate(items)]
 
 
 def _cell(column: Column) -> list[dashboard.DynamicConfigValue]:
     # A cell without a value isn't worth the sentence that a panel without data has.
-    properties = [_option("unit", column.unit), _option("noValue", "-")]
+    properties = [option("unit", column.unit), option("noValue", "-")]
     if column.steps or column.states:
-        properties.append(_option("custom.cellOptions", {"type": "color-text"}))
-        properties.append(_option("thresholds", _thresholds(column.steps).build()))
+        properties.append(option("custom.cellOptions", {"type": "color-text"}))
+        properties.append(option("thresholds", _thresholds(column.steps).build()))
     if column.states is not None:
-        properties.append(_option("mappings", [_states(column.states)]))
+        properties.append(option("mappings", [states_map(column.states)]))
     if column.decimals is not None:
-        properties.append(_option("decimals", column.decimals))
+        properties.append(option("decimals", column.decimals))
     if column.width is not None:
-        properties.append(_option("custom.width", column.width))
+        properties.append(option("custom.width", column.width))
     return properties
 
 
@@ -335,7 +347,7 @@ def _thresholds(steps: Steps) -> builders.ThresholdsConfig:
     )
 
 
-def _states(states: States) -> dashboard.ValueMap:
+def states_map(states: States) -> dashboard.ValueMap:
     return dashboard.ValueMap(
         {
             str(value): dashboard.ValueMappingResult(text=text, color=colour, index=index)
@@ -344,9 +356,9 @@ def _states(states: States) -> dashboard.ValueMap:
     )
 
 
-def _option(id: str, value: object) -> dashboard.DynamicConfigValue:
+def option(id: str, value: object) -> dashboard.DynamicConfigValue:
     return dashboard.DynamicConfigValue(id_val=id, value=value)
 
 
-def _transformation(id: str, **of: object) -> dashboard.DataTransformerConfig:
+def transformation(id: str, **of: object) -> dashboard.DataTransformerConfig:
     return dashboard.DataTransformerConfig(id_val=id, options=of)

@@ -19,7 +19,7 @@ from ml_exporter.dashboards.panels import (
     timeseries_panel,
 )
 from ml_exporter.dashboards.selectors import MODEL
-from ml_exporter.rules.alerts import LEAST_LABELLED
+from ml_exporter.rules.degradation import LEAST_LABELLED
 from ml_exporter.rules.performance import METRICS
 
 _FIGURE = "version, monitor"
@@ -51,19 +51,8 @@ def performance() -> Iterable[Panel]:
         ),
         limits=True,
     )
-    yield _classes()
-    yield matrix_panel(
-        About(
-            "Confusion matrix",
-            "Labelled predictions of the window: a row for each actual class, a column for each "
-            "predicted one. It says which mistakes a falling figure consists of.",
-            width=12,
-            height=8,
-        ),
-        Query(f"sum by (actual, predicted) (ml_outcomes_total:${{window}}{{{MODEL}}})"),
-        row="actual",
-        column="predicted",
-    )
+    yield classes()
+    yield confusion_matrix()
 
 
 def _figures() -> Panel:
@@ -140,8 +129,6 @@ def _versions() -> Panel:
 
 
 def _course(metric: str) -> Panel:
-    of_baseline = f'ml_baseline_performance{{{MODEL},metric="{metric}",class=""}}'
-    limit = f'model:threshold{{{MODEL},monitor="{metric}"}}'
     return timeseries_panel(
         About(
             metric.capitalize(),
@@ -152,19 +139,26 @@ def _course(metric: str) -> Panel:
             decimals=1,
         ),
         Query(f"max by (version) (model:{metric}:${{window}}{{{MODEL}}})", "{{version}}"),
-        Query(
-            f'label_replace(max by (version) ({of_baseline}), "line", "baseline", "", "")\n'
-            f"or label_replace(\n  max by (version, severity) ({limit}),\n"
-            '  "line", "$1", "severity", "(.*)"\n)',
-            "{{line}} {{version}}",
-        ),
+        references(metric),
         low=None,
         high=1,
         references=True,
     )
 
 
-def _classes() -> Panel:
+def references(metric: str) -> Query:
+    """The baseline's figure and the thresholds, to be drawn beside a figure."""
+    of_baseline = f'ml_baseline_performance{{{MODEL},metric="{metric}",class=""}}'
+    limit = f'model:threshold{{{MODEL},monitor="{metric}"}}'
+    return Query(
+        f'label_replace(max by (version) ({of_baseline}), "line", "baseline", "", "")\n'
+        f"or label_replace(\n  max by (version, severity) ({limit}),\n"
+        '  "line", "$1", "severity", "(.*)"\n)',
+        "{{line}} {{version}}",
+    )
+
+
+def classes() -> Panel:
     return table_panel(
         About(
             "Classes",
@@ -185,4 +179,19 @@ def _classes() -> Panel:
             for metric in METRICS[1:]
         ),
         worst=("Support",),
+    )
+
+
+def confusion_matrix() -> Panel:
+    return matrix_panel(
+        About(
+            "Confusion matrix",
+            "Labelled predictions of the window: a row for each actual class, a column for each "
+            "predicted one. It says which mistakes a falling figure consists of.",
+            width=12,
+            height=8,
+        ),
+        Query(f"sum by (actual, predicted) (ml_outcomes_total:${{window}}{{{MODEL}}})"),
+        row="actual",
+        column="predicted",
     )

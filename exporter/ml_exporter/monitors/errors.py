@@ -95,9 +95,8 @@ class ErrorDistribution:
 
     def update(self, batch: Batch) -> None:
         errors, actual = errors_of(batch)
-        of = regression.sums(errors, actual, self._point)
         self._histogram.observe(np.abs(errors))
-        self._sums.add(np.array((of.above, of.below, of.squared_deviation)), errors.size)
+        self._sums.add(np.array(regression.deviations(actual, self._point)), errors.size)
 
 
 def edges(errors: BaselineErrors | None) -> list[float]:

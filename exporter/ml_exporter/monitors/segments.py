@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml_exporter.baseline import Baseline
-from ml_exporter.batch import LABEL, PREDICTION, REGION, Batch, Categories, Column, Field
+from ml_exporter.batch import LABEL, PREDICTION, REGION, Batch, Categories, Field
 from ml_exporter.families import Family
-from ml_exporter.segments import REGION_FIELD, Segment
+from ml_exporter.segments import REGION_FIELD, Segment, SegmentRows
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER
+from ml_exporter.statistics.regression import LARGEST
 
+LEAST_LABELLED = 30  # rows of a segment in the baseline, for its figure to be told
 _MOST_CLASSES = 5  # of more, an outcome is right or wrong and no more
+
+_Mask = NDArray[np.bool_]
 
 
 class SegmentNames:
@@ -152,6 +157,13 @@ class SegmentOutcomes:
             (*labels, "metric"),
             of=of,
         )
+        self._usual_rows = Family(
+            "ml_segment_baseline_labelled_rows",
+            "Labelled rows of a segment behind its figure in the baseline.",
+            "gauge",
+            labels,
+            of=of,
+        )
         self._usual_ratio = Family(
             "ml_segment_baseline_ratio",
             "Share of a segment in the baseline.",
@@ -161,7 +173,14 @@ class SegmentOutcomes:
         )
         self._classified = task != "regression"
         in_full = len(baseline.classes) <= _MOST_CLASSES
-        self._classes = set(baseline.classes) if in_full else set()
+        self._classes = list(baseline.classes) if in_full else []
+        shown = [*self._classes, OTHER] if self._classes else [ANY]
+        self._cells = [
+            (actual, predicted, correct)
+            for actual in shown
+            for predicted in shown
+            for correct in ("false", "true")
+        ]
         self._segments: list[tuple[Field, str, SegmentNames]] = [
             (one.key, one.name, SegmentNames(expected_segments(baseline, one), most))
             for one in segments
@@ -178,16 +197,18 @@ class SegmentOutcomes:
             if self._classified
             else (self._labelled, self._absolute, self._squared)
         )
-        self.families = (*of_task, self._usual, self._usual_ratio)
+        self.families = (*of_task, self._usual, self._usual_rows, self._usual_ratio)
 
     def update(self, batch: Batch) -> None:
+        outcomes = self._outcome_codes(batch) if self._classified else None
         for key, field, names in self._segments:
             if (column := batch.fields.get(key)) is None:
                 continue
-            if self._classified:
-                self._count_classes(batch, column.categories, field, names)
+            has_segment = ~column.absent_mask()  # older predictions were not told theirs
+            if outcomes is not None:
+                self._count_classes(outcomes, column.categories, has_segment, field, names)
             else:
-                self._sum_errors(batch, column, field, names)
+                self._sum_errors(batch, column.categories, has_segment, field, names)
 
     def _begin(self, field: str, name: str) -> None:
         """Let the series of a segment begin, before any of its rows occurs."""
@@ -204,31 +225,49 @@ class SegmentOutcomes:
             for correct in ("true", "false"):
                 self._outcomes.add(field, name, ANY, ANY, correct)
 
-    def _count_classes(self, batch: Batch, of: Categories, field: str, names: SegmentNames) -> None:
+    def _outcome_codes(self, batch: Batch) -> NDArray[np.int32]:
+        """The outcome of each row, by its place in `_cells`; the place after for what is none."""
         actual, predicted = (batch.fields[key].categories for key in (LABEL, PREDICTION))
-        width, height = len(predicted.names), len(actual.names)
-        cells = (of.codes.astype(np.int64) * height + actual.codes) * width + predicted.codes
-        distinct, counts = np.unique(cells, return_counts=True)
-        for cell, rows in zip(distinct.tolist(), counts.tolist(), strict=True):
-            rest, guess = divmod(cell, width)
-            name, truth = divmod(rest, height)
-            if actual.names[truth] in (MISSING, INVALID):
-                continue
-            classes = self._cell(actual.names[truth], predicted.names[guess])
-            self._outcomes.inc(rows, field, names.known(of.names[name]), *classes)
+        size = len(self._classes) + 1
+        truth, guess = self._shown(actual), self._shown(predicted)
+        place = {name: number for number, name in enumerate(predicted.names)}
+        same = np.array([place.get(name, -1) for name in actual.names], dtype=np.int32)
+        correct = same[actual.codes] == predicted.codes
+        codes = (truth * size + np.where(guess < 0, size - 1, guess)) * 2 + correct
+        return np.where(truth < 0, len(self._cells), codes).astype(np.int32)
 
-    def _cell(self, actual: str, predicted: str) -> tuple[str, str, str]:
-        correct = "true" if actual == predicted else "false"
-        if not self._classes:
-            return ANY, ANY, correct
-        shown = [one if one in self._classes else OTHER for one in (actual, predicted)]
-        return shown[0], shown[1], correct
+    def _count_classes(
+        self,
+        outcomes: NDArray[np.int32],
+        of: Categories,
+        among: _Mask,
+        field: str,
+        names: SegmentNames,
+    ) -> None:
+        width = len(self._cells) + 1
+        codes = of.codes * np.int32(width) + outcomes
+        counts = np.bincount(codes if among.all() else codes[among], minlength=1)
+        for cell in np.flatnonzero(counts).tolist():
+            segment, outcome = divmod(cell, width)
+            if outcome < len(self._cells):
+                name = names.known(of.names[segment])
+                self._outcomes.inc(int(counts[cell]), field, name, *self._cells[outcome])
 
-    def _sum_errors(self, batch: Batch, column: Column, field: str, names: SegmentNames) -> None:
+    def _shown(self, column: Categories) -> NDArray[np.int32]:
+        """Classes of rows as they are shown: by place, the last for others; -1 for none."""
+        place = {name: number for number, name in enumerate(self._classes)}
+        other = len(self._classes)
+        codes = [
+            -1 if name in (MISSING, INVALID) else place.get(name, other) for name in column.names
+        ]
+        return np.array(codes, dtype=np.int32)[column.codes]
+
+    def _sum_errors(
+        self, batch: Batch, of: Categories, among: _Mask, field: str, names: SegmentNames
+    ) -> None:
         predicted, actual = (batch.fields[key].numbers.values for key in (PREDICTION, LABEL))
         errors = np.abs(predicted - actual)
-        usable = ~np.isnan(errors)
-        of = column.categories
+        usable = among & (np.abs(predicted) <= LARGEST) & (np.abs(actual) <= LARGEST)
         codes, errors = of.codes[usable], errors[usable]
         size = len(of.names)
         rows = np.bincount(codes, minlength=size).tolist()
@@ -242,16 +281,33 @@ class SegmentOutcomes:
                 self._squared.inc(squared[number], *labels)
 
     def _set_usual(self, baseline: Baseline, fields: set[str]) -> None:
-        for one in baseline.segments:
+        for one in [*baseline.segments, *self._regions(baseline)]:
             if one.field not in fields:
                 continue
-            self._usual_ratio.set(one.rows / baseline.rows, one.field, one.segment)
-            if one.labelled and self._classified:
-                accuracy = one.correct / one.labelled
-                self._usual.set(accuracy, one.field, one.segment, "accuracy")
-            elif one.labelled:
+            segment = one.field, one.segment
+            self._usual_ratio.set(one.rows / baseline.rows, *segment)
+            if one.labelled < LEAST_LABELLED:
+                continue
+            self._usual_rows.set(one.labelled, *segment)
+            if self._classified:
+                self._usual.set(one.correct / one.labelled, *segment, "accuracy")
+            else:
                 error = one.absolute_error / one.labelled
-                self._usual.set(error, one.field, one.segment, "mean_absolute_error")
+                self._usual.set(error, *segment, "mean_absolute_error")
+
+    def _regions(self, baseline: Baseline) -> list[SegmentRows]:
+        """The regions of a baseline as segments."""
+        return [
+            SegmentRows(
+                field=REGION_FIELD,
+                segment=one.name,
+                rows=one.rows,
+                labelled=sum(of.rows for of in one.answers) if self._classified else one.rows,
+                correct=sum(of.correct for of in one.answers),
+                absolute_error=one.absolute,
+            )
+            for one in (baseline.regions.regions if baseline.regions else ())
+        ]
 
 
 def series(segments: Sequence[Segment], baseline: Baseline, task: str, positive: str | None) -> int:
@@ -261,4 +317,4 @@ def series(segments: Sequence[Segment], baseline: Baseline, task: str, positive:
         many += len(baseline.regions.names)
     classes = len(baseline.classes)
     outcomes = 3 if task == "regression" else classes**2 if classes <= _MOST_CLASSES else 2
-    return many * (1 + (positive is not None) + outcomes + 2)
+    return many * (1 + (positive is not None) + outcomes + 3)

@@ -11,6 +11,7 @@ from ml_exporter.config import Limits, Model
 from ml_exporter.labelled_baseline import ScoreBins
 from ml_exporter.monitors import Monitor
 from ml_exporter.monitors.attributions import Attributions, BaselineAttributions
+from ml_exporter.monitors.cohorts import CohortOutcomes, CohortPredictions
 from ml_exporter.monitors.errors import ErrorDistribution, ErrorSums
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
 from ml_exporter.monitors.fields import FieldValues
@@ -56,7 +57,11 @@ def for_model(model: Model, version: str, limits: Limits) -> Selection:
     if not has_labels(model):
         return selection
     classified = model.task != "regression"
-    selection.of_labelled.append(Outcomes(*of, classified, limits.categories))
+    selection.of_predictions.append(CohortPredictions(*of))
+    selection.of_labelled += [
+        Outcomes(*of, classified, limits.categories),
+        CohortOutcomes(*of, classified),
+    ]
     if scores:
         selection.of_labelled.append(ScoreLosses(*of, scores, model.positive))
     if model.fields.ranked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules import attributions, estimation_alerts, labels
+from ml_exporter.rules import attributions, estimation_alerts, labels, segments, versions
 from ml_exporter.rules.annotations import (
     ABOUT_MODEL,
     ABOUT_SOURCE,
@@ -39,6 +39,8 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
         ("estimates", estimation_alerts.estimates),
         ("calibration", estimation_alerts.calibration),
         ("attributions", attributions.alerts),
+        ("segments", segments.alerts),
+        ("versions", versions.alerts),
         ("exporter", _exporter),
     ):
         rules = [rule for severity in SEVERITIES for rule in make(build, severity)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from ml_exporter.rules import (
     alerts,
     attributions,
+    cohorts,
     degradation,
     estimation,
     fields,
@@ -17,7 +18,9 @@ from ml_exporter.rules import (
     ranks,
     regression,
     scores,
+    segments,
     thresholds,
+    versions,
 )
 from ml_exporter.rules.groups import Group, to_yaml
 from ml_exporter.rules.links import Links
@@ -32,6 +35,9 @@ def rule_files(
         "models.yml": tuple(performance.groups(timing)),
         "scores.yml": (*scores.groups(timing), *ranks.groups(timing)),
         "regression.yml": tuple(regression.groups(timing)),
+        "segments.yml": tuple(segments.groups(timing)),
+        "cohorts.yml": tuple(cohorts.groups(timing)),
+        "versions.yml": tuple(versions.groups(timing)),
         "estimation.yml": tuple(estimation.groups(timing)),
         "attributions.yml": tuple(attributions.groups(timing)),
         "money.yml": tuple(money.groups(timing)),

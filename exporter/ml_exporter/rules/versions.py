@@ -1,4 +1,7 @@
-"""Versions of a model side by side: each against the champion, which has the most predictions.
+"""Versions of a model side by side: each against the champion.
+
+That is the version which has the most predictions over 7d, of those that have any within 24h: one
+that takes half of the traffic of today isn't champion by turns.
 
 Versions are compared within a model, job, namespace and cluster. The twins are `two_proportion_z`
 and `two_mean_z` of `ml_exporter.statistics.versions`.
@@ -23,7 +26,7 @@ _ACCURACY, _ROWS, _ERROR, _ERRORS, _SQUARES = (
     "model:prediction_errors:24h",
     "ml_squared_error_total:24h",
 )
-_CHAMPION = "model:champion:24h"
+_CHAMPION = "model:champion:7d"
 _OF_CHAMPION = "ignoring (version) group_left ()"
 
 
@@ -35,8 +38,8 @@ def groups(timing: Timing) -> Iterable[Group]:
 def _champion() -> Rule:
     return Rule(
         _CHAMPION,
-        "Predictions of the champion over 24h: of all versions of a model, it has the most.",
-        "topk without (version) (1, model:predictions:24h > 0)",
+        "Predictions of the champion over 7d: of the versions in use within 24h, it has the most.",
+        "topk without (version) (\n  1,\n  model:predictions:7d and model:predictions:24h > 0\n)",
     )
 
 
@@ -103,29 +106,18 @@ def _challengers() -> Iterable[Rule]:
 
 def alerts(build: Builder, severity: str) -> Iterable[Alert]:
     gap, z = "model:version_gap:24h", "model:version_z:24h"
-    of_champion = each(
-        f"{_CHAMPION}{{%s}}",
-        "{{ .Labels.version }}",
-    )
-    without_version = ABOUT_VERSIONS.replace("$model :=", "$versions :=")
-    champion = of_champion.replace("$model", "$versions")
+    about_versions = ABOUT_VERSIONS.replace("$model :=", "$versions :=")
 
-    def figure(name: str, form: str) -> str:
-        return each(f"{name}{{%s}}", number(form))
+    def of_champion(query: str, text: str) -> str:
+        return each(query, text).replace("$model", "$versions")
 
-    def of(name: str, form: str) -> str:
-        return figure(name, form).replace("$model", "$versions")
+    def beside(name: str, what: str, form: str) -> str:
+        other = of_champion(f"champion:{name}:24h{{%s}}", number(form))
+        return each(f"model:{name}:24h{{%s}}", f"\n{what}: {number(form)} (champion: {other})")
 
-    accuracy = each(
-        f"{_ACCURACY}{{%s}}",
-        f"\\nAccuracy: {number('%.3f')} (champion: {of('champion:accuracy:24h', '%.3f')})".replace(
-            "\\n", "\n"
-        ),
-    )
-    error = each(
-        f"{_ERROR}{{%s}}",
-        f"\nMean absolute error: {number('%.4g')} (champion: "
-        f"{of('champion:mean_absolute_error:24h', '%.4g')})",
+    champion = of_champion(f"{_CHAMPION}{{%s}}", "{{ .Labels.version }}")
+    figures = beside("accuracy", "Accuracy", "%.3f") + beside(
+        "mean_absolute_error", "Mean absolute error", "%.4g"
     )
     yield build.alert(
         "VersionRegression",
@@ -134,12 +126,12 @@ def alerts(build: Builder, severity: str) -> Iterable[Alert]:
         f"and\n{z} > model:performance_critical_value\n"
         f"and\n{_ROWS} >= {LEAST_LABELLED}\n"
         f"and ignoring (version)\nchampion:labelled_predictions:24h >= {LEAST_LABELLED}",
-        help="A version is worse than the one with the most predictions over 24h: by more than "
-        f"chance explains, and by more than {MATERIAL[severity]:.0%} of accuracy, or of the "
+        help="A version is worse over 24h than the one with the most predictions over 7d, by more "
+        f"than chance explains, and by more than {MATERIAL[severity]:.0%} of accuracy, or of the "
         f"champion's mean absolute error; both have {LEAST_LABELLED} labelled predictions.",
-        summary=f"{without_version}{NAME} is {{{{ $value | humanizePercentage }}}} worse than "
+        summary=f"{about_versions}{NAME} is {{{{ $value | humanizePercentage }}}} worse than "
         f"{champion}",
-        description=f"{ABOUT_MODEL}{without_version}Over the last 24h, by arrival of the label, "
-        f"against version {champion}, which has the most predictions:{accuracy}{error}\n"
-        f"Standard errors between them: {figure(z, '%.1f')}",
+        description=f"{ABOUT_MODEL}{about_versions}Over the last 24h, by arrival of the label, "
+        f"against version {champion}, which has the most predictions:{figures}\n"
+        f"Standard errors between them: {each(f'{z}{{%s}}', number('%.1f'))}",
     )

@@ -65,22 +65,31 @@ def sums(errors: Floats, actual: Floats, point: float = 0.0) -> Sums:
     `point` is what the truth's deviations are measured from: any will do, and the nearer to the
     truth's mean, the more digits are right.
     """
-    absolute, squared, deviations = np.abs(errors), np.square(errors), actual - point
+    squared = np.square(errors)
+    over, under, _ = deviations(errors)
+    above, below, squared_deviation = deviations(actual, point)
     percentages = percentage_errors(errors, actual)
     return Sums(
         rows=errors.size,
-        absolute=float(absolute.sum()),
+        absolute=over + under,
         squared=float(squared.sum()),
         squared_squared=float(np.square(squared).sum()),
         percentage=float(percentages.sum()),
         percentage_squared=float(np.square(percentages).sum()),
         percentage_rows=percentages.size,
-        over=float(errors[errors > 0].sum()),
-        under=float(-errors[errors < 0].sum()),
-        above=float(deviations[deviations > 0].sum()),
-        below=float(-deviations[deviations < 0].sum()),
-        squared_deviation=float(np.square(deviations).sum()),
+        over=over,
+        under=under,
+        above=above,
+        below=below,
+        squared_deviation=squared_deviation,
     )
+
+
+def deviations(values: Floats, point: float = 0.0) -> tuple[float, float, float]:
+    """Distances from a point, summed: of what is above it, of what is below; and their squares."""
+    distances = values - point
+    above, below = np.maximum(distances, 0.0).sum(), -np.minimum(distances, 0.0).sum()
+    return float(above), float(below), float(np.square(distances).sum())
 
 
 def percentage_errors(errors: Floats, actual: Floats) -> Floats:

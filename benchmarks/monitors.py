@@ -1,0 +1,94 @@
+"""What each monitor adds to a row, in nanoseconds, and how many series it has.
+
+    python benchmarks/monitors.py
+
+The rows are those of the ingestion benchmark's model, in memory: a binary classifier with 25
+features, its score, and the label on the row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ml_exporter.baseline import Request
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field, FieldType
+from ml_exporter.config import Fields, FileSource, Limits, Model
+from ml_exporter.profiling import build
+from ml_exporter.segments import Segment
+from ml_exporter.versions import Budget, Version, labelled
+
+_LEAST_SECONDS = 0.2
+
+
+def rows_of(number: int, seed: int) -> Batch:
+    """Rows of a model that is right more often where the first feature is large."""
+    random = np.random.default_rng(seed)
+    numbers = random.normal(size=(20, number))
+    names = random.choice(list("abcdefgh"), size=(5, number))
+    chance = 1 / (1 + np.exp(-numbers[0] - numbers[1] * (numbers[0] > 0)))
+    truth = random.random(number) < chance
+    score = 1 / (1 + np.exp(-numbers[0]))
+    columns: dict[Field, list[object]] = {
+        **{Field("feature", f"n{i}"): values.tolist() for i, values in enumerate(numbers)},
+        **{Field("feature", f"c{i}"): values.tolist() for i, values in enumerate(names)},
+        PREDICTION: np.where(score > 0.5, "1", "0").tolist(),
+        SCORE: score.tolist(),
+        LABEL: np.where(truth, "1", "0").tolist(),
+    }
+    timestamps = np.full(number, time.time())
+    return Batch(number, {k: Column(v) for k, v in columns.items()}, timestamps=timestamps)
+
+
+def nanoseconds(work: Callable[[], object], rows: int) -> float:
+    """The least time that work took, by row."""
+    best, spent = np.inf, 0.0
+    while spent < _LEAST_SECONDS:
+        start = time.perf_counter()
+        work()
+        took = time.perf_counter() - start
+        best, spent = min(best, took), spent + took
+    return best / rows * 1e9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=16_384, help="of one batch")
+    rows = parser.parse_args().rows
+    model = Model(
+        name="model",
+        task="binary",
+        source=FileSource("model.jsonl", "jsonl"),
+        fields=Fields(prediction="p", label="y", scores={"1": "s"}),
+        positive="1",
+        segments=(Segment(("c0",)), Segment(("c1", "c2"))),
+    )
+    limits = Limits()
+    version = Version(model, "1", None, limits, Budget(limits.series))
+    types: dict[Field, FieldType] = {PREDICTION: "category", LABEL: "category"}
+    request = Request("model", "1", types, {}, 10, 50, positive="1", segments=model.segments)
+    reference = rows_of(20_000, 1)
+    version.judge_by(build(lambda: [reference], request), "file")
+    batch = rows_of(rows, 2)
+    for column in batch.fields.values():
+        assert column.numbers or column.categories  # told by formats, once for all monitors
+    annotated = version.annotated(batch)
+    outcomes = labelled(annotated)
+    print(f"{rows} rows at once\n\n{'':24} {'ns a row':>9}  {'series':>6}")
+    print(f"{'segments and regions':24} {nanoseconds(lambda: version.annotated(batch), rows):9.0f}")
+    own, judged = version.selections
+    for of_rows, monitors in (
+        (annotated, (*own.of_predictions, *judged.of_predictions)),
+        (outcomes, (*own.of_labelled, *judged.of_labelled)),
+    ):
+        for monitor in monitors:
+            series = sum(len(family) for family in monitor.families)
+            took = nanoseconds(lambda m=monitor, b=of_rows: m.update(b), rows)
+            print(f"{type(monitor).__name__:24} {took:9.0f}  {series:6}")
+
+
+if __name__ == "__main__":
+    main()

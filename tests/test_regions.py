@@ -1,0 +1,291 @@
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml_exporter.baseline import BaselineError, decode, encode
+from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field
+from ml_exporter.region_fitting import MOST_REGIONS, RegionsBuilder
+from ml_exporter.regions import Answers, Region, Regions, Split, corrected, region_names
+from tests.estimating import digits, progression, tumours
+
+AGE, COUNTRY = Field("feature", "age"), Field("feature", "country")
+BY_AGE = Split(region=0, new=1, role="feature", field="age", at=30.5, missing=True)
+BY_COUNTRY = Split(
+    region=1,
+    new=2,
+    role="feature",
+    field="country",
+    among=["DE", "FR", "<other>"],
+    others=["IT", "<missing>", "<invalid>"],
+)
+MODELS = pytest.mark.parametrize("make", [tumours, digits, progression])
+
+
+def regions(*splits, rows=10):
+    names = region_names(splits, {AGE})
+    return Regions(
+        splits=list(splits),
+        regions=[Region(name=name, rows=rows) for name in names],
+        preferred="regions",
+    )
+
+
+class TestRows:
+    @pytest.mark.parametrize(
+        ("age", "country", "name"),
+        [
+            (30.5, "IT", "age <= 30.5 or missing"),
+            (None, "IT", "age <= 30.5 or missing"),
+            ("x", "IT", "age <= 30.5 or missing"),
+            (ABSENT, ABSENT, "age <= 30.5 or missing"),
+            (31, "DE", "30.5 < age & country in <other>|DE|FR"),
+            (31, "XX", "30.5 < age & country in <other>|DE|FR"),  # whom the baseline hasn't seen
+            (31, "IT", "30.5 < age & country not in <other>|DE|FR"),
+            (31, None, "30.5 < age & country not in <other>|DE|FR"),
+        ],
+    )
+    def test_each_is_in_one_region(self, age, country, name):
+        batch = Batch(1, {AGE: Column([age]), COUNTRY: Column([country])})
+        assert list(regions(BY_AGE, BY_COUNTRY).of(batch).values) == [name]
+
+    def test_of_a_batch_without_the_fields(self):
+        codes = regions(BY_AGE, BY_COUNTRY).codes(Batch(3, {PREDICTION: Column(["a"] * 3)}))
+        assert codes.tolist() == [0, 0, 0]
+
+    @settings(max_examples=30, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.one_of(st.none(), st.just("x"), st.floats(0, 60), st.just(math.nan)),
+                st.sampled_from(["DE", "FR", "IT", "<other>", "", None, 7, {}]),
+            ),
+            max_size=40,
+        )
+    )
+    def test_of_a_batch_are_those_of_its_rows(self, rows):
+        found = regions(BY_AGE, BY_COUNTRY)
+        fields = {AGE: Column([age for age, _ in rows]), COUNTRY: Column([c for _, c in rows])}
+        one_by_one = [
+            found.codes(Batch(1, {AGE: Column([age]), COUNTRY: Column([country])}))[0]
+            for age, country in rows
+        ]
+        assert found.codes(Batch(len(rows), fields)).tolist() == one_by_one
+
+    def test_a_column_of_them_is_one_of_text(self):
+        column = regions(BY_AGE).of(Batch(3, {AGE: Column([1, 40, 2])}))
+        young, old = "age <= 30.5 or missing", "30.5 < age"
+        assert column == Column([young, old, young])
+        assert column.take(np.array([1, 2])) == Column([old, young])
+        assert column.categories.counts == {young: 2, old: 1}
+        assert column.types == {str}
+        assert column.absent == 0
+        assert not column.missing_mask().any()
+        assert np.isnan(column.numbers.values).all()
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("splits", "names"),
+        [
+            ([], [""]),
+            ([BY_AGE], ["age <= 30.5 or missing", "30.5 < age"]),
+            (
+                [BY_AGE, Split(region=1, new=2, role="feature", field="age", at=50)],
+                ["age <= 30.5 or missing", "30.5 < age <= 50", "50 < age"],
+            ),
+            (
+                [Split(region=0, new=1, role="prediction", field="prediction", at=1234567.0)],
+                ["prediction <= 1.235e+06", "1.235e+06 < prediction"],
+            ),
+            (
+                [
+                    Split(
+                        region=0,
+                        new=1,
+                        role="feature",
+                        field="city",
+                        among=list("abcdef"),
+                        others=list("ghijkl"),
+                    )
+                ],
+                ["city in a|b|c|and 3 more", "city in g|h|i|and 3 more"],
+            ),
+        ],
+    )
+    def test_say_what_holds(self, splits, names):
+        assert region_names(splits, {AGE}) == names
+
+    def test_are_short_and_of_one_region_each(self):
+        splits = [
+            Split(region=0, new=n + 1, role="feature", field=f"{'x' * 50} {n}", at=1.0)
+            for n in range(9)
+        ]
+        names = region_names(splits, set())
+        assert len(set(names)) == 10
+        assert max(map(len, names)) == 120
+        assert names[0].endswith("... (0)")
+
+    def test_are_told_apart_where_rounding_makes_them_alike(self):
+        splits = [
+            Split(region=0, new=1, role="feature", field="x", at=1.00001),
+            Split(region=0, new=2, role="feature", field="x", at=1.00002),
+            Split(region=0, new=3, role="feature", field="x", at=1.00003),
+        ]
+        assert len(set(region_names(splits, set()))) == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "surplus", "after"),
+    [
+        ([0.7, 0.2, 0.1], 0.0, [0.7, 0.2, 0.1]),
+        ([0.7, 0.2, 0.1], 0.15, [0.85, 0.1, 0.05]),
+        ([0.7, 0.2, 0.1], -0.1, [0.6, 0.8 / 3, 0.4 / 3]),
+        ([0.7, 0.2, 0.1], 0.9, [1.0, 0.0, 0.0]),
+        ([0.7, 0.2, 0.1], -0.9, [0.0, 2 / 3, 1 / 3]),
+        ([1.0, 0.0, 0.0], -0.1, [0.9, 0.05, 0.05]),
+    ],
+)
+def test_corrected(before, surplus, after):
+    predicted = np.array([0])
+    found = corrected(np.array([before]), predicted, np.array([surplus]))
+    assert found[0].tolist() == pytest.approx(after)
+
+
+class TestFitting:
+    @MODELS
+    def test_regions_have_the_rows_that_they_were_fitted_on(self, make):
+        known = make()
+        found = known.baseline.regions
+        assert 1 < len(found.regions) <= MOST_REGIONS
+        counts = np.bincount(found.codes(known.rows), minlength=len(found.regions))
+        assert counts.tolist() == [region.rows for region in found.regions]
+        assert min(counts) >= 50
+        assert found.problem is None
+        assert found.codes(known.production).max() < len(found.regions)
+
+    def test_answers_are_those_of_the_rows(self):
+        known = tumours()
+        found = known.baseline.regions
+        codes = found.codes(known.rows)
+        predicted, actual = (known.rows.fields[key].categories for key in (PREDICTION, LABEL))
+        for code, region in enumerate(found.regions):
+            rows = np.flatnonzero(codes == code).tolist()
+            pairs = [(predicted.of_rows[row], actual.of_rows[row]) for row in rows]
+            for one in region.answers:
+                truth = [a for p, a in pairs if p == one.predicted]
+                assert one.rows == len(truth)
+                assert one.correct == truth.count(one.predicted)
+            assert sum(one.rows for one in region.answers) == len(rows)
+
+    def test_errors_are_those_of_the_rows(self):
+        known = progression()
+        found = known.baseline.regions
+        predicted, actual = (known.rows.fields[key].numbers.values for key in (PREDICTION, LABEL))
+        errors = np.abs(predicted - actual)
+        codes = found.codes(known.rows)
+        for code, (absolute, squared) in enumerate(found.errors.tolist()):
+            assert absolute == pytest.approx(errors[codes == code].mean())
+            assert squared == pytest.approx(np.square(errors[codes == code]).mean())
+
+    @MODELS
+    @pytest.mark.parametrize("size", [1, 37, 1000])
+    def test_does_not_depend_on_how_rows_come(self, make, size):
+        known = make()
+        baseline, rows = known.baseline, known.rows
+        builder = RegionsBuilder(baseline.fields, baseline.classes, known.positive)
+        for start in range(0, rows.rows, size):
+            builder.update(rows.slice(start, start + size))
+        confusion = {(cell.actual, cell.predicted): cell.count for cell in baseline.confusion}
+        assert builder.fit(baseline.scores, confusion) == baseline.regions
+
+    def test_a_sample_of_many_rows_is_taken_evenly(self, monkeypatch):
+        monkeypatch.setattr("ml_exporter.region_fitting._MOST_ROWS", 100)
+        known = progression()
+        found = set()
+        for size in (7, 50, 1000):
+            builder = RegionsBuilder(known.baseline.fields, [])
+            many = Batch(
+                130 * 9, {key: column.take(np.arange(130 * 9) % 130)
+                          for key, column in known.rows.fields.items()}
+            )  # fmt: skip
+            for start in range(0, many.rows, size):
+                builder.update(many.slice(start, start + size))
+            fitted = builder.fit([], {})
+            rows = sum(region.rows for region in fitted.regions)
+            assert 100 <= rows <= 200
+            found.add(encode(msgspec.structs.replace(known.baseline, regions=fitted)))
+        assert len(found) == 1
+
+    @pytest.mark.parametrize("leave_out", [LABEL, PREDICTION])
+    def test_without_labels_there_are_none(self, leave_out):
+        known = tumours()
+        builder = RegionsBuilder(known.baseline.fields, known.classes, known.positive)
+        fields = {key: one for key, one in known.rows.fields.items() if key != leave_out}
+        builder.update(Batch(known.rows.rows, fields))
+        assert builder.fit(known.baseline.scores, {}) is None
+
+    @MODELS
+    def test_of_few_rows_there_are_none(self, make):
+        known = make()
+        baseline = known.baseline
+        builder = RegionsBuilder(baseline.fields, baseline.classes, known.positive)
+        builder.update(known.rows.slice(0, 99))
+        assert builder.fit(baseline.scores, {}) is None
+
+    def test_rows_that_are_of_no_class_are_left_out(self):
+        known = tumours()
+        builder = RegionsBuilder(known.baseline.fields, known.classes, known.positive)
+        builder.update(known.rows)
+        odd = {**known.rows.fields, LABEL: Column([None, "unheard of"] * (known.rows.rows // 2))}
+        builder.update(Batch(known.rows.rows, odd))
+        confusion = {(c.actual, c.predicted): c.count for c in known.baseline.confusion}
+        assert builder.fit(known.baseline.scores, confusion) == known.baseline.regions
+
+    def test_a_model_that_is_always_right_has_none(self):
+        truth = Column([float(n) for n in range(200)])
+        known = progression()
+        builder = RegionsBuilder(known.baseline.fields, [])
+        builder.update(Batch(200, {PREDICTION: truth, LABEL: truth}))
+        assert builder.fit([], {}) is None
+
+
+class TestFile:
+    @MODELS
+    def test_is_read_as_it_was_written(self, make):
+        baseline = make().baseline
+        again = decode(encode(baseline))
+        assert again == baseline
+        assert again.id == baseline.id
+        assert again.id != msgspec.structs.replace(baseline, regions=None).id
+
+    @pytest.mark.parametrize(
+        ("changes", "problem"),
+        [
+            ({"splits": []}, "one region more"),
+            ({"regions": [Region(name="a", rows=9)] * 2}, "different names"),
+            ({"splits": [msgspec.structs.replace(BY_AGE, region=1)]}, "splits[0]"),
+            ({"splits": [msgspec.structs.replace(BY_AGE, new=2)]}, "splits[0]"),
+            ({"regions": [Region(name="a", rows=9), Region(name="b", rows=0)]}, "needs rows"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, changes, problem):
+        broken = msgspec.structs.replace(regions(BY_AGE), **changes)
+        baseline = msgspec.structs.replace(tumours().baseline, regions=broken)
+        with pytest.raises(BaselineError, match=r"^regions: ") as error:
+            decode(encode(baseline))
+        assert problem in str(error.value)
+
+
+def test_scores_count_as_ten_rows():
+    found = msgspec.structs.replace(
+        regions(BY_AGE),
+        regions=[
+            Region(name="a", rows=90, answers=[Answers("yes", 90, 60, 70.0)]),
+            Region(name="b", rows=10, answers=[Answers("no", 10, 10, 8.0), Answers("?", 1, 1, 1)]),
+        ],
+    )
+    assert found.corrections(["yes", "no"]).tolist() == [[-0.1, 0.0], [0.0, 0.1]]
