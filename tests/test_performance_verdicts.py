@@ -35,7 +35,7 @@ def figures(of, usual, rows):
     types = {PREDICTION: kind, LABEL: kind}
     baseline = build(lambda: [usual], Request("m", "1", types, {}, 10, 50, positive=of.positive))
     own = for_model(of, "1", Limits())
-    judged = for_baseline(of, "1", "file", baseline, None, Limits(), lambda series: True)
+    judged = for_baseline(of, "1", "file", baseline, None, lambda series: True)
     families = []
     for monitor in (*own.of_predictions, *judged.of_predictions):
         monitor.update(rows)

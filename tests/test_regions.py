@@ -42,10 +42,10 @@ class TestRows:
             (None, "IT", "age <= 30.5 or missing"),
             ("x", "IT", "age <= 30.5 or missing"),
             (ABSENT, ABSENT, "age <= 30.5 or missing"),
-            (31, "DE", "30.5 < age & country in <other>|DE|FR"),
-            (31, "XX", "30.5 < age & country in <other>|DE|FR"),  # whom the baseline hasn't seen
-            (31, "IT", "30.5 < age & country not in <other>|DE|FR"),
-            (31, None, "30.5 < age & country not in <other>|DE|FR"),
+            (31, "DE", "30.5 < age & country in DE|FR|<other>"),
+            (31, "XX", "30.5 < age & country in DE|FR|<other>"),  # whom the baseline hasn't seen
+            (31, "IT", "30.5 < age & country in IT|<invalid>|<missing>"),
+            (31, None, "30.5 < age & country in IT|<invalid>|<missing>"),
         ],
     )
     def test_each_is_in_one_region(self, age, country, name):

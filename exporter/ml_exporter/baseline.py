@@ -115,6 +115,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         ]
         if self.scores:
             judged_by.append([msgspec.to_builtins(one) for one in self.scores])
+        if self.errors is not None:
+            judged_by.append([self.errors.edges, self.errors.mean_actual])
         if self.regions is not None:
             judged_by.append([msgspec.to_builtins(self.regions)])
         return hashlib.sha256(json.dumps(judged_by).encode()).hexdigest()[:8]

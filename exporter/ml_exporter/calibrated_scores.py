@@ -78,6 +78,17 @@ class Expectation:
         total = probabilities.sum(axis=1, keepdims=True)
         return probabilities / np.where(total > 0, total, np.nan)
 
+    @property
+    def positive_code(self) -> int | None:
+        """The place of the positive class among two; None where there are not two classes."""
+        if self._positive is None or len(self.classes) != 2:
+            return None
+        return self.classes.index(self._positive)
+
+    def of_positive(self, scores: Floats) -> Floats:
+        """Of a binary model: the chance of the positive class, by its score."""
+        return self._calibrations[0](scores)
+
     def of_predictions(self, predicted: Codes) -> Floats:
         """The same from the predicted classes alone, as the baseline's confusion matrix has it."""
         shares: Floats = self._given_prediction[predicted]

@@ -57,7 +57,7 @@ class RegionsBuilder:
         self._position += usable.size
         self._blocks.append(self._sample(batch.take(picked)))
         self._size += picked.size
-        if self._size > 2 * self._most:
+        while self._size > 2 * self._most:
             self._blocks = [Sample.joined(self._blocks).of(slice(None, None, 2))]
             self._size = self._blocks[0].rows
             self._stride *= 2

@@ -126,7 +126,13 @@ class Inputs:
                 at=at,
                 missing=bool(split.left[-1]),
             )
-        stays = dict(zip(names or (), split.left.tolist(), strict=True))
+        rows = np.bincount(self.codes[split.feature], minlength=len(split.left))
+        # What no row has does as what no row of the baseline had.
+        stays = {
+            name: here
+            for name, here, n in zip(names or (), split.left.tolist(), rows.tolist(), strict=True)
+            if n or name in (OTHER, ANY)
+        }
         return Split(
             region=split.leaf,
             new=split.right,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -82,17 +82,17 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_default
     def codes(self, batch: Batch) -> NDArray[np.int32]:
         """The place of each row's region in `regions`."""
         columns: dict[Field, Column] = {}
-        members: dict[int, NDArray[np.intp]] = {0: np.arange(batch.rows)}
-        codes = np.zeros(batch.rows, dtype=np.int32)
+        # All rows are compared at each split: on bytes that takes less than to gather some.
+        small = len(self.regions) <= 1 << 8
+        codes: NDArray[Any] = np.zeros(batch.rows, dtype=np.uint8 if small else np.int32)
         for split in self.splits:
-            rows = members[split.region]
             if split.key not in columns:
                 found = batch.fields.get(split.key)
                 columns[split.key] = found or Column([ABSENT] * batch.rows)
-            stays = _stays(split, columns[split.key], rows)
-            members[split.region], members[split.new] = rows[stays], rows[~stays]
-            codes[members[split.new]] = split.new
-        return codes
+            moves = _moves(split, columns[split.key])
+            moves &= codes == split.region
+            codes += moves * codes.dtype.type(split.new - split.region)
+        return codes.astype(np.int32)
 
     def corrections(self, classes: Sequence[str]) -> Floats:
         """By how much more often the model is right than scores say: (regions, predicted)."""
@@ -143,18 +143,20 @@ def corrected(probabilities: Floats, predicted: NDArray[np.int64], surplus: Floa
     return result
 
 
-def _stays(split: Split, column: Column, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _moves(split: Split, column: Column) -> NDArray[np.bool_]:
+    """Which rows don't stay where they are, if they are in the region that is split."""
     if split.at is not None:
-        values = column.numbers.values[rows]
-        at_most: NDArray[np.bool_] = values <= split.at
-        return at_most | np.isnan(values) if split.missing else at_most
+        values = column.numbers.values
+        # No value, NaN, is neither above nor at most.
+        return values > split.at if split.missing else ~(values <= split.at)
     among, others = set(split.among), set(split.others)
     rest = OTHER in among or ANY in among
     categories = column.categories
     of_names = np.array(
-        [name in among or (rest and name not in others) for name in categories.names], dtype=bool
+        [not (name in among or (rest and name not in others)) for name in categories.names],
+        dtype=np.bool_,
     )
-    return of_names[categories.codes[rows]]
+    return of_names[categories.codes]
 
 
 def region_names(splits: Sequence[Split], missing: Collection[Field]) -> list[str]:
@@ -189,7 +191,7 @@ class _Condition(msgspec.Struct, frozen=True, kw_only=True):
     def text(self, field: str, can_lack: bool) -> str:
         if self.among is not None:
             shorter = len(self.others) < len(self.among)
-            names = sorted(self.others if shorter else self.among)
+            names = sorted(self.others if shorter else self.among, key=_special_last)
             listed = "|".join(names[:_MOST_NAMES])
             if len(names) > _MOST_NAMES:
                 listed += f"|and {len(names) - _MOST_NAMES} more"
@@ -214,6 +216,10 @@ def _condition(split: Split, before: Mapping[Field, _Condition], stays: bool) ->
     if stays:
         return _Condition(above=now.above, at_most=split.at, missing=missing)
     return _Condition(above=split.at, at_most=now.at_most, missing=missing)
+
+
+def _special_last(name: str) -> tuple[bool, str]:
+    return name.startswith("<"), name
 
 
 def _title(key: Field) -> str:

@@ -21,6 +21,7 @@ REGION_FIELD = "<region>"  # what segments are called that nobody has named
 AND = " & "
 
 _MOST_FIELDS = 2
+_LEAST_ROWS = 10  # of a segment of the baseline with a name of its own
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def read_segments(node: Node, features: Sequence[str] | None) -> tuple[Segment, 
     segments: list[Segment] = []
     for item in node.items():
         segment = _segment(item, features)
-        if segment.fields and any({*segment.fields} == {*other.fields} for other in segments):
+        same = (one for one in segments if {*one.fields} == {*segment.fields})
+        alike = (one for one in segments if one.name == segment.name)
+        if segment.fields and any((*same, *alike)):
             item.error(f"{segment.name!r} is already in the list")
         segments.append(segment)
     return tuple(segments)
@@ -203,7 +206,7 @@ class SegmentCounter:
         for field in dict.fromkeys(field for field, _ in self._rows):
             names = [(n, name) for (of, name), n in self._rows.items() if of == field]
             frequent = sorted(names, key=lambda item: (-item[0], item[1]))
-            own = [name for _, name in frequent if name != OTHER][:most]
+            own = [name for n, name in frequent if name != OTHER and n >= _LEAST_ROWS][:most]
             rest = [name for _, name in frequent if name not in own]
             kept += [self._sum(field, name, [name]) for name in sorted(own)]
             if rest:

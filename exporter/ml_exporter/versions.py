@@ -87,7 +87,6 @@ class Version:
         self._taken = self._suppressed = 0  # series
         self._model = model
         self._watched = watched
-        self._limits = limits
         self._budget = budget
         self._own = for_model(model, name, limits)
         of_labelled = self._own.of_labelled
@@ -169,7 +168,7 @@ class Version:
 
     def _set_baseline_monitors(self, state: str) -> None:
         self._judged = for_baseline(
-            self._model, self.name, state, self.baseline, self._watched, self._limits, self._take
+            self._model, self.name, state, self.baseline, self._watched, self._take
         )
         self._segments = None
         if self.baseline is not None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,9 +36,15 @@ class Case(NamedTuple):
     content: Yaml  # the file with this test alone
 
 
+@cache
+def load(path: Path) -> Yaml:
+    content: Yaml = yaml.load(path.read_text(), yaml.CSafeLoader)
+    return content
+
+
 def read_cases() -> Iterator[Case]:
     for path in sorted(FOLDER.glob("*.yml")):
-        content = yaml.safe_load(path.read_text())
+        content = load(path)
         for test in content["tests"]:
             yield Case(path.name, test["name"], {**content, "tests": [test]})
 
@@ -71,7 +78,7 @@ def name_of(rule: Yaml) -> str:
 
 def write(folder: Path, case: Case) -> Path:
     """A test with the rules that it needs: promtool evaluates all that there are each minute."""
-    files = [yaml.safe_load((FOLDER / file).read_text()) for file in case.content["rule_files"]]
+    files = [load((FOLDER / file).resolve()) for file in case.content["rule_files"]]
     groups = [group for file in files for group in file["groups"]]
     names = needed([rule for group in groups for rule in group["rules"]], case.content["tests"][0])
     kept = [
@@ -83,7 +90,7 @@ def write(folder: Path, case: Case) -> Path:
 
 
 def dump(path: Path, content: Yaml) -> Path:
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    path.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False))
     return path
 
 
@@ -92,10 +99,11 @@ def results(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[tuple[str, int], Future[Result]]]:
     """All runs, two at a time."""
-    tests = [write(tmp_path_factory.mktemp("case"), case) for case in CASES]
+    folders = [tmp_path_factory.mktemp("case") for _ in RUNS]
 
     def run(promtool: str, case: int) -> Result:
-        command = [find_tool(promtool), "test", "rules", tests[case]]
+        test = write(folders[RUNS.index((promtool, case))], CASES[case])
+        command = [find_tool(promtool), "test", "rules", test]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     with ThreadPoolExecutor(2) as pool:

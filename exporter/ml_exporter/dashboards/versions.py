@@ -71,7 +71,7 @@ def _of_version(series: str) -> str:
 
 def _side_by_side() -> Panel:
     known = f"group by (version) (model:predictions:24h{{{CHOSEN}}})"
-    champion = f"group by (version) (model:champion:24h{{{CHOSEN}}})"
+    champion = f"group by (version) (model:champion:7d{{{CHOSEN}}})"
     return table_panel(
         About(
             "Versions side by side",

@@ -82,9 +82,39 @@ class Estimates:
             if self._regions is not None:
                 self._add_errors(batch, self._regions)
             return
+        positive = self._known.positive_code
+        if positive is not None and self._known.has_scores:
+            self._add_binary(batch, positive)
+            return
         size = max(1, _CELLS_AT_ONCE // len(self._known.classes))
         for start in range(0, batch.rows, size):
             self._add_outcomes(batch.slice(start, start + size))
+
+    def _add_binary(self, batch: Batch, positive: int) -> None:
+        """As `_add_outcomes`, with one probability a row: that of the positive class."""
+        predicted = class_codes(batch, PREDICTION, self._known.classes)
+        scores = self._known.scores(batch)
+        if scores is None:
+            return
+        chance = self._known.of_positive(scores[:, 0])
+        usable = (predicted >= 0) & ~np.isnan(chance)
+        if not usable.all():
+            chance, predicted = chance[usable], predicted[usable]
+        self._cells["scores"].add_binary(chance, predicted, positive)
+        self._predictions.inc(chance.size, "scores")
+        if "regions" not in self._cells or self._regions is None:
+            return
+        region = self._codes(batch, self._regions)
+        region = region if usable.all() else region[usable]
+        found = region >= 0
+        if not found.all():
+            chance, predicted, region = chance[found], predicted[found], region[found]
+        # A region says how much likelier the predicted class is, which may be the other one.
+        surplus = self._surplus.ravel()[region * self._surplus.shape[1] + predicted]
+        surplus[predicted != positive] *= -1
+        corrected_chance = np.clip(chance + surplus, 0.0, 1.0)
+        self._cells["regions"].add_binary(corrected_chance, predicted, positive)
+        self._predictions.inc(chance.size, "regions")
 
     def _add_outcomes(self, batch: Batch) -> None:
         predicted = class_codes(batch, PREDICTION, self._known.classes)
@@ -233,6 +263,14 @@ class _Cells:
         yield from ((name, name, "true") for name in classes)
         yield from ((name, OTHER, "false") for name in classes)
         yield from ((OTHER, name, "false") for name in classes)
+
+    def add_binary(self, chance: Floats, predicted: NDArray[np.int64], positive: int) -> None:
+        """Of two classes, by the chance of the positive one."""
+        rows = np.bincount(predicted, minlength=2)
+        of_positive = np.bincount(predicted, chance, minlength=2)
+        by_predicted = np.empty((2, 2))
+        by_predicted[:, positive], by_predicted[:, 1 - positive] = of_positive, rows - of_positive
+        self._family.values[self._indices] += by_predicted.ravel()
 
     def add(self, expected: Floats, predicted: NDArray[np.int64]) -> None:
         by_predicted = np.stack(

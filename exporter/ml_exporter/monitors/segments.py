@@ -21,22 +21,16 @@ _Mask = NDArray[np.bool_]
 
 
 class SegmentNames:
-    """The segments that have series: those that are expected, others until there are too many."""
+    """The segments that have series; all others are `<other>` together."""
 
-    def __init__(self, expected: Sequence[str], most: int) -> None:
-        self._names = dict.fromkeys(expected)
-        self._most = most
+    def __init__(self, expected: Sequence[str]) -> None:
+        self._names = dict.fromkeys([*expected, OTHER])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
     def known(self, name: str) -> str:
-        if name in self._names:
-            return name
-        if len(self._names) >= self._most:
-            return OTHER
-        self._names[name] = None
-        return name
+        return name if name in self._names else OTHER
 
 
 def expected_segments(baseline: Baseline, segment: Segment) -> list[str]:
@@ -56,7 +50,6 @@ class SegmentPredictions:
         segments: Sequence[Segment],
         baseline: Baseline,
         positive: str | None,
-        most: int,
     ) -> None:
         of = {"model": model, "version": version}
         labels = ("segment_field", "segment")
@@ -81,12 +74,12 @@ class SegmentPredictions:
         self._segments = []
         for one in segments:
             info.set(1, one.name, "true" if one.protected else "false")
-            names = SegmentNames(expected_segments(baseline, one), most)
+            names = SegmentNames(expected_segments(baseline, one))
             is_protected = one.protected and positive is not None
             self._segments.append((one.key, one.name, names, is_protected))
         if baseline.regions is not None:
             info.set(1, REGION_FIELD, "false")
-            regions = SegmentNames(baseline.regions.names, len(baseline.regions.names))
+            regions = SegmentNames(baseline.regions.names)
             self._segments.append((REGION, REGION_FIELD, regions, False))
         for _, field, names, is_protected in self._segments:
             for name in names:
@@ -122,7 +115,6 @@ class SegmentOutcomes:
         segments: Sequence[Segment],
         baseline: Baseline,
         task: str,
-        most: int,
     ) -> None:
         of = {"model": model, "version": version}
         labels = ("segment_field", "segment")
@@ -182,12 +174,11 @@ class SegmentOutcomes:
             for correct in ("false", "true")
         ]
         self._segments: list[tuple[Field, str, SegmentNames]] = [
-            (one.key, one.name, SegmentNames(expected_segments(baseline, one), most))
-            for one in segments
+            (one.key, one.name, SegmentNames(expected_segments(baseline, one))) for one in segments
         ]
         if baseline.regions is not None:
-            names = baseline.regions.names
-            self._segments.append((REGION, REGION_FIELD, SegmentNames(names, len(names))))
+            regions = SegmentNames(baseline.regions.names)
+            self._segments.append((REGION, REGION_FIELD, regions))
         for _, field, names_of in self._segments:
             for name in names_of:
                 self._begin(field, name)
@@ -311,10 +302,10 @@ class SegmentOutcomes:
 
 
 def series(segments: Sequence[Segment], baseline: Baseline, task: str, positive: str | None) -> int:
-    """How many series segments cost, but for those that nobody expects yet."""
-    many = sum(len(expected_segments(baseline, one)) for one in segments)
+    """How many series segments cost."""
+    many = sum(len([*SegmentNames(expected_segments(baseline, one))]) for one in segments)
     if baseline.regions is not None:
-        many += len(baseline.regions.names)
+        many += len(baseline.regions.names) + 1
     classes = len(baseline.classes)
     outcomes = 3 if task == "regression" else classes**2 if classes <= _MOST_CLASSES else 2
     return many * (1 + (positive is not None) + outcomes + 3)

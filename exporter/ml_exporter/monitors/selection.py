@@ -82,7 +82,6 @@ def for_baseline(
     state: str,
     baseline: Baseline | None,
     watched: Sequence[Field] | None,
-    limits: Limits,
     take: Callable[[int], bool],
 ) -> Selection:
     """The monitors that count and judge by a baseline; there is none while it is learned.
@@ -109,6 +108,9 @@ def for_baseline(
             SchemaViolations(*of, of_predictions),
         ]
     )
+    if model.task == "regression" and has_labels(model):
+        errors = (baseline.id, baseline.errors) if baseline else ("", None)
+        selection.of_labelled.append(ErrorDistribution(*of, *errors))
     if baseline is None:
         return selection
     of_labels = [one for one in fields if one.key == LABEL]
@@ -122,9 +124,6 @@ def for_baseline(
         if scores:
             counted = LabelledScores(*of, model.positive, baseline.id, scores)
             selection.of_labelled.append(counted)
-        if model.task == "regression":
-            errors = ErrorDistribution(*of, baseline.id, baseline.errors)
-            selection.of_labelled.append(errors)
     if baseline.attributions:
         usual = {
             name: mean
@@ -132,7 +131,7 @@ def for_baseline(
             if name in model.fields.attributions
         }
         selection.of_predictions.append(BaselineAttributions(*of, usual))
-    _add_segments(selection, model, version, baseline, limits, take)
+    _add_segments(selection, model, version, baseline, take)
     _add_estimates(selection, model, version, baseline)
     return selection
 
@@ -142,7 +141,6 @@ def _add_segments(
     model: Model,
     version: str,
     baseline: Baseline,
-    limits: Limits,
     take: Callable[[int], bool],
 ) -> None:
     features = {one.name for one in baseline.fields if one.role == "feature"}
@@ -152,10 +150,9 @@ def _add_segments(
     if not take(segment_series(segments, baseline, model.task, model.positive)):
         return
     of = (model.name, version, segments, baseline)
-    most = limits.categories
-    selection.of_predictions.append(SegmentPredictions(*of, model.positive, most))
+    selection.of_predictions.append(SegmentPredictions(*of, model.positive))
     if has_labels(model):
-        selection.of_labelled.append(SegmentOutcomes(*of, model.task, most))
+        selection.of_labelled.append(SegmentOutcomes(*of, model.task))
 
 
 def _add_estimates(selection: Selection, model: Model, version: str, baseline: Baseline) -> None:

@@ -65,7 +65,7 @@ def groups(timing: Timing) -> Iterable[Group]:
     for window in WINDOWS:
         rules = (
             *counts.of_window(timing, COUNTERS, window),
-            *_variation(timing, window),
+            *_variance(timing, window),
             *_means(window),
             *_root_mean_squared_error(window),
             *_quantiles(window),
@@ -82,7 +82,7 @@ def _point(timing: Timing) -> Rule:
     )
 
 
-def _variation(timing: Timing, window: str) -> Iterable[Rule]:
+def _variance(timing: Timing, window: str) -> Iterable[Rule]:
     """Deviations from the mean of the window: about any one point they tell them."""
     rows, squared = (
         f"{name}:{window}"
@@ -113,13 +113,14 @@ def _variation(timing: Timing, window: str) -> Iterable[Rule]:
         f"{squared}\n+ 2 * {shift} * {deviation}\n+ {rows} * {shift} ^ 2",
     )
     total = without("sum", "baseline_id", f"{deviation}\n+ {rows} * {shift}")
+    n = f"({without('sum', 'baseline_id', rows)} > 0)"
+    about_mean = (
+        f"{squares}\n- (\n{indent(total)}\n) ^ 2\n/ {n}\n> {ROUNDING!r} * (\n{indent(squares)}\n)"
+    )
     yield Rule(
-        f"model:actual_squared_deviation:{window}",
-        "Sum of the squared deviations of the truth from its mean, absent where the truth is "
-        f"constant. Over {window}.",
-        f"{squares}\n- (\n{indent(total)}\n) ^ 2\n/ (\n"
-        f"{indent(without('sum', 'baseline_id', rows))}\n  > 0\n)\n"
-        f"> {ROUNDING!r} * (\n{indent(squares)}\n)",
+        f"model:actual_variance:{window}",
+        f"Variance of the truth, absent where it is constant, over {window}.",
+        f"(\n{indent(about_mean)}\n)\n/ {n}",
     )
 
 
@@ -210,13 +211,14 @@ def _quantiles(window: str) -> Iterable[Rule]:
 def _explained(window: str) -> Iterable[Rule]:
     n, squared = f"model:prediction_errors:{window}", f"ml_squared_error_total:{window}"
     over, under = (f"ml_{name}_total:{window}" for name in ("overprediction", "underprediction"))
-    variation = f"model:actual_squared_deviation:{window}"
+    # A mean over a mean: the truth's variance may be of fewer rows, as while a baseline is learned.
+    truth = f"model:actual_variance:{window}"
     r2 = f"model:r2:{window}"
     yield Rule(
         r2,
         "R², the share of the truth's variance that predictions explain: a model at 0 or below is "
         f"no better than to always say the mean. Over {window}.",
-        f"1 - {squared} / {variation}",
+        f"1 - {squared} / ({n} > 0) / {truth}",
     )
     for end, sign in _SIGNS.items():
         variance = (
@@ -224,7 +226,7 @@ def _explained(window: str) -> Iterable[Rule]:
         )
         cohen = f"{r2}\n{sign} {Z_95!r} * sqrt(\n{indent(variance)}\n)"
         other = {"lower": "upper", "upper": "lower"}[end]
-        fixed = f"1 - {_of_squares(window, other)}\n* {n} / {variation}"
+        fixed = f"1 - {_of_squares(window, other)}\n/ {truth}"
         yield _end(
             "r2",
             end,
@@ -235,11 +237,11 @@ def _explained(window: str) -> Iterable[Rule]:
     yield Rule(
         f"model:explained_variance:{window}",
         f"The same, less the bias: how much of the truth's variance errors lack. Over {window}.",
-        f"1 - {spread}\n/ {variation}",
+        f"1 - {spread}\n/ ({n} > 0) / {truth}",
     )
     yield Rule(
         f"model:constant_root_mean_squared_error:{window}",
         "What it would be if the truth's mean were always predicted: a model that isn't better is "
         f"worth nothing. Over {window}.",
-        f"sqrt({variation} / {n})",
+        f"sqrt({truth})",
     )
