@@ -32,6 +32,9 @@ tools:  ## The servers and the browser that the tests need
 benchmark: .venv/dev.stamp  ## Rows per second and memory, beside DuckDB and Polars
 	$(BIN)/python benchmarks/ingestion.py $(ARGS)
 	$(BIN)/python benchmarks/counting.py
+	$(BIN)/python benchmarks/monitors.py
+	$(BIN)/python benchmarks/false_alarms.py
+	$(BIN)/python benchmarks/estimation.py
 
 generate: .venv/dev.stamp  ## The files that are made from code: rules, dashboards, tables in docs
 	$(BIN)/python tools/generate.py

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import estimation_data as data
-import msgspec
 import numpy as np
 import pandas as pd
 from estimation_data import Answered, Asked
@@ -31,7 +30,6 @@ from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.labelled_baseline import score_counts, score_key
 from ml_exporter.monitors.estimates import Estimates
 from ml_exporter.profiling import build
-from ml_exporter.region_fitting import RegionsBuilder
 from ml_exporter.statistics import performance
 from ml_exporter.statistics.calibration import bin_statistic, critical_values, overall_z
 
@@ -67,7 +65,6 @@ def positive_of(asked: Asked) -> str | None:
 def baseline_of(asked: Asked) -> Baseline:
     rows = batch_of(asked, asked.baseline)
     kind: Any = "number" if asked.case.task == "regression" else "category"
-    positive = positive_of(asked)
     request = Request(
         model=asked.case.name,
         version="1",
@@ -75,13 +72,9 @@ def baseline_of(asked: Asked) -> Baseline:
         paths={},
         bins=10,
         categories=50,
-        positive=positive,
+        positive=positive_of(asked),
     )
-    made = build(lambda: [rows], request)
-    builder = RegionsBuilder(made.fields, made.classes, positive)
-    builder.update(rows)
-    confusion = {(cell.actual, cell.predicted): cell.count for cell in made.confusion}
-    return msgspec.structs.replace(made, regions=builder.fit(made.scores, confusion))
+    return build(lambda: [rows], request)
 
 
 def came_true(asked: Asked, batch: Batch) -> Figures:

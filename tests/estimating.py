@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import msgspec
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -14,7 +13,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from ml_exporter.baseline import Baseline, Request
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.profiling import build
-from ml_exporter.region_fitting import RegionsBuilder
 
 
 @dataclass(frozen=True)
@@ -42,13 +40,6 @@ class Known:
         return sum(region.rows for region in self.baseline.regions.regions)  # type: ignore[union-attr]
 
 
-def with_regions(baseline: Baseline, rows: Batch, positive: str | None) -> Baseline:
-    builder = RegionsBuilder(baseline.fields, baseline.classes, positive)
-    builder.update(rows)
-    confusion = {(cell.actual, cell.predicted): cell.count for cell in baseline.confusion}
-    return msgspec.structs.replace(baseline, regions=builder.fit(baseline.scores, confusion))
-
-
 def known(
     name: str, task: str, positive: str | None, columns: dict[Field, list[Any]], cut: int
 ) -> Known:
@@ -58,7 +49,7 @@ def known(
     kind = "number" if task == "regression" else "category"
     types: dict[Field, Any] = {PREDICTION: kind, LABEL: kind}
     request = Request(name, "1", types, {}, bins=10, categories=50, positive=positive)
-    made = with_regions(build(lambda: [rows], request), rows, positive)
+    made = build(lambda: [rows], request)
     return Known(name, task, positive, made, rows, batch.take(range(cut, batch.rows)))
 
 

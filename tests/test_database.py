@@ -125,7 +125,8 @@ def test_no_commit_takes_more_room_than_was_looked_for(folder: Path) -> None:
     for size in (1, 3000, 1, 200, 5000, 30):
         before = log.stat().st_size
         ids = [str(number + each) for each in range(size)]
-        waiting.add(keys_of(ids), ["1"] * size, ["yes"] * size, [float(number)] * size)
+        columns = (["1"] * size, ["yes"] * size, [float(number)] * size, [b"along"] * size)
+        waiting.add(keys_of(ids), *columns)
         found = waiting.find(keys_of([str(dice.randrange(number + size)) for _ in range(size)]))
         waiting.label([row._replace(label="no", labelled_at=1.0) for row in found.values()])
         number += size

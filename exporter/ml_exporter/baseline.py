@@ -110,7 +110,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
     @cached_property
     def id(self) -> str:
         """8 hex digits of what values are binned and judged by."""
-        judged_by = [
+        judged_by: list[object] = [
             [field.role, field.name, field.type, field.edges, field.counts] for field in self.fields
         ]
         if self.scores:

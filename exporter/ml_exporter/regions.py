@@ -62,8 +62,8 @@ class Region(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
     """All regions of a baseline; `preferred` is the estimator that knew held-out rows better.
 
-    `held_out` is the mean error of each estimator on parts of the baseline that it wasn't made
-    of: of the share of correct predictions, or relative to the mean absolute error.
+    `held_out` has, of a classifier's estimators, the squared sum of what each missed in a part of
+    the baseline that it wasn't made of, by rows of the part, in the mean over all parts.
     """
 
     splits: list[Split]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ml_exporter.baseline import Baseline
-from ml_exporter.batch import LABEL, Field
+from ml_exporter.baseline import Baseline, BaselineField
+from ml_exporter.batch import LABEL, PREDICTION, Field
 from ml_exporter.config import Limits, Model
 from ml_exporter.labelled_baseline import ScoreBins
 from ml_exporter.monitors import Monitor
@@ -31,6 +31,8 @@ from ml_exporter.monitors.segments import SegmentOutcomes, SegmentPredictions
 from ml_exporter.monitors.segments import series as segment_series
 from ml_exporter.monitors.thresholds import Thresholds
 from ml_exporter.monitors.traffic import Traffic
+
+_MOST_SCORES = 20  # whose drift is watched
 
 
 @dataclass
@@ -93,7 +95,7 @@ def for_baseline(
     figures, by_class = baseline_performance(baseline, model.positive)
     fields = [
         one
-        for one in (baseline.fields if baseline else ())
+        for one in (_fields(baseline) if baseline else ())
         if (watched is None or one.key in watched or one.key == LABEL)
         and take(FieldValues.series(one))
     ]
@@ -134,6 +136,17 @@ def for_baseline(
     _add_segments(selection, model, version, baseline, take)
     _add_estimates(selection, model, version, baseline)
     return selection
+
+
+def _fields(baseline: Baseline) -> list[BaselineField]:
+    """The fields that are watched: of very many scores, those of the classes predicted most."""
+    scores = [one for one in baseline.fields if one.role == "score"]
+    predicted = baseline.by_key.get(PREDICTION)
+    if len(scores) <= _MOST_SCORES or predicted is None:
+        return baseline.fields
+    most = sorted(scores, key=lambda one: -predicted.counts.get(one.name, 0))[:_MOST_SCORES]
+    left_out = {one.name for one in scores} - {one.name for one in most}
+    return [one for one in baseline.fields if one.role != "score" or one.name not in left_out]
 
 
 def _add_segments(

@@ -71,7 +71,7 @@ def _performance(build: Builder, severity: str) -> Iterable[Alert]:
         "and the last hour, if it has as many, agrees.",
         summary=f"{ABOUT_MODEL}{NAME}: {worst}, beyond its threshold",
         description=f"{ABOUT_MODEL}Beyond their thresholds over the last {window}, by arrival of "
-        f"the label:{every}",
+        f"the label:{every}{segments.explanation()}",
     )
 
 

@@ -1,0 +1,112 @@
+"""Which monitors a model has, and what they cost at the most."""
+
+import numpy as np
+import pytest
+
+from ml_exporter.baseline import Request
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
+from ml_exporter.config import Fields, FileSource, Limits, Model
+from ml_exporter.profiling import build
+from ml_exporter.segments import Segment
+from ml_exporter.versions import Budget, Version, labelled
+
+
+def model(task, **fields):
+    return Model(
+        name="m",
+        task=task,
+        source=FileSource("m.jsonl", "jsonl"),
+        fields=Fields(prediction="p", **fields),
+        positive="1" if task == "binary" else None,
+    )
+
+
+def names(version):
+    own, judged = version.selections
+    return [
+        {type(monitor).__name__ for some in (own, judged) for monitor in getattr(some, side)}
+        for side in ("of_predictions", "of_labelled")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("of", "of_predictions", "of_labelled"),
+    [
+        (model("binary"), set(), set()),
+        (
+            model("binary", label="y", scores={"1": "s"}),
+            {"ScoreViolations", "CohortPredictions"},
+            {"Outcomes", "CohortOutcomes", "ScoreLosses"},
+        ),
+        (
+            model("multiclass", label="y", scores={"a": "s.a", "b": "s.b"}),
+            {"ScoreViolations", "CohortPredictions"},
+            {"Outcomes", "CohortOutcomes", "ScoreLosses", "ScoreRanks"},
+        ),
+        (
+            model("multiclass", label="y", ranked=("i.0", "i.1")),
+            {"CohortPredictions"},
+            {"Outcomes", "CohortOutcomes", "ListRanks"},
+        ),
+        (
+            model("regression", label="y", attributions={"x": "shap.x"}),
+            {"CohortPredictions", "Attributions"},
+            {"Outcomes", "CohortOutcomes", "ErrorSums", "ErrorDistribution"},
+        ),
+    ],
+    ids=lambda value: value.task if isinstance(value, Model) else "",
+)
+def test_a_model_has_what_its_fields_allow(of, of_predictions, of_labelled):
+    always = {"ModelInfo", "Traffic", "BaselineInfo", "Thresholds", "SchemaViolations"}
+    version = Version(of, "1", None, Limits(), Budget(10_000))
+    assert names(version) == [always | of_predictions, of_labelled]
+
+
+def many_classes(number, classes=100):
+    random = np.random.default_rng(0)
+    scores = random.dirichlet(np.full(classes, 0.05), number)
+    truth = (scores.cumsum(axis=1) > random.random((number, 1))).argmax(axis=1)
+    columns = {
+        PREDICTION: [f"c{code}" for code in scores.argmax(axis=1)],
+        LABEL: [f"c{code}" for code in truth],
+        Field("feature", "x"): random.normal(size=number).tolist(),
+    }
+    columns |= {Field("score", f"c{i}"): scores[:, i].tolist() for i in range(classes)}
+    return Batch(number, {key: Column(values) for key, values in columns.items()})
+
+
+def test_a_hundred_classes_cost_fewer_than_10000_series():
+    rows = many_classes(5000)
+    of = model("multiclass", label="y", scores={f"c{i}": f"s.{i}" for i in range(100)})
+    version = Version(of, "1", None, Limits(), Budget(40_000))
+    types = {PREDICTION: "category", LABEL: "category"}
+    version.judge_by(build(lambda: [rows], Request("m", "1", types, {}, 10, 50)), "file")
+    batch = version.annotated(rows)
+    version.update(batch)
+    version.update_labelled(labelled(batch))
+    assert sum(len(family) for family in version.families) < 10_000
+
+
+def test_segments_and_scores_that_cost_too_much_are_left_out():
+    rows = Batch(
+        200,
+        {
+            PREDICTION: Column(["1", "0"] * 100),
+            LABEL: Column(["1", "0"] * 100),
+            SCORE: Column([0.9, 0.2] * 100),
+            Field("feature", "city"): Column(["a", "b"] * 100),
+        },
+    )
+    of = model("binary", label="y", scores={"1": "s"})
+    segments = (Segment(("city",)),)
+    of = Model(**{**of.__dict__, "segments": segments})
+    types = {PREDICTION: "category", LABEL: "category"}
+    request = Request("m", "1", types, {}, 10, 50, positive="1", segments=segments)
+    baseline = build(lambda: [rows], request)
+    every = {"FieldValues", "LabelledScores", "SegmentOutcomes"}
+    for series, there in ((10_000, every), (0, {"FieldValues"})):
+        budget = Budget(series)
+        version = Version(of, "1", None, Limits(), budget)
+        version.judge_by(baseline, "file")
+        assert names(version)[1] & every == there
+        assert (budget.suppressed > 0) is (series == 0)
