@@ -1,19 +1,18 @@
 """What can be held of the container files without a Docker engine (see docs/untested.md)."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from ml_exporter import __version__
 from tests.support import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "exporter/Dockerfile").read_text().replace("\\\n", " ")
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 def instructions(name: str) -> list[str]:
@@ -87,7 +86,7 @@ def test_service_is_pinned_and_hardened(name):
     tag = service["image"].partition(":")[2]
     assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag)
     if "build" in service:
-        assert tag == VERSION
+        assert tag == __version__
         assert service["build"]["target"] in {
             stage.split(" AS ")[1] for stage in instructions("FROM")
         }

@@ -145,14 +145,19 @@ class Segments:
 
     def _crossed(self, segment: Segment, one: Categories, other: Categories) -> Categories:
         width = len(other.names)
-        pairs, codes = np.unique(one.codes * width + other.codes, return_inverse=True)
+        found = one.codes.astype(np.int64) * width + other.codes
+        # Bins are few, so that an array of all pairs is fast.
+        pairs = np.flatnonzero(np.bincount(found, minlength=1))
+        place = np.zeros(len(one.names) * width, dtype=np.int32)
+        place[pairs] = np.arange(pairs.size)
+        codes = place[found]
         names = [
             f"{one.names[pair // width]}{AND}{other.names[pair % width]}" for pair in pairs.tolist()
         ]
         known = self._pairs.get(segment.name)
         if known is not None:
             names = [name if name in known else OTHER for name in names]
-        return _renamed(Categories(codes.astype(np.int32), names), names)
+        return _renamed(Categories(codes, names), names)
 
 
 def _renamed(categories: Categories, names: Sequence[str]) -> Categories:

@@ -9,10 +9,10 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import LABEL, PREDICTION, Batch
+from ml_exporter.batch import LABEL, PREDICTION, Batch, Categories
 from ml_exporter.families import Family
-from ml_exporter.labelled_baseline import errors_of
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER
+from ml_exporter.statistics.regression import LARGEST
 
 DAYS = 35  # that are held, today among them
 _MOST_CLASSES = 3  # of more, an outcome is right or wrong and no more
@@ -148,11 +148,10 @@ class CohortOutcomes:
 
     def update(self, batch: Batch) -> None:
         for day, rows in self._calendar.by_day(batch):
-            of_day = batch if rows.size == batch.rows else batch.take(rows)
             if self._classified:
-                self._count_classes(of_day, day)
+                self._count_classes(batch, day, rows)
             else:
-                self._sum_errors(of_day, day)
+                self._sum_errors(batch, day, rows)
 
     def pass_time(self) -> bool:
         """As that of `CohortPredictions`."""
@@ -178,8 +177,11 @@ class CohortOutcomes:
             for predicted in self._classes:
                 yield actual, predicted, _correct(actual, predicted)
 
-    def _count_classes(self, batch: Batch, day: str) -> None:
-        actual, predicted = (batch.fields[key].categories for key in (LABEL, PREDICTION))
+    def _count_classes(self, batch: Batch, day: str, of_day: _Rows) -> None:
+        actual, predicted = (
+            Categories(column.codes[of_day], column.names)
+            for column in (batch.fields[key].categories for key in (LABEL, PREDICTION))
+        )
         for (truth, guess), rows in actual.cross(predicted).items():
             if truth not in (MISSING, INVALID):  # what is no class is no truth
                 classes = (self._class(truth), self._class(guess)) if self._in_full else (ANY, ANY)
@@ -193,10 +195,13 @@ class CohortOutcomes:
         self._classes[name] = None
         return name
 
-    def _sum_errors(self, batch: Batch, day: str) -> None:
-        errors, _ = errors_of(batch)
-        self._labelled.inc(errors.size, day)
-        self._errors.inc(float(np.abs(errors).sum()), day)
+    def _sum_errors(self, batch: Batch, day: str, of_day: _Rows) -> None:
+        actual, predicted = (
+            batch.fields[key].numbers.values[of_day] for key in (LABEL, PREDICTION)
+        )
+        usable = (np.abs(actual) <= LARGEST) & (np.abs(predicted) <= LARGEST)  # NaN isn't
+        self._labelled.inc(int(np.count_nonzero(usable)), day)
+        self._errors.inc(float(np.abs(predicted - actual)[usable].sum()), day)
 
 
 def _correct(actual: str, predicted: str) -> str:
