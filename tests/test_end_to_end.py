@@ -261,6 +261,10 @@ def screenshot(world: World, name: str) -> str:
     return dumped.stdout
 
 
+# Outcomes no longer follow from scores, and some segment has most of them.
+OF_WRONG_PREDICTIONS = {"CalibrationBroken", "SegmentUnderperforming"}
+
+
 def test_a_late_prometheus_misses_no_row(world: World) -> None:
     counted = f'model:predictions:24h{{model="{MODEL}"}}'
     wait_until(lambda: world.value(counted) == BEFORE_PROMETHEUS, 60, counted)
@@ -285,7 +289,7 @@ def test_wrong_predictions_are_delivered_as_degraded_performance(world: World) -
     assert alert["labels"]["model"] == MODEL
     assert MODEL in alert["annotations"]["summary"]
     assert "accuracy" in alert["annotations"]["description"]
-    assert world.names() == {"ModelPerformanceDegraded"}
+    assert world.names() <= {"ModelPerformanceDegraded", *OF_WRONG_PREDICTIONS}
 
 
 def test_drifted_traffic_is_delivered_with_its_worst_feature(world: World) -> None:
@@ -299,7 +303,8 @@ def test_drifted_traffic_is_delivered_with_its_worst_feature(world: World) -> No
     assert "hour" in alert["annotations"]["summary"]
     first = alert["annotations"]["description"].split("\n- ")[1]
     assert first.startswith("hour: PSI ")
-    assert world.names() <= {"ModelPerformanceDegraded", "FeatureDrift", "PredictionDrift"}
+    drift = {"FeatureDrift", "PredictionDrift"}
+    assert world.names() <= {"ModelPerformanceDegraded", *drift, *OF_WRONG_PREDICTIONS}
     page = screenshot(world, "drifted.png")
     assert "critical" in page
     assert "hour" in page

@@ -456,8 +456,10 @@ class TestRestart:
         before = all_series(running)
         running.close()
         running.start()
-        assert all_series(running) == before
-        assert len(before) == len(set(before))
+        after = all_series(running)
+        # A new class has been seen, and may have more series tomorrow.
+        assert set(after) >= set(before)
+        assert len(after) == len(set(after))
 
 
 def all_series(running: Running) -> list[str]:
