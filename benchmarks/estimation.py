@@ -37,7 +37,7 @@ CHUNK = 500
 ESTIMATORS = ("nothing", "scores", "regions", "preferred", "NannyML")
 FIGURES = ("accuracy", "precision", "f1")
 FALSE_ALARMS = 0.01
-MATERIAL = 0.025  # error of an estimate that `CalibrationBroken` tells of
+MATERIAL = 0.025  # error of an estimate that `ConceptDrift` tells of
 
 Figures = Mapping[str, float]
 

@@ -81,7 +81,7 @@ def calibration(build: Builder, severity: str) -> Iterable[Rule | Alert]:
         by="monitor",
     )
     yield build.alert(
-        "CalibrationBroken",
+        "ConceptDrift",
         severity,
         "model:calibration_drift:24h > 1\n"
         f"and\nmodel:labelled_predictions:24h >= {LEAST_LABELLED}\n"
