@@ -39,6 +39,20 @@ INHIBITIONS: dict[str, tuple[list[tuple[str, str]], set[tuple[str, str]]]] = {
         [("DataIntegrityViolations", "warning"), ("FeatureDrift", "critical")],
         set(),
     ),
+    "performance silences its segments and what was expected": (
+        [
+            ("ModelPerformanceDegraded", "critical"),
+            ("SegmentUnderperforming", "critical"),
+            ("ModelEstimatedPerformanceDegraded", "warning"),
+            ("ConceptDrift", "warning"),
+            ("VersionRegression", "warning"),
+        ],
+        {
+            ("SegmentUnderperforming", "critical"),
+            ("ModelEstimatedPerformanceDegraded", "warning"),
+            ("ConceptDrift", "warning"),
+        },
+    ),
     "a dead exporter silences what it feeds": (
         [
             ("ExporterDown", "critical"),
