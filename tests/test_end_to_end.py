@@ -328,7 +328,7 @@ OF_OTHER_MODELS = {
     *("Median absolute error", "90th percentile of the absolute error", "Bias"),
     *("Too much and too little", "Explained variance and R²", "Errors up to"),
     *("Estimated and realised mean absolute error", "Fairness of protected fields"),
-    *("Segments of protected fields", "Gap to the champion", "Standard errors to the champion"),
+    *("Segments of protected fields", "Gap to the champion"),
     *("Earned in the window", "Gains and losses", "Worth of a prediction"),
     *("What predictions rest on", "Order of the attributions"),
 }

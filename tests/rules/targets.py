@@ -127,10 +127,13 @@ class Prometheus:
 
 @contextmanager
 def prometheus(
-    program: str, folder: Path, timing: Timing, scrape_interval: float
+    program: str, folder: Path, timing: Timing, scrape_interval: float, *files: str
 ) -> Iterator[Prometheus]:
-    """Runs one of the Prometheus programs on rules of that timing; nothing is scraped yet."""
-    rules = write_rules(folder / "rules", timing)
+    """Runs one of the Prometheus programs on rules of that timing; nothing is scraped yet.
+
+    `files` are the rule files that are needed, without their extension; by default all.
+    """
+    rules = [p for p in write_rules(folder / "rules", timing) if not files or p.stem in files]
     discovery = folder / "targets.json"
     discovery.write_text("[]")
     interval = f"{round(scrape_interval * 1000)}ms"

@@ -68,7 +68,7 @@ def server(
     folder: Path = tmp_path_factory.mktemp("exact")
     with (
         Targets(dict(answers())).serving() as targets,
-        prometheus(request.param, folder, TIMING, SCRAPE) as server,
+        prometheus(request.param, folder, TIMING, SCRAPE, "models") as server,
     ):
         names = list(targets.scrapes)
         server.scrape(targets, names)

@@ -140,7 +140,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fig
     folder = tmp_path_factory.mktemp("performance")
     with (
         Targets(answers).serving() as targets,
-        prometheus("prometheus", folder, TIMING, SCRAPE) as server,
+        prometheus("prometheus", folder, TIMING, SCRAPE, "models") as server,
     ):
         server.scrape(targets, list(answers))
         instants: list[float] = []

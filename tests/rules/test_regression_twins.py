@@ -293,7 +293,9 @@ def recorded(
     folder = tmp_path_factory.mktemp("regression")
     with (
         Targets(answers).serving() as targets,
-        prometheus("prometheus", folder, TIMING, SCRAPE) as server,
+        prometheus(
+            "prometheus", folder, TIMING, SCRAPE, "models", "regression", "money", "attributions"
+        ) as server,
     ):
         server.scrape(targets, list(answers))
         instants: list[float] = []

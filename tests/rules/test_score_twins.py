@@ -148,7 +148,7 @@ def recorded(
     folder = tmp_path_factory.mktemp("scores")
     with (
         Targets(answers).serving() as targets,
-        prometheus("prometheus", folder, TIMING, SCRAPE) as server,
+        prometheus("prometheus", folder, TIMING, SCRAPE, "models", "scores") as server,
     ):
         server.scrape(targets, list(answers))
         rows = {
@@ -166,7 +166,7 @@ def recorded(
 
         wait_until(complete, 60, "all rows")
         scrapes = targets.scrapes["a"]
-        wait_until(lambda: targets.scrapes["a"] > scrapes + 8 / SCRAPE, 60, "all figures")
+        wait_until(lambda: targets.scrapes["a"] > scrapes + 20 / SCRAPE, 90, "all figures")
         yield server
 
 

@@ -34,6 +34,7 @@ from tests.support import wait_until
 
 TIMING = Timing.shortened(2, **{"1h": 20, "24h": 120, "7d": 240})
 SCRAPE = 0.5
+FILES = ("models", "segments", "cohorts", "versions", "regression", "degradation", "alerts")
 ZEROS = 8  # scrapes before the rows
 SHARES = {"large": 0.8, "small": 0.2}
 NOW = time.time()
@@ -181,7 +182,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     predicted = sum(len(case.now.times) for case in CASES)
     with (
         Targets(answers).serving() as targets,
-        prometheus("prometheus", tmp_path_factory.mktemp("twins"), TIMING, SCRAPE) as server,
+        prometheus(
+            "prometheus", tmp_path_factory.mktemp("twins"), TIMING, SCRAPE, *FILES
+        ) as server,
     ):
         server.scrape(targets, list(answers))
 
@@ -198,7 +201,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         wait_until(complete, 90, "all rows")
         scrapes = targets.scrapes["large"]
         # What is made of them follows within two evaluations.
-        wait_until(lambda: targets.scrapes["large"] > scrapes + 10 / SCRAPE, 30, "all figures")
+        wait_until(lambda: targets.scrapes["large"] > scrapes + 20 / SCRAPE, 90, "all figures")
         yield server
 
 

@@ -170,8 +170,8 @@ def recorded(
 
         wait_until(complete, 60, "all rows")
         scrapes = targets.scrapes["a"]
-        # What is made of them follows within two evaluations.
-        wait_until(lambda: targets.scrapes["a"] > scrapes + 8 / SCRAPE, 60, "all figures")
+        # What is made of them follows within a few evaluations.
+        wait_until(lambda: targets.scrapes["a"] > scrapes + 20 / SCRAPE, 90, "all figures")
         yield server
 
 

@@ -31,6 +31,7 @@ class Timing:
         }
     )
     slow: float = 2 * _MINUTE  # the interval of groups of the long windows
+    slowest: float = 2 * _MINUTE  # that of those of the longest: a look-up reaches back 5 minutes
     settle: float = 10.0  # by when a scrape that has begun is stored
     memory: float = _HOUR  # how far back a counter's previous value is looked for
     gauge_memory: float = 10 * _MINUTE  # how long a gauge outlives a scrape that failed
@@ -50,7 +51,8 @@ class Timing:
 
     def interval(self, window: str) -> str:
         """How often figures of a window are recorded."""
-        return duration(self.slow if window in ("24h", "7d") else self.minute)
+        of_windows = {"24h": self.slow, "7d": self.slowest}
+        return duration(of_windows.get(window, self.minute))
 
     @classmethod
     def shortened(cls, minute: float = 2.0, **lengths: float) -> Timing:
@@ -61,7 +63,8 @@ class Timing:
         short = {"1m": 1, "10m": 2, "1h": 10, "24h": 30, "7d": 60}
         return cls(
             lengths={name: n * minute for name, n in short.items()} | lengths,
-            slow=minute,
+            slow=2 * minute,
+            slowest=5 * minute,
             settle=minute / 4,
             memory=60 * minute,
             gauge_memory=10 * minute,
