@@ -16,7 +16,7 @@ import numpy as np
 
 from ml_exporter.baseline import Request
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field, FieldType
-from ml_exporter.config import Fields, FileSource, Limits, Model
+from ml_exporter.config import Constraint, Fields, FileSource, Limits, Model
 from ml_exporter.profiling import build
 from ml_exporter.segments import Segment
 from ml_exporter.versions import Budget, Version, labelled
@@ -65,6 +65,12 @@ def main() -> None:
         fields=Fields(prediction="p", label="y", scores={"1": "s"}),
         positive="1",
         segments=(Segment(("c0",)), Segment(("c1", "c2"))),
+        constraints=(
+            Constraint("n0", min=-3, max=3, required=True),
+            Constraint("n1", comparisons=(("above", "n2"),)),
+            Constraint("c0", values=frozenset("abcdefg")),
+            Constraint("c1", pattern="[a-g]+"),
+        ),
     )
     limits = Limits()
     version = Version(model, "1", None, limits, Budget(limits.series))

@@ -103,6 +103,16 @@ def test_logs_need_not_be_there(folder: Path) -> None:
             "7: models[0].types.x: is a number, not a category, in {folder}/b.json",
         ),
         (
+            ", features: [x, z]}",
+            "}\n    constraints: {x: {min: 0}, w: {max: 3}, prediction: {values: [a, b]}}",
+            "8: models[0].constraints.w: 'w' isn't a feature in {folder}/b.json",
+        ),
+        (
+            ", features: [x, z]}",
+            "}\n    constraints: {x: {min: 0, at_least: label}}",
+            "8: models[0].constraints.x: 'label' isn't a feature in {folder}/b.json",
+        ),
+        (
             "models:",
             "limits: {series: 60}\nmodels:",
             "1: limits.series: {n} series are beyond the limit of 60; raise it, or watch fewer"

@@ -238,9 +238,9 @@ class TestCheck:
         )
 
     def test_prints_a_note_of_what_has_no_effect_yet(self, shell: Shell) -> None:
-        shell.write("ml-exporter.yml", CONFIG + "    constraints: {x: {min: 0}}\n")
+        shell.write("ml-exporter.yml", CONFIG + "proxy: {}\n")
         assert shell.run("check") == 0
-        assert shell.err.startswith("ml-exporter.yml:7: models[0].constraints: ")
+        assert shell.err.startswith("ml-exporter.yml:7: proxy: ")
 
 
 class TestRun:

@@ -9,6 +9,7 @@ from ml_exporter.access import Tls
 from ml_exporter.config import (
     Access,
     Config,
+    Constraint,
     EventSource,
     Fields,
     FileSource,
@@ -154,6 +155,12 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
             Segment(("country", "age")),
             Segment(("zip",), protected=True),
         ),
+        constraints=(
+            Constraint("age", min=18, max=120, required=True),
+            Constraint("country", values=frozenset({"DE", "FR"})),
+            Constraint("zip", pattern="[0-9]{5}"),
+            Constraint("score", min=0, max=1),
+        ),
         outcome_values=OutcomeValues(
             "EUR",
             {
@@ -224,6 +231,10 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         redis="redis://redis:6379/0",
     )
     assert films.fields.ranked == tuple(f"items.{place}" for place in range(5))
+    assert prices.constraints == (
+        Constraint("prediction", comparisons=(("above", "cost"), ("at_most", "list_price"))),
+        Constraint("bid", comparisons=(("at_least", "reserve"), ("below", "list_price"))),
+    )
     assert prices.source == EventSource("cloudevents", buffer=16 << 20)
     assert loaded == Config(
         path=path,

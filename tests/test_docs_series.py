@@ -33,6 +33,7 @@ models:
       features: {area: x, city: c}
       attributions: {area: a}
     segments: [city]
+    constraints: {area: {min: 0}}
     outcome_values: {currency: EUR, overprediction: -1}
   - name: loans
     task: binary

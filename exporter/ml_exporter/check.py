@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.batch import LABEL, Field
 from ml_exporter.config import Config, ConfigError, Model
+from ml_exporter.formats.rows import Layout
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.store import Store
 from ml_exporter.streams import prediction_layout
@@ -67,6 +68,8 @@ def _contradictions(model: Model, baseline: Baseline) -> list[tuple[str, str]]:
         if known is not None and known.type != type:
             found.append((f"types.{name}", f"is a {known.type}, not a {type},"))
     layout = prediction_layout(model, baseline)
+    if model.fields.features is None:
+        found += _unread_constraints(model, layout)
     for key in layout.fields:
         if key.role == "feature" and key not in baseline.by_key:
             found.append((f"fields.features.{key.name}", "isn't a feature"))
@@ -74,6 +77,17 @@ def _contradictions(model: Model, baseline: Baseline) -> list[tuple[str, str]]:
     if model.positive is not None and classes and model.positive not in classes:
         found.append(("positive", f"{model.positive!r} is none of the classes {classes}"))
     return found
+
+
+def _unread_constraints(model: Model, layout: Layout) -> list[tuple[str, str]]:
+    read = {key.name for key in layout.fields if key.role in ("feature", "prediction")}
+    read |= {"score" for key in layout.fields if key.role == "score"}
+    return [
+        (f"constraints.{constraint.field}", f"{name!r} isn't a feature")
+        for constraint in model.constraints
+        for name in constraint.fields
+        if name not in read
+    ]
 
 
 def _line(

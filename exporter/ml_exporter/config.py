@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from ml_exporter import outcome_values, roles, segments, source_settings, thresholds
+from ml_exporter import constraints, outcome_values, roles, segments, source_settings, thresholds
 from ml_exporter.batch import FieldType, Role
+from ml_exporter.constraints import Constraint, read_constraints
 from ml_exporter.outcome_values import OutcomeValues, read_outcome_values
 from ml_exporter.roles import Access, Token, UserRole, read_access
 from ml_exporter.segments import Segment, read_segments
@@ -34,6 +35,7 @@ __all__ = [
     "Access",
     "Config",
     "ConfigError",
+    "Constraint",
     "EventSource",
     "FieldType",
     "Fields",
@@ -67,7 +69,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "config": ("models", "access", "limits", "state"),
     "model": (
         *("name", "version", "task", "positive", "baseline", "learn", "source", "fields", "types"),
-        *("labels", "bins", "segments", "outcome_values", "false_alarms", "thresholds"),
+        *("labels", "bins", "segments", "constraints", "outcome_values", "false_alarms"),
+        "thresholds",
     ),
     "version": ("field",),
     "learn": ("rows",),
@@ -81,6 +84,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "labels": ("source", "fields", "wait", "settle", "redis"),
     "label_fields": ("id", "label", "timestamp"),
     **segments.KEYS,
+    **constraints.KEYS,
     **outcome_values.KEYS,
     **thresholds.KEYS,
     **roles.KEYS,
@@ -90,7 +94,6 @@ KEYS: dict[str, tuple[str, ...]] = {
 # Keys that a file may have already; each is reported in `Config.notes`.
 LATER_KEYS: dict[str, tuple[str, ...]] = {
     "config": ("proxy",),
-    "model": ("constraints",),
 }
 
 
@@ -155,6 +158,7 @@ class Model:
     labels: Labels | None = None
     bins: int = 10
     segments: tuple[Segment, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
     outcome_values: OutcomeValues | None = None
     false_alarms: float = 0.01
     thresholds: tuple[Threshold, ...] = ()
@@ -234,7 +238,7 @@ def _models(node: Node, folder: Path) -> tuple[Model, ...]:
 
 def _model(node: Node, folder: Path) -> Model:
     section = node.mapping()
-    section.check_keys(KEYS["model"], LATER_KEYS["model"])
+    section.check_keys(KEYS["model"])
     task = section.require("task").choice(get_args(Task))
     positive = _positive(section, task)
     fields = _fields(section.require("fields"), task, positive)
@@ -255,6 +259,9 @@ def _model(node: Node, folder: Path) -> Model:
         bins=section.read("bins", lambda node: node.integer(2, 100), Model.bins),
         segments=section.read(
             "segments", lambda node: read_segments(node, _feature_names(fields)), ()
+        ),
+        constraints=section.read(
+            "constraints", lambda node: read_constraints(node, _predicted_names(fields)), ()
         ),
         outcome_values=section.read(
             "outcome_values", lambda node: read_outcome_values(node, task, positive), None
@@ -356,6 +363,13 @@ def _features(node: Node) -> Mapping[str, str]:
 
 def _feature_names(fields: Fields) -> Sequence[str] | None:
     return None if fields.features is None else list(fields.features)
+
+
+def _predicted_names(fields: Fields) -> Sequence[str] | None:
+    """What is known of a prediction before its label comes."""
+    if fields.features is None:
+        return None
+    return [*fields.features, "prediction", *(["score"] if fields.scores else [])]
 
 
 def _field_names(fields: Fields) -> Sequence[str] | None:

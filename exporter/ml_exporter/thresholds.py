@@ -34,6 +34,7 @@ FIELD_MONITORS = (
     "invalid_ratio",
     "out_of_range_ratio",
     "unseen_ratio",
+    "constraint_violation_ratio",
 )
 
 # Known, so that a file can be written for them, but no rule of this version reads them.

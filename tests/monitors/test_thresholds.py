@@ -99,6 +99,7 @@ class TestResolved:
                 "invalid_ratio": (0.05, 0.2),
                 "unseen_ratio": (0.05, 0.2),
                 "out_of_range_ratio": (0.05, 0.2),
+                "constraint_violation_ratio": (0.01, 0.05),
             }.items()
             for severity, value in zip(("warning", "critical"), values, strict=True)
         }

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ml_exporter.baseline import Baseline, BaselineField
-from ml_exporter.batch import LABEL, PREDICTION, Field
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Field
 from ml_exporter.config import Limits, Model
 from ml_exporter.labelled_baseline import ScoreBins
 from ml_exporter.monitors import Monitor
 from ml_exporter.monitors.attributions import Attributions, BaselineAttributions
 from ml_exporter.monitors.cohorts import CohortOutcomes, CohortPredictions
+from ml_exporter.monitors.constraints import ConstraintViolations
 from ml_exporter.monitors.errors import ErrorDistribution, ErrorSums
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
 from ml_exporter.monitors.fields import FieldValues
@@ -54,6 +55,10 @@ def for_model(model: Model, version: str, limits: Limits) -> Selection:
     scores = list(model.fields.scores)
     if scores:
         selection.of_predictions.append(ScoreViolations(*of, scores, model.positive))
+    if model.constraints:
+        named = [SCORE if model.task == "binary" else Field("score", name) for name in scores]
+        violations = ConstraintViolations(*of, model.constraints, named)
+        selection.of_predictions.append(violations)
     if model.fields.attributions:
         selection.of_predictions.append(Attributions(*of, model.fields.attributions))
     if not has_labels(model):

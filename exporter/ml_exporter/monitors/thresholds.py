@@ -15,6 +15,7 @@ _SIZES: Mapping[Severity, float] = {"warning": 0.1, "critical": 0.2}  # of a shi
 # Of broken values, above the baseline's own; of performance, below it; of errors, times it; of a
 # segment's figure, below what the segment's used to be.
 _SHARES: Mapping[Severity, float] = {"warning": 0.05, "critical": 0.2}
+_VIOLATIONS: Mapping[Severity, float] = {"warning": 0.01, "critical": 0.05}  # of constraints
 _DROPS: Mapping[Severity, float] = {"warning": 0.05, "critical": 0.1}
 _GROWTHS: Mapping[Severity, float] = {"warning": 1.2, "critical": 1.5}
 _GAPS: Mapping[Severity, float] = {"warning": 0.1, "critical": 0.2}
@@ -97,6 +98,7 @@ def resolve(
         *_shares(baseline.fields if baseline else ()),
         *_performance(performance, labelled_rows(baseline)),
         *(Threshold("performance_gap", severity, gap) for severity, gap in _GAPS.items()),
+        *(Threshold("constraint_violation_ratio", *share) for share in _VIOLATIONS.items()),
     ]
     off = set(off)
     kept = [one for one in defaults if (one.monitor, one.severity) not in said]

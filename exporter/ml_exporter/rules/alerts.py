@@ -135,14 +135,17 @@ def _drift(build: Builder, severity: str) -> Iterable[Rule | Alert]:
 
 def _integrity(build: Builder, severity: str) -> Iterable[Rule | Alert]:
     yield from violations(severity)
-    roles = "feature|prediction|score"
+    roles = "feature|prediction|score|"  # constraints have no role
     fields = f'field:violation_ratio:1h{{severity="{severity}",role=~"{roles}"}}'
     rows = f'model:violation_ratio:1h{{severity="{severity}"}}'
     of_fields = f"field:violation_ratio:1h{{severity='{severity}',role=~'{roles}',%s}}"
     of_model = f"model:violation_ratio:1h{{severity='{severity}',%s}}"
-    share = '{{ .Labels.monitor | reReplaceAll "_ratio" "" | reReplaceAll "_" " " }}'
+    share = (
+        '{{ with .Labels.constraint }}violate {{ . | reReplaceAll "_" " " }}{{ else }}'
+        '{{ .Labels.monitor | reReplaceAll "_ratio" "" | reReplaceAll "_" " " }}{{ end }}'
+    )
     percent = "{{ .Value | humanizePercentage }}"
-    by_field = f"max by (role, field, monitor) ({of_fields})"
+    by_field = f"max by (role, field, monitor, constraint) ({of_fields})"
     of_field = f"{{{{ .Labels.field }}}} {percent} {share}"
     of_rows = f"{percent} of rows rejected"
     summary = each(f"topk(1, {by_field})", of_field) + each(of_model, of_rows)
@@ -152,12 +155,13 @@ def _integrity(build: Builder, severity: str) -> Iterable[Rule | Alert]:
         severity,
         without(
             "count",
-            "role, field, baseline_id, monitor",
+            "role, field, baseline_id, monitor, constraint",
             f"{fields}\nor\n{rows}",
         )
         + " > 0",
         help="The share of missing, invalid, out-of-range or unseen values of a field is above "
         "its threshold in the last hour and has grown by more than chance explains, or the share "
+        "of rows in which a field violates a constraint is above its threshold, or the share "
         f"of rejected rows is above {REJECTED['warning']:.0%} "
         f"(critical: {REJECTED['critical']:.0%}).",
         summary=f"{ABOUT_MODEL}{NAME}: {summary}"

@@ -31,6 +31,11 @@ MODEL_COUNTERS = (
         "ml_schema_violations_total",
         "Schema violations, by kind and field,",
     ),
+    Counter(
+        "ml_constraint_violations_total",
+        "ml_constraint_violations_total",
+        "Rows that violate a constraint, by field and constraint,",
+    ),
 )
 FIELD_COUNTERS = (
     Counter("ml_field_values_total", "ml_field_values_total", "Values, by field and bin,"),

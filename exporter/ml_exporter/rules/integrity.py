@@ -1,4 +1,4 @@
-"""Shares of values that should not be: missing, invalid, out of range, unseen.
+"""Shares of values that should not be: missing, invalid, out of range, unseen, against constraints.
 
 The twin is `share_z` of `ml_exporter.statistics.drift`.
 """
@@ -21,6 +21,7 @@ SHARES = {
 
 REJECTED = {"warning": 0.05, "critical": 0.2}  # shares of rejected rows that are violations
 LEAST_REJECTED = 10
+LEAST_AGAINST_CONSTRAINT = 10  # rows within 24h
 
 
 def baseline() -> Iterable[Rule]:
@@ -86,6 +87,15 @@ def rejected_ratio(window: str) -> Rule:
     )
 
 
+def constraint_violation_ratio(window: str) -> Rule:
+    return Rule(
+        f"field:constraint_violation_ratio:{window}",
+        f"Share of rows in which a field violates a constraint, over {window}.",
+        f"ml_constraint_violations_total:{window}\n/ ignoring (field, constraint) group_left ()\n"
+        f"(model:predictions:{window} > 0)",
+    )
+
+
 def violations(severity: str) -> Iterable[Rule]:
     """Shares above their thresholds in the last hour, by more than chance."""
     for share in SHARES:
@@ -102,6 +112,17 @@ def violations(severity: str) -> Iterable[Rule]:
             f'field:critical_value{{test="{share}",window="1h"}}',
             {"monitor": f"{share}_ratio", "severity": severity},
         )
+    yield Rule(
+        "field:violation_ratio:1h",
+        f"Share of rows in which a field violates a constraint where it is above its {severity} "
+        f"threshold, over 1h, and {LEAST_AGAINST_CONSTRAINT} rows or more did within 24h.",
+        f"field:constraint_violation_ratio:1h\n"
+        f"> ignoring (constraint, monitor, severity) group_left ()\n"
+        f'field:threshold{{monitor="constraint_violation_ratio",severity="{severity}"}}\n'
+        f"and\n"
+        f"ml_constraint_violations_total:24h >= {LEAST_AGAINST_CONSTRAINT}",
+        {"monitor": "constraint_violation_ratio", "severity": severity},
+    )
     yield Rule(
         "model:violation_ratio:1h",
         f"Share of rejected rows where it is above {REJECTED[severity]} and there are "

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ml_exporter.rules import classes, classification, counts, intervals, ranks, regression, scores
 from ml_exporter.rules.groups import Group, Rule
-from ml_exporter.rules.integrity import rejected_ratio
+from ml_exporter.rules.integrity import constraint_violation_ratio, rejected_ratio
 from ml_exporter.rules.promql import gauge, join_replicas, union
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
 from ml_exporter.statistics.significance import Z_95
@@ -37,6 +37,7 @@ def groups(timing: Timing) -> Iterable[Group]:
             *intervals.rules(window),
             *_other_intervals(window),
             rejected_ratio(window),
+            constraint_violation_ratio(window),
         )
         yield Group(f"ml-exporter-models-{window}", timing.interval(window), rules)
 

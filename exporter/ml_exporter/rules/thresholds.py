@@ -19,16 +19,30 @@ def groups(timing: Timing) -> Iterable[Group]:
     rules = []
     for monitor in FIELD_MONITORS:
         rules += [_of_fields(timing, monitor, severity) for severity in SEVERITIES]
+    rules += [_of_constraints(timing, severity) for severity in SEVERITIES]
     yield Group("ml-exporter-thresholds", duration(timing.minute), tuple(rules))
 
 
 def _of_fields(timing: Timing, monitor: str, severity: str) -> Rule:
+    fields = without("group", "baseline_id", gauge(timing, "ml_field_baseline_rows"))
+    return _of(fields, timing, monitor, severity)
+
+
+def _of_constraints(timing: Timing, severity: str) -> Rule:
+    """Of constrained fields, which have no role, and need no baseline."""
+    counted = gauge(timing, "ml_constraint_violations_total")
+    fields = without("group", "constraint", counted)
+    return _of(fields, timing, "constraint_violation_ratio", severity, roles=False)
+
+
+def _of(fields: str, timing: Timing, monitor: str, severity: str, roles: bool = True) -> Rule:
     def threshold(field: str) -> str:
         labels = f'monitor="{monitor}",severity="{severity}",field{field},segment=""'
         return gauge(timing, f"ml_threshold{{{labels}}}")
 
-    fields = without("group", "baseline_id", gauge(timing, "ml_field_baseline_rows"))
     own, default = threshold('!=""'), threshold('=""')
+    if not roles:
+        own = without("min", "role", own)
     # Each replica's own judgement of each field first, then the stricter of them.
     of_replica = (
         f"{own}\nor\n{fields}\n"
