@@ -80,7 +80,8 @@ def _prepare(folder: Path) -> Path:
     made, _ = profile(config.models[0], config.limits, str(folder / "training.jsonl"), "jsonl")
     (folder / "baseline.json").write_bytes(baselines.encode(made))
     figures, _ = baseline_performance(made, config.models[0].positive)
-    said = ", ".join(f"{metric} {value:.2f}" for metric, value in figures.items())
+    shown = ("accuracy", "precision", "recall", "f1", "roc_auc")
+    said = ", ".join(f"{metric} {figures[metric]:.2f}" for metric in shown)
     _say(f"Baseline of {made.rows:,} flights it has not seen: {said}.")
     return configuration
 
