@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import spatial
 from sklearn import metrics
 
 from ml_exporter.explanation import advise, explain_field, percent, summarize
@@ -202,6 +203,29 @@ def test_the_threshold_of_the_field_goes_before_the_models(start):
     one = field(judged(watch), "mean radius")
     assert one.thresholds["psi"] == {"warning": 0.1, "critical": 9}
     assert one.state == "warning"
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("js_distance", lambda w, r: spatial.distance.jensenshannon(w, r, base=2)),
+        ("ks", lambda w, r: abs(np.cumsum(w / w.sum() - r / r.sum())).max()),
+        ("l_infinity", lambda w, r: abs(w / w.sum() - r / r.sum()).max()),
+    ],
+)
+def test_another_size_counts_where_it_has_a_threshold(start, size, expected):
+    others = "psi: false, location_shift: false"
+    text = CONFIG.replace(
+        "{accuracy: {warning: 0.9, critical: 0.8}}", f"{{{others}, {size}: {{warning: 0.1}}}}"
+    )
+    watch = start(text)
+    watch.append(changed(sample(1200), larger))
+    one = field(judged(watch), "mean radius")
+    assert one.state == "warning"
+    assert one.effects[size] == pytest.approx(expected(one.counts, one.baseline_counts))
+    watch.config.path.write_text(text.replace(f"{size}: {{warning: 0.1}}", f"{size}: false"))
+    watch.load()
+    assert field(judged(watch), "mean radius").state == "ok"
 
 
 def test_a_label_that_moved_is_shown_and_alarms_nobody(start):

@@ -87,9 +87,9 @@ def explain_field(field: FieldVerdict) -> str:
     if field.significance > 1:
         return f"A real change, but a small one (PSI {field.psi:.3f})."
     if any(
-        abs(value) > limit
-        for monitor, value in (("psi", field.psi), ("location_shift", field.location_shift))
-        for limit in field.thresholds[monitor].values()
+        size > limit
+        for effect, size in field.effects.items()
+        for limit in field.thresholds[effect].values()
     ):
         return f"Too few rows ({count(field.rows)}) to tell a change from chance."
     return "As in the baseline."

@@ -1,8 +1,8 @@
 """Counts, baseline and thresholds to verdicts: what the alerts say, by the rules' twins.
 
-A drift is one that is significant (`field:significance` above 1) and material (PSI or location
-shift above its threshold). Broken values are a share that is above its threshold and has grown
-significantly. Figures of performance are in `performance_verdicts`.
+A drift is one that is significant (`field:significance` above 1) and material (PSI, location
+shift or another effect above its threshold). Broken values are a share that is above its
+threshold and has grown significantly. Figures of performance are in `performance_verdicts`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml_exporter.families import Frozen
 from ml_exporter.performance_verdicts import judged_figures
 from ml_exporter.rules.integrity import REJECTED
 from ml_exporter.samples import Samples
-from ml_exporter.statistics import drift
-from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER
+from ml_exporter.statistics import drift, effects
+from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER, Floats
 from ml_exporter.statistics.drift import STATISTICS, TESTS, Test
-from ml_exporter.thresholds import SEVERITIES
+from ml_exporter.thresholds import EFFECTS, SEVERITIES
 from ml_exporter.verdicts import (
     FieldVerdict,
     Limits,
@@ -148,11 +149,13 @@ def _fields(samples: Samples, window: str) -> Iterable[FieldVerdict]:
     counts: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     ratios: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     ranks: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    distances: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     critical: dict[tuple[str, str], dict[Test, float]] = defaultdict(dict)
     for name, by_field in (
         ("ml_field_values_total", counts),
         ("ml_field_baseline_ratio", ratios),
         ("ml_field_baseline_rank", ranks),
+        ("ml_field_baseline_distance", distances),
     ):
         for labels, value in samples[name]:
             by_field[labels["role"], labels["field"]][labels["bin"]] = value
@@ -163,26 +166,34 @@ def _fields(samples: Samples, window: str) -> Iterable[FieldVerdict]:
         key = labels["role"], labels["field"]
         thresholds = {
             monitor: samples.thresholds(monitor, *key)
-            for monitor in ("psi", "location_shift", *(f"{share}_ratio" for share in SHARES))
+            for monitor in (*EFFECTS, *(f"{share}_ratio" for share in SHARES))
         }
-        yield _field(key, counts[key], ratios[key], ranks[key], rows, critical[key], thresholds)
+        bins = _Bins(counts[key], ratios[key], ranks[key], distances[key])
+        yield _field(key, bins, rows, critical[key], thresholds)
+
+
+class _Bins(NamedTuple):
+    """Values by bin; the ranked ones come in their order."""
+
+    counts: Mapping[str, float]
+    ratios: Mapping[str, float]
+    ranks: Mapping[str, float]
+    distances: Mapping[str, float]
 
 
 def _field(
     key: tuple[str, str],
-    counts: Mapping[str, float],
-    ratios: Mapping[str, float],
-    rank: Mapping[str, float],
+    by_bin: _Bins,
     rows: float,
     critical: Mapping[Test, float],
     thresholds: Mapping[str, Limits],
 ) -> FieldVerdict:
-    bins = tuple(counts)
-    w = np.array([counts[bin] for bin in bins])
-    r = np.array([ratios.get(bin, 0.0) for bin in bins]) * rows
+    bins, rank = tuple(by_bin.counts), by_bin.ranks
+    w = np.array([by_bin.counts[bin] for bin in bins])
+    r = np.array([by_bin.ratios.get(bin, 0.0) for bin in bins]) * rows
     ranked = np.array([bin in rank for bin in bins], dtype=bool)
     of_ranked = w[ranked], r[ranked], np.array([rank[bin] for bin in bins if bin in rank])
-    type: Literal["number", "category"] = "number" if BELOW in counts else "category"
+    type: Literal["number", "category"] = "number" if BELOW in bins else "category"
     psi, location_shift = drift.psi(w, r), drift.location_shift(*of_ranked)
 
     shares: dict[Test, Share] = {}
@@ -204,10 +215,13 @@ def _field(
         statistics[kind] = z
 
     significance = drift.significance(statistics, critical)
-    effects = {"psi": psi, "location_shift": abs(location_shift)}
+    sizes = {"psi": psi, "location_shift": abs(location_shift)}
+    # The others are judged only where the configuration says so.
+    if any(thresholds[name] for name in EFFECTS if name not in sizes):
+        sizes |= _other_effects(w, r, ranked, list(by_bin.distances.values()))
     drifted: State = "ok"
     if significance > 1:
-        drifted = worst(_above(value, thresholds[name]) for name, value in effects.items())
+        drifted = worst(_above(value, thresholds[name]) for name, value in sizes.items())
     return FieldVerdict(
         role=key[0],
         name=key[1],
@@ -221,12 +235,31 @@ def _field(
         baseline_counts=r,
         psi=psi,
         location_shift=location_shift,
-        thresholds={name: thresholds[name] for name in effects},
+        effects=sizes,
+        thresholds={name: thresholds[name] for name in sizes},
         statistics={test: statistics[test] for test in STATISTICS if test in statistics},
         critical_values=critical,
         significance=significance,
         shares=tuple(shares.values()),
     )
+
+
+def _other_effects(
+    w: Floats, r: Floats, ranked: NDArray[np.bool_], distances: list[float]
+) -> dict[str, float]:
+    of_ranked = w[ranked], r[ranked]
+    l_infinity = effects.l_infinity(w, r)
+    # Of a number without distances the rules have no cumulative shares, either.
+    ks = effects.ks(*of_ranked) if distances else math.nan
+    return {
+        "js_distance": effects.js_distance(w, r),
+        "total_variation": effects.total_variation(w, r),
+        "l_infinity": l_infinity,
+        "l_infinity_robust": effects.robust(l_infinity, w.sum(), r.sum()),
+        "ks": ks,
+        "ks_robust": effects.robust(ks, *(side.sum() for side in of_ranked)),
+        "wasserstein": effects.wasserstein(*of_ranked, distances) if distances else math.nan,
+    }
 
 
 def _above(value: float, thresholds: Limits) -> State:

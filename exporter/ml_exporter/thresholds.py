@@ -19,9 +19,21 @@ KEYS = {"threshold": (*SEVERITIES, "fields"), "field_threshold": SEVERITIES}
 
 # Monitors have the names of the recorded metrics: `psi` is `field:psi:24h`.
 MODEL_MONITORS = (*figures.JUDGED, "performance_gap")
-FIELD_MONITORS = (
+EFFECTS = (
     "psi",
     "location_shift",
+    "js_distance",
+    "total_variation",
+    "l_infinity",
+    "l_infinity_robust",
+    "ks",
+    "ks_robust",
+    "wasserstein",
+)
+"""How large a drift is: it matters if one of these is above its threshold."""
+
+FIELD_MONITORS = (
+    *EFFECTS,
     "g_statistic",
     "location_z",
     "scale_z",
@@ -49,10 +61,8 @@ LATER_MODEL_MONITORS = (
     "multivariate_drift",
     "calibration_drift",
 )
-LATER_FIELD_MONITORS = ("js_distance", "ks")
 
-_EVERY_FIELD_MONITOR = FIELD_MONITORS + LATER_FIELD_MONITORS
-_EVERY_MONITOR = MODEL_MONITORS + LATER_MODEL_MONITORS + _EVERY_FIELD_MONITOR
+_EVERY_MONITOR = MODEL_MONITORS + LATER_MODEL_MONITORS + FIELD_MONITORS
 _ROLES: dict[str, Role] = {"prediction": "prediction", "score": "score", "label": "label"}
 
 
@@ -99,7 +109,7 @@ def read_thresholds(
             value.error("must set a severity: warning or critical")
         thresholds += _severities(section, monitor, None)
         if by_field := section.get("fields"):
-            if monitor in _EVERY_FIELD_MONITOR:
+            if monitor in FIELD_MONITORS:
                 thresholds += _by_field(by_field, monitor, fields)
             else:
                 by_field.error(f"{monitor!r} is a figure of the whole model, not of a field")

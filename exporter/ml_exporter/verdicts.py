@@ -64,7 +64,8 @@ class FieldVerdict:
     baseline_counts: Floats
     psi: float
     location_shift: float  # NaN for a category
-    thresholds: Mapping[str, Limits]  # of `psi` and `location_shift`
+    effects: Mapping[str, float]  # sizes of the change that are judged, by monitor
+    thresholds: Mapping[str, Limits]  # of those
     statistics: Mapping[Test, float]
     critical_values: Mapping[Test, float]
     significance: float

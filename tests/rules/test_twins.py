@@ -2,7 +2,8 @@
 
 Two replicas share the rows of the examples' models unevenly; a third one judges them by another
 baseline and by stricter thresholds. The rows are drifted: some flights are of the stormy weeks,
-and all penguins in the log come from their own islands.
+and all penguins in the log come from their own islands. A fourth replica has fields that
+there is little to say of.
 """
 
 from __future__ import annotations
@@ -17,13 +18,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sklearn.datasets import load_breast_cancer
 
-from ml_exporter.baseline import encode
+from ml_exporter.baseline import Request, encode
+from ml_exporter.batch import Batch, Column, Field, FieldType
 from ml_exporter.config import load
 from ml_exporter.demo.stream import write_log
+from ml_exporter.exposition import render
+from ml_exporter.families import freeze
+from ml_exporter.monitors.fields import FieldValues
+from ml_exporter.monitors.thresholds import Thresholds
 from ml_exporter.once import run_once
+from ml_exporter.profiling import build
 from ml_exporter.rules import Timing
-from ml_exporter.statistics import drift, performance
+from ml_exporter.statistics import drift, effects, performance
+from ml_exporter.thresholds import EFFECTS, Threshold
 from ml_exporter.training import profile
 from tests.rules.targets import Prometheus, Targets, prometheus
 from tests.support import ROOT, wait_until
@@ -106,7 +115,40 @@ def replicas(folder: Path) -> dict[str, tuple[str, str]]:
             assert errors == {}
             texts.append(samples.decode())
         expositions[name] = (texts[0], texts[1])
+    poor = [*poor_fields("poor", 300, 269), *poor_fields("scarce", 30, 269)]
+    poor += poor_fields("idle", 300, 0)
+    expositions["d"] = ("".join(one[0] for one in poor), "".join(one[1] for one in poor))
     return expositions
+
+
+def poor_fields(model: str, baseline_rows: int, rows: int) -> Iterator[tuple[str, str]]:
+    """Fields of real tumours, and such as hardly vary, before and after rows of the same kind."""
+    tumours = load_breast_cancer().data[np.random.default_rng(1).permutation(569)]
+    columns: dict[str, list[object]] = {
+        "constant": [5.0] * 569,
+        "missing": [None] * 569,
+        "two values": [float(row % 50 == 0) for row in range(569)],
+        "begins to vary": [float(row == 400) for row in range(569)],
+        "one category": ["a"] * 569,
+        "radius": tumours[:, 0].tolist(),
+        "concavity": tumours[:, 6].tolist(),
+    }
+    fields = {Field("feature", name): Column(values) for name, values in columns.items()}
+    batch = Batch(569, fields)
+    types: dict[Field, FieldType] = {Field("feature", "missing"): "number"}
+    request = Request(model, None, types=types, paths={}, bins=12, categories=50)
+    baseline = build(lambda: [batch.slice(0, baseline_rows)], request)
+    limits = [Threshold(effect, "warning", 0.05) for effect in EFFECTS]
+    monitors = (
+        FieldValues(model, "1", baseline, baseline.fields, 0.01),
+        Thresholds(model, "1", baseline, {}, limits, (), 0.01),
+    )
+    texts = []
+    for counted in (batch.slice(0, 0), batch.slice(300, 300 + rows)):
+        monitors[0].update(counted)
+        samples = freeze([family for one in monitors for family in one.families])
+        texts.append(render(samples).decode())
+    yield texts[0], texts[1]
 
 
 def merged_configuration(folder: Path, strict: bool) -> Path:
@@ -197,6 +239,7 @@ def field_twins(exposed: Exposed, window: str) -> dict[str, Figures]:
     ratios = exposed.gauge("ml_field_baseline_ratio", *FIELD, "bin")
     rows = exposed.gauge("ml_field_baseline_rows", *FIELD)
     ranks = exposed.gauge(RANKED, *FIELD, "bin")
+    distances = exposed.gauge("ml_field_baseline_distance", *FIELD, "bin")
     critical = exposed.gauge("ml_field_critical_value", *FIELD, "test", "window")
     twins: dict[str, Figures] = defaultdict(dict)
     for field, baseline_rows in rows.items():
@@ -205,11 +248,21 @@ def field_twins(exposed: Exposed, window: str) -> dict[str, Figures]:
         r = np.array([ratios[(*field, bin)] * baseline_rows for bin in bins])
         ranked = [bin for bin in bins if (*field, bin) in ranks]
         statistics = {"g_statistic": drift.g_statistic(w, r)}
-        twins["psi"][field] = drift.psi(w, r)
+        sizes = {
+            "psi": drift.psi(w, r),
+            "js_distance": effects.js_distance(w, r),
+            "total_variation": effects.total_variation(w, r),
+            "l_infinity": (l_infinity := effects.l_infinity(w, r)),
+            "l_infinity_robust": effects.robust(l_infinity, w.sum(), r.sum()),
+        }
         if ranked:
             at = [bins.index(bin) for bin in ranked]
             wr, rr, rank = w[at], r[at], np.array([ranks[(*field, bin)] for bin in ranked])
-            twins["location_shift"][field] = drift.location_shift(wr, rr, rank)
+            sizes["location_shift"] = drift.location_shift(wr, rr, rank)
+            sizes["ks"] = effects.ks(wr, rr)
+            sizes["ks_robust"] = effects.robust(sizes["ks"], wr.sum(), rr.sum())
+            to_next = [distances[(*field, bin)] for bin in ranked[:-1]]
+            sizes["wasserstein"] = effects.wasserstein(wr, rr, to_next)
             statistics["location_z"] = drift.location_z(wr, rr, rank)
             statistics["scale_z"] = drift.scale_z(wr, rr, rank)
         for name, broken in SHARES.items():
@@ -221,7 +274,7 @@ def field_twins(exposed: Exposed, window: str) -> dict[str, Figures]:
             )
             twins[f"{name}_ratio"][field] = count / w.sum() if w.sum() else math.nan
             statistics[f"{name}_z"] = drift.share_z(count, w.sum(), before, r.sum())
-        for name, value in statistics.items():
+        for name, value in (sizes | statistics).items():
             twins[name][field] = value
         limits = {
             test: critical[(*field, test, window)]
@@ -240,7 +293,8 @@ def field_twins(exposed: Exposed, window: str) -> dict[str, Figures]:
 @pytest.mark.parametrize("window", WINDOWS)
 def test_fields(recorded: Prometheus, exposed: Exposed, window: str) -> None:
     twins = field_twins(exposed, window)
-    assert len({field[-1] for field in twins["psi"]}) == 3  # two baselines of one model
+    baselines = {(field[0], field[-1]) for field in twins["psi"]}
+    assert len(baselines) == 6  # of five models, one of which has two
     for name, expected in twins.items():
         assert_equal(figures(recorded, f"field:{name}:{window}", *FIELD), expected)
 
@@ -248,13 +302,11 @@ def test_fields(recorded: Prometheus, exposed: Exposed, window: str) -> None:
 @pytest.mark.parametrize("window", WINDOWS)
 def test_drifted_fields(recorded: Prometheus, exposed: Exposed, window: str) -> None:
     twins = field_twins(exposed, window)
-    drifted: dict[str, set[tuple[str, ...]]] = {model: set() for model, *_ in twins["psi"]}
-    for field, significance in twins["significance"].items():
+    drifted: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for field, significance in defined(twins["significance"]).items():
         model, role, name, _ = field
-        size = {
-            "psi": twins["psi"][field],
-            "location_shift": abs(twins["location_shift"].get(field, 0)),
-        }
+        drifted[model] |= set()
+        size = {of: abs(twins[of].get(field, 0)) for of in EFFECTS}
         limits = {of: strictest(exposed, model, of, role, name) for of in size}
         if significance > 1 and any(size[of] > limits[of] for of in size):
             drifted[model].add((role, name))
@@ -272,7 +324,22 @@ def strictest(exposed: Exposed, model: str, monitor: str, role: str, field: str)
         and of.get("role", role) == role
     ]
     own = [value for name, value in rows if name == field]
-    return min(own or [value for name, value in rows if name is None])
+    return min(own or [value for name, value in rows if name is None], default=math.inf)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_fields_that_hardly_vary_are_no_alarm(recorded: Prometheus, window: str) -> None:
+    poor = '{model=~"poor|scarce|idle"}'
+    drifted = figures(recorded, f"model:drifted_fields:{window}{poor}", "model")
+    assert drifted == {("poor",): 0, ("scarce",): 0}  # of no rows nothing can be said
+    significance = figures(recorded, f"field:significance:{window}{poor}", "model", "field")
+    assert len(significance) == 14
+    assert max(significance.values()) < 1
+
+
+def test_no_figure_is_nan(recorded: Prometheus) -> None:
+    recorded_figures = recorded.query('{__name__=~"(field|model|class):.+"}')
+    assert [labels for labels, value in recorded_figures if not math.isfinite(value)] == []
 
 
 @pytest.mark.parametrize("window", WINDOWS)

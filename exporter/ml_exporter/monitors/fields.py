@@ -11,6 +11,7 @@ from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import ABSENT, Batch, Column
 from ml_exporter.families import Family
 from ml_exporter.statistics.drift import TESTS, critical_values, mid_ranks
+from ml_exporter.statistics.effects import PLACES, bin_distances
 
 WINDOWS = ("1h", "24h", "7d")
 
@@ -54,6 +55,13 @@ class FieldValues:
             (*field, "bin"),
             of=of,
         )
+        distance = Family(
+            "ml_field_baseline_distance",
+            "From a number's bin to the next one, in standard deviations of the baseline.",
+            "gauge",
+            (*field, "bin", "block", "place"),
+            of=of,
+        )
         rows = Family("ml_field_baseline_rows", "Rows behind the baseline.", "gauge", field, of=of)
         critical = Family(
             "ml_field_critical_value",
@@ -62,7 +70,7 @@ class FieldValues:
             (*field, "test", "window"),
             of=of,
         )
-        self.families = (self._values, ratio, rank, rows, critical)
+        self.families = (self._values, ratio, rank, rows, critical, distance)
         self._fields: list[tuple[BaselineField, NDArray[np.intp]]] = []
         tests = sum(len(TESTS[field.type]) for field in baseline.fields)
         for one in fields:
@@ -73,10 +81,16 @@ class FieldValues:
             for bin, count in one.counts.items():
                 ratio.set(count / one.rows if one.rows else 0.0, *key, bin)
             if one.edges is not None:
-                ranks = mid_ranks([one.counts[bin] for bin in one.ranked_bins])
-                for bin, value in zip(one.ranked_bins, ranks.tolist(), strict=True):
-                    if not np.isnan(value):
+                ranked = [one.counts[bin] for bin in one.ranked_bins]
+                if any(ranked):
+                    for bin, value in zip(one.ranked_bins, mid_ranks(ranked).tolist(), strict=True):
                         rank.set(value, *key, bin)
+                    distances = bin_distances(one.edges, ranked).tolist()
+                    if len(distances) <= len(PLACES):
+                        for place, bin, value in zip(
+                            PLACES, one.ranked_bins, distances, strict=False
+                        ):
+                            distance.set(value, *key, bin, *place)
             values = critical_values(one.type, one.array(), tests=tests, false_alarms=false_alarms)
             for test, value in values.items():
                 for window in WINDOWS:
@@ -87,7 +101,8 @@ class FieldValues:
     def series(field: BaselineField) -> int:
         """How many series a field costs."""
         tests = len(TESTS[field.type]) * len(WINDOWS)
-        return 2 * len(field.bins) + len(field.ranked_bins) + 1 + tests
+        ranked = len(field.ranked_bins)
+        return 2 * len(field.bins) + ranked + max(0, ranked - 1) + 1 + tests
 
     def update(self, batch: Batch) -> None:
         for field, indices in self._fields:

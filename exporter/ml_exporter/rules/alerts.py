@@ -125,8 +125,8 @@ def _drift(build: Builder, severity: str) -> Iterable[Rule | Alert]:
             severity,
             without("count", "role, field, baseline_id", drifted) + " > 0",
             help=f"The distribution of a {what} differs from the baseline significantly (more "
-            "than chance explains) and materially (PSI or location shift above its threshold), "
-            "over 24h and over 1h.",
+            "than chance explains) and materially (PSI, location shift or another effect above "
+            "its threshold), over 24h and over 1h.",
             summary=f"{ABOUT_MODEL}{NAME}: {how_many}{worst}",
             description=f"{ABOUT_MODEL}Differ from the baseline over the last 24h and the last "
             f"hour, the most first:{fields}{accuracy}",

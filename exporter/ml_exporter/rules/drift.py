@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
 from ml_exporter.rules.timing import Timing
-from ml_exporter.statistics.drift import STATISTICS
+from ml_exporter.statistics.drift import LEAST_VARIANCE, STATISTICS
+from ml_exporter.thresholds import EFFECTS
 
 VALUES = "ml_field_values_total"  # with the window's name: values of the window, by bin
 BASELINE = "field:baseline_count"
@@ -83,22 +84,44 @@ def statistics(window: str) -> Iterable[Rule]:
         f"{window}.",
         f"{without('sum', 'bin', f'{values} * {RANK}')} / {ranked}\n- field:baseline_location_mean",
     )
-    for of, shift, what in (
-        ("location", f"field:location_shift:{window}", "a shift"),
-        (
-            "scale",
-            f"(\n  {without('sum', 'bin', f'{values} * {RANK} ^ 2')} / {ranked}\n"
-            "  - field:baseline_scale_mean\n)",
-            "a wider or narrower spread",
-        ),
-    ):
-        yield Rule(
-            f"field:{of}_z:{window}",
-            f"z of {what} against the baseline, by ranks, over {window}.",
-            f"{shift}\n/ sqrt(\n"
-            f"  (field:baseline_{of}_variance > 1e-12)\n"  # rounding leaves no exact zero
-            f"  * (1 / {ranked} + 1 / {RANKED_ROWS})\n)",
-        )
+    squared = f"field:mean_squared_rank:{window}"
+    yield Rule(
+        squared,
+        f"Mean squared rank, over {window}.",
+        f"{without('sum', 'bin', f'{values} * {RANK} ^ 2')} / {ranked}",
+    )
+    yield _shift_z(
+        "location",
+        "a shift",
+        f"field:location_shift:{window}",
+        f"{squared}\n- (field:location_shift:{window} + field:baseline_location_mean) ^ 2",
+        window,
+    )
+    yield _shift_z(
+        "scale",
+        "a wider or narrower spread",
+        f"({squared} - field:baseline_scale_mean)",
+        f"{without('sum', 'bin', f'{values} * {RANK} ^ 4')} / {ranked}\n- {squared} ^ 2",
+        window,
+    )
+
+
+def _shift_z(of: str, what: str, shift: str, variance: str, window: str) -> Rule:
+    """The shift over its standard error, from that and the variance in the window."""
+    ranked = f"field:ranked_rows:{window}"
+    of_baseline = f"field:baseline_{of}_variance"
+    # The mean of the window's variance, the baseline's and the pooled one, if that is greater.
+    both = (
+        f"{of_baseline}\n+ clamp_min(\n  (\n{indent(variance, 4)}\n    - {of_baseline}\n  )\n"
+        f"  * (1 + 1 / (1 + {RANKED_ROWS} / {ranked})) / 3,\n  0\n)"
+    )
+    return Rule(
+        f"field:{of}_z:{window}",
+        f"z of {what} against the baseline, by ranks, over {window}.",
+        f"{shift}\n/ sqrt(\n"
+        f"  (\n{indent(both, 4)}\n    > {LEAST_VARIANCE}\n  )\n"
+        f"  * (1 / {ranked} + 1 / {RANKED_ROWS})\n)",
+    )
 
 
 def _psi(values: str, rows: str, window: str) -> Rule:
@@ -170,20 +193,19 @@ def judgements(window: str) -> Iterable[Rule]:
 
 
 def _materiality(window: str, severity: str) -> Rule:
-    def ratio(effect: str, monitor: str) -> str:
+    def ratio(effect: str) -> str:
+        size = f"field:{effect}:{window}"
         return (
-            f"{effect}\n/ ignoring (monitor, severity, baseline_id) group_left ()\n"
-            f'clamp_min(field:threshold{{monitor="{monitor}",severity="{severity}"}}, 1e-9)'
+            f"{f'abs({size})' if effect == 'location_shift' else size}\n"
+            "/ ignoring (monitor, severity, baseline_id) group_left ()\n"
+            f'clamp_min(field:threshold{{monitor="{effect}",severity="{severity}"}}, 1e-9)'
         )
 
-    ratios = {
-        "psi": ratio(f"field:psi:{window}", "psi"),
-        "location_shift": ratio(f"abs(field:location_shift:{window})", "location_shift"),
-    }
+    ratios = {effect: ratio(effect) for effect in EFFECTS}
     return Rule(
         f"field:materiality:{window}",
-        f"The greater of PSI and location shift over its {severity} threshold: above 1 is "
-        f"material. Over {window}.",
+        f"The greatest of an effect over its {severity} threshold: above 1 is material. Over "
+        f"{window}.",
         without("max", "monitor", union(ratios, "monitor")),
         {"severity": severity},
     )

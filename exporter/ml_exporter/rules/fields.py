@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules import counts, drift, integrity
+from ml_exporter.rules import counts, drift, effects, integrity
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.promql import without
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
 
 
 def groups(timing: Timing) -> Iterable[Group]:
-    baseline = (*drift.baseline(timing), *integrity.baseline())
+    baseline = (*drift.baseline(timing), *effects.baseline(timing), *integrity.baseline())
     yield Group("ml-exporter-baselines", duration(timing.minute), baseline)
     for window in WINDOWS:
         rules = (
@@ -27,6 +27,7 @@ def groups(timing: Timing) -> Iterable[Group]:
             ),
             *integrity.shares(window),
             *drift.statistics(window),
+            *effects.effects(window),
             *drift.judgements(window),
         )
         yield Group(f"ml-exporter-fields-{window}", timing.interval(window), rules)

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.promql import gauge, join_replicas, without
 from ml_exporter.rules.timing import Timing, duration
+from ml_exporter.thresholds import EFFECTS
 
 SEVERITIES = ("warning", "critical")
 FIELD_MONITORS = (
-    *("psi", "location_shift"),
+    *EFFECTS,
     *("missing_ratio", "invalid_ratio", "out_of_range_ratio", "unseen_ratio"),
 )
 

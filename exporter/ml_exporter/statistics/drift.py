@@ -36,6 +36,7 @@ STATISTICS: Mapping[Test, str] = {
 """The statistic of each test, by the name its recording rule has."""
 
 HOURS_PER_WEEK = 168
+LEAST_VARIANCE = 1e-12  # of ranks; rounding leaves no exact zero
 
 
 def psi(window: ArrayLike, baseline: ArrayLike) -> float:
@@ -128,7 +129,24 @@ def location_z(window: ArrayLike, baseline: ArrayLike, ranks: ArrayLike) -> floa
     """The location shift over its standard error: about a standard normal variable if all is well.
 
     All arrays are of the ranked bins alone. NaN where either side has no ranked rows, or
-    the ranks of the baseline have no variance (all of it is in one bin).
+    the ranks have no variance on either side (each is in one bin).
+
+    The variance is the mean of the baseline's, the window's and that of both sides pooled, and
+    the baseline's where that is greater. With the baseline's alone a number that is almost
+    constant alarms falsely, for its ranks are skewed: of 200 rows, 0.1 % of which are not
+    zero, three such rows are 6 standard errors. This mean agrees with the likelihood-ratio
+    statistic to the third order, which leaves no skewness. At a level of 4e-7, for a share
+    of two values from 1e-4 to a half, 30 to 5,000 rows in the window and 1,000 or more in
+    the baseline, the chance of a false alarm is 1.2e-6 at most (enumerated); it was up to 2.5e-2
+    with the baseline's variance. The price, on a normal number of 10 bins, at 20,000 rows:
+
+    | rows, change | baseline's variance | this one |
+    | --- | --- | --- |
+    | 1,000, mean by 0.25 standard deviations: location | 99.2 % | 99.2 % |
+    | 200, mean by 0.5: location | 95.2 % | 95.1 % |
+    | 1,000, standard deviation 1.25 times: scale | 99.5 % | 99.4 % |
+    | 200, 1.5 times: scale | 88.8 % | 85.1 % |
+    | 1,000, 0.8 times: scale | 99.8 % | 99.8 % |
 
     F. Wilcoxon, Individual comparisons by ranking methods (1945).
     """
@@ -138,8 +156,8 @@ def location_z(window: ArrayLike, baseline: ArrayLike, ranks: ArrayLike) -> floa
 def scale_z(window: ArrayLike, baseline: ArrayLike, ranks: ArrayLike) -> float:
     """The same as `location_z` of the squared ranks: positive if values moved to the outside.
 
-    NaN where either side has no ranked rows, or the squared ranks of the baseline have no
-    variance (all of it is in one bin, or in two of equal size).
+    NaN where either side has no ranked rows, or the squared ranks have no variance on either
+    side (each is in one bin, or in two as far from the middle).
 
     A. M. Mood, On the asymptotic efficiency of certain nonparametric two-sample tests (1954).
     """
@@ -191,8 +209,14 @@ def _shift_z(w: NDArray[np.float64], r: NDArray[np.float64], scores: NDArray[np.
     n, m = w.sum(), r.sum()
     if not (n and m):
         return math.nan
-    q = r / m
-    variance = np.square(scores) @ q - (scores @ q) ** 2
-    if variance <= 0:
+    of_window, of_baseline = _variance(w / n, scores), _variance(r / m, scores)
+    # The mean of the three: n / (n + m) of the pooled one is the window's.
+    excess = (of_window - of_baseline) * (1 + n / (n + m)) / 3
+    variance = of_baseline + max(0.0, excess)
+    if not variance > LEAST_VARIANCE:
         return math.nan
     return _shift(w, r, scores) / math.sqrt(variance * (1 / n + 1 / m))
+
+
+def _variance(shares: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
+    return float(np.square(scores) @ shares - (scores @ shares) ** 2)

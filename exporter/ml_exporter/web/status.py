@@ -291,6 +291,7 @@ def _field(view: FieldView) -> dict[str, Any]:
         "rows": of.rows,
         "psi": _defined(of.psi),
         "location_shift": _defined(of.location_shift),
+        "effects": {name: _defined(size) for name, size in of.effects.items()},
         "significance": _defined(of.significance),
         "thresholds": of.thresholds,
         "tests": {
