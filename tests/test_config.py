@@ -281,23 +281,12 @@ def test_a_bomb_of_merges_is_read_in_no_time() -> None:
 
 def test_keys_of_later_versions_are_noted() -> None:
     text = model_yaml(
-<<<<<<< HEAD
-        "thresholds: {bias: {critical: 0.8}, ks: {warning: 0.1, fields: {age: {warning: 1}}}}",
-    )
-    assert load_text(text + "proxy: {upstream: '${NOT_SET}'}\n").notes == (
-        "ml-exporter.yml:8: models[0].thresholds.bias: has no effect in this version",
-        "ml-exporter.yml:8: models[0].thresholds.ks: has no effect in this version",
-        "ml-exporter.yml:9: proxy: has no effect in this version",
-=======
-        "constraints: {age: {min: 18}}",
         "thresholds: {bias: {critical: 0.8}, drifted_fields: {warning: 3}}",
     )
     assert load_text(text + "proxy: {upstream: '${NOT_SET}'}\n").notes == (
-        "ml-exporter.yml:8: models[0].constraints: has no effect in this version",
-        "ml-exporter.yml:9: models[0].thresholds.bias: has no effect in this version",
-        "ml-exporter.yml:9: models[0].thresholds.drifted_fields: has no effect in this version",
-        "ml-exporter.yml:10: proxy: has no effect in this version",
->>>>>>> 53c1f9f (Measure drift by more distances; let almost constant numbers not alarm falsely)
+        "ml-exporter.yml:8: models[0].thresholds.bias: has no effect in this version",
+        "ml-exporter.yml:8: models[0].thresholds.drifted_fields: has no effect in this version",
+        "ml-exporter.yml:9: proxy: has no effect in this version",
     )
 
 
