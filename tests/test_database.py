@@ -128,7 +128,7 @@ def test_no_commit_takes_more_room_than_was_looked_for(folder: Path) -> None:
         columns = (["1"] * size, ["yes"] * size, [float(number)] * size, [b"along"] * size)
         waiting.add(keys_of(ids), *columns)
         found = waiting.find(keys_of([str(dice.randrange(number + size)) for _ in range(size)]))
-        waiting.label([row._replace(label="no", labelled_at=1.0) for row in found.values()])
+        waiting.label([row._replace(label="no", labelled_at=1.0) for (row,) in found.values()])
         number += size
         store.set_position("m", "predictions", "1:2", Position(number))
         expected = store._database._unsaved()

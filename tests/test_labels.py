@@ -103,6 +103,14 @@ class Joining:
         return [value for batch in self.batches for value in batch.fields[key].values]
 
     @property
+    def labels_of_versions(self) -> dict[str, list[str]]:
+        """The labels that each version's predictions have got."""
+        found: dict[str, list[str]] = {}
+        for version, (actual, _) in sorted(zip(self.versions, self.outcomes, strict=True)):
+            found.setdefault(version, []).append(actual)
+        return found
+
+    @property
     def results(self) -> dict[str, float]:
         labels = self.join.families[0]
         values = zip(labels.label_sets, labels.values.tolist(), strict=True)
@@ -296,6 +304,272 @@ def test_a_label_that_comes(
     labelled = sum(results.get(result, 0) for result in ("joined",))
     predictions = sum(what == "predict" for what, *_ in steps)
     assert joining.join.waiting == predictions - labelled - expired
+
+
+# "predict" or "repeat", a version and an id; or a label and an id; or let time "pass"
+Shadowing = tuple[str, float]  # and when
+Expected = dict[str, list[str]]  # the labels that each version's predictions get
+
+SHADOWED: dict[str, tuple[float, Sequence[Shadowing], Sequence[str], Expected, int]] = {
+    "after both": (
+        0,
+        [("predict 1 a", 0), ("predict 2 a", 1), ("no a", HOUR)],
+        ["joined"],
+        {"1": ["no"], "2": ["no"]},
+        0,
+    ),
+    "after two of three": (
+        0,
+        [
+            *[("predict 1 a", 0), ("predict 2 a", 0), ("predict 3 a", 0)],
+            *[("predict 3 b", 0), ("predict 1 b", 0), ("no b", 1), ("no a", 1)],
+        ],
+        ["joined", "joined"],
+        {"1": ["no", "no"], "2": ["no"], "3": ["no", "no"]},
+        0,
+    ),
+    "before both": (
+        0,
+        [("no a", 0), ("predict 1 a", MINUTE), ("predict 2 a", HOUR + MINUTE)],
+        ["joined"],
+        {"1": ["no"], "2": ["no"]},
+        0,
+    ),
+    "before one, by more than an hour": (
+        0,
+        [("no a", 0), ("predict 1 a", MINUTE), ("predict 2 a", HOUR + MINUTE + 1)],
+        ["joined"],
+        {"1": ["no"]},
+        1,
+    ),
+    "between them": (
+        0,
+        [("predict 1 a", 0), ("no a", DAY), ("predict 2 a", DAY + HOUR)],
+        ["joined"],
+        {"1": ["no"], "2": ["no"]},
+        0,
+    ),
+    "between them, with an older time than theirs": (
+        0,
+        [("predict 1 a", DAY), ("no a", 0), ("predict 2 a", DAY + HOUR)],
+        ["joined"],
+        {"1": ["no"], "2": ["no"]},
+        0,
+    ),
+    "between them by its time, but after both": (
+        0,
+        [("predict 1 a", 0), ("predict 2 a", DAY + HOUR), ("no a", HOUR)],
+        ["joined"],
+        {"1": ["no"], "2": ["no"]},
+        0,
+    ),
+    "after rows that were sent again": (
+        0,
+        [("predict 1 a", 0), ("predict 2 a", 0), ("repeat 1 a", 1), ("repeat 2 a", 1), ("no a", 2)],
+        ["joined"],
+        {"1": ["no"], "2": ["no"]},
+        0,
+    ),
+    "before rows that were sent again": (
+        0,
+        [("no a", 0), ("predict 1 a", 0), ("predict 2 a", 0), ("repeat 1 a", 1), ("repeat 2 a", 1)],
+        ["joined"],
+        {"1": ["no"], "2": ["no"]},
+        0,
+    ),
+    "twice the same": (
+        0,
+        [("predict 1 a", 0), ("predict 2 a", 0), ("no a", 1), ("no a", 2)],
+        ["joined", "duplicate"],
+        {"1": ["no"], "2": ["no"]},
+        0,
+    ),
+    "another one later": (
+        0,
+        [("predict 1 a", 0), ("predict 2 a", 0), ("no a", 1), ("yes a", 2)],
+        ["joined", "corrected"],
+        {"1": ["no"], "2": ["no"]},
+        0,
+    ),
+    "too late for one of them": (
+        0,
+        [("predict 1 a", 0), ("predict 2 a", HOUR), ("no a", WAIT + 1)],
+        ["joined"],
+        {"2": ["no"]},
+        1,
+    ),
+    "too late for both": (
+        0,
+        [("predict 1 a", 0), ("predict 2 a", 0), ("no a", WAIT + 1)],
+        ["unmatched"],
+        {},
+        2,
+    ),
+    "between them, and too late for the other": (
+        0,
+        [("predict 1 a", DAY), ("no a", WAIT + DAY), ("predict 2 a", 0)],
+        ["joined"],
+        {"1": ["no"]},
+        1,
+    ),
+    "to say what one of them knows, and something else to the other": (
+        0,
+        [
+            *[("predict 1 a", 0), ("no a", 1), ("predict 2 a", 2 * HOUR)],
+            *[("yes a", 2 * HOUR), ("yes a", 2 * HOUR)],
+        ],
+        ["joined", "joined", "corrected"],
+        {"1": ["no"], "2": ["yes"]},
+        0,
+    ),
+    "again, where one waits for it still": (
+        0,
+        [("predict 1 a", 0), ("no a", 1), ("predict 2 a", 2 * HOUR), ("no a", 2 * HOUR)],
+        ["joined", "joined"],
+        {"1": ["no"], "2": ["no"]},
+        0,
+    ),
+    "when the first of them is gone": (
+        0,
+        [
+            *[("predict 1 a", 0), ("predict 2 a", HOUR), ("predict 1 z", WAIT + 1), ("pass", 0)],
+            *[("repeat 2 a", WAIT + 1), ("predict 3 a", WAIT + 1), ("no a", WAIT + 2)],
+        ],
+        ["joined"],
+        {"2": ["no"], "3": ["no"]},
+        1,  # z
+    ),
+    "to be corrected while it settles": (
+        HOUR,
+        [("predict 1 a", 0), ("predict 2 a", 0), ("no a", 1), ("yes a", HOUR)],
+        ["joined", "corrected"],
+        {"1": ["yes"], "2": ["yes"]},
+        0,
+    ),
+    "to be corrected where it settles still": (
+        HOUR,
+        [("predict 1 a", 0), ("no a", 0), ("predict 2 a", HOUR / 2), ("yes a", HOUR + 1)],
+        ["joined", "corrected"],
+        {"1": ["no"], "2": ["yes"]},
+        0,
+    ),
+    "to be corrected before another version predicts": (
+        HOUR,
+        [("predict 1 a", 0), ("no a", 0), ("yes a", 1), ("predict 2 a", 2)],
+        ["joined", "corrected"],
+        {"1": ["yes"], "2": ["yes"]},
+        0,
+    ),
+    "when the first of them has settled": (
+        HOUR,
+        [
+            *[("predict 1 a", 0), ("no a", 0), ("predict 2 a", HOUR / 2)],
+            *[("predict 1 z", HOUR), ("pass", 0), ("predict 3 a", HOUR), ("yes a", HOUR)],
+        ],
+        ["joined", "corrected"],
+        {"1": ["no"], "2": ["yes"], "3": ["yes"]},
+        1,  # z
+    ),
+}
+
+shadowed = pytest.mark.parametrize(
+    ("settle", "steps", "results", "labels", "waiting"), SHADOWED.values(), ids=SHADOWED.keys()
+)
+
+
+def shadow(joining: Joining, step: Shadowing) -> None:
+    """Do a step of those above."""
+    what, at = step
+    match what.split():
+        case ["predict" | "repeat", version, id]:
+            joining.predict(id, at=NOON + at, version=version)
+        case [label, id]:
+            joining.label((id, label), at=NOON + at)
+        case _:
+            joining.pass_time()
+
+
+class TestVersionsThatShareIds:
+    """Champion and challenger answer the same requests."""
+
+    @shadowed
+    @pytest.mark.parametrize("restarts", [False, True])
+    def test_have_each_the_label_that_comes(
+        self,
+        store: Store,
+        settle: float,
+        steps: Sequence[Shadowing],
+        results: Sequence[str],
+        labels: Expected,
+        waiting: int,
+        restarts: bool,
+    ) -> None:
+        joining = Joining(store, settle)
+        total: Counter[str] = Counter()
+        repeated = 0.0
+        for step in steps:
+            shadow(joining, step)
+            if restarts:
+                total.update(joining.results)
+                repeated += joining.duplicate_predictions
+                joining.open()
+        joining.pass_time(end=True)
+        total.update(joining.results)
+        repeated += joining.duplicate_predictions
+        assert total == Counter(results)
+        assert joining.labels_of_versions == labels
+        assert joining.join.waiting == waiting
+        assert repeated == sum(what.startswith("repeat") for what, _ in steps)
+
+    def test_may_come_in_one_batch(self, joining: Joining) -> None:
+        def rows(*versions: str) -> Batch:
+            return Batch(
+                len(versions),
+                {PREDICTION: Column(["yes"] * len(versions))},
+                ids=["a"] * len(versions),
+                timestamps=np.full(len(versions), NOON),
+                versions=versions,
+            )
+
+        joining.label(("a", "no"), at=NOON)
+        joining.take(joining.join.predicted(rows("1", "2", "1"), "1"))
+        joining.take(joining.join.predicted(rows("3", "2", "3", "4"), "1"))
+        assert joining.labels_of_versions == {version: ["no"] for version in "1234"}
+        assert joining.results == {"joined": 1}
+        assert joining.duplicate_predictions == 3
+
+    def test_may_have_labels_twice_in_one_batch(self, store: Store) -> None:
+        joining = Joining(store, settle=HOUR)
+        joining.predict("a", at=NOON, version="1")
+        joining.label(("a", "no"), at=NOON)
+        joining.predict("a", at=NOON + 2 * HOUR, version="2")
+        joining.label(("a", "maybe"), ("a", "yes"), ("a", "yes"), at=NOON + HOUR)
+        joining.pass_time(end=True)
+        assert joining.labels_of_versions == {"1": ["yes"], "2": ["yes"]}
+        assert joining.results == {"joined": 2, "corrected": 1, "duplicate": 1}
+
+    def test_have_their_own_time(self, joining: Joining) -> None:
+        joining.predict("a", at=NOON, version="1")
+        joining.predict("a", at=NOON + MINUTE, version="2")
+        joining.label(("a", "no"), at=NOON + HOUR)
+        joining.predict("a", at=NOON + 2 * MINUTE, version="3")
+        joining.predict("a", at=NOON + 2 * HOUR, version="4")
+        assert joining.delays == [HOUR, HOUR - MINUTE, HOUR - 2 * MINUTE, 0]
+
+    def test_have_their_own_things_that_go_along(self, joining: Joining) -> None:
+        for version, score in (("1", 0.25), ("2", 0.5)):
+            joining.predict("a", at=NOON, version=version, along={SCORE: Column([score])})
+        joining.label(("a", "no"), at=NOON)
+        joining.predict("a", at=NOON, version="3", along={SCORE: Column([0.75])})
+        assert joining.carried(SCORE) == [0.25, 0.5, 0.75]
+
+    def test_are_bounded_together(self, store: Store) -> None:
+        joining = Joining(store, most=2)
+        for version in "123":
+            joining.predict("a", at=NOON + int(version), version=version)
+        joining.label(("a", "no"), at=NOON + MINUTE)
+        assert joining.labels_of_versions == {"2": ["no"], "3": ["no"]}
+        assert (joining.evicted, joining.join.waiting) == (1, 0)
 
 
 class TestSettling:

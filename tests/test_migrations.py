@@ -57,19 +57,28 @@ def version_1(folder: Path) -> Iterator[sqlite3.Connection]:
         db.commit()
 
 
-@contextmanager
-def version_2(folder: Path) -> Iterator[sqlite3.Connection]:
+def version_2(folder: Path) -> AbstractContextManager[sqlite3.Connection]:
     """The same as version 2 left it."""
+    return later_version(folder, "version-2.sql")
+
+
+def version_3(folder: Path) -> AbstractContextManager[sqlite3.Connection]:
+    """The same as version 3 left it."""
+    return later_version(folder, "version-3.sql")
+
+
+@contextmanager
+def later_version(folder: Path, dump: str) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(folder / "state.db")) as db:
         db.execute("PRAGMA journal_mode = WAL")
-        db.executescript((ROOT / "tests/states/version-2.sql").read_text())
+        db.executescript((ROOT / "tests/states" / dump).read_text())
         (folder / "saved").touch()
         yield db
         db.commit()
 
 
 State = Callable[[Path], AbstractContextManager[sqlite3.Connection]]
-each_version = pytest.mark.parametrize("state", [version_1, version_2])
+each_version = pytest.mark.parametrize("state", [version_1, version_2, version_3])
 
 
 def tables(folder: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -101,7 +110,7 @@ def test_everything_is_there(folder: Path, state: State) -> None:
         ids = ["waits", "settles", "counted", LONG]
         found = waiting.find(keys_of(ids))
         assert [
-            found[key]._replace(key=id.encode(), place=0)
+            found[key][0]._replace(key=id.encode(), place=0)
             for id, key in zip(ids, keys_of(ids), strict=True)
         ] == [
             Pending(b"waits", "9", "yes", 1.0),
@@ -133,6 +142,25 @@ def test_predictions_go_on_waiting(folder: Path, state: State) -> None:
 
 
 @each_version
+def test_predictions_are_joined_by_those_of_other_versions(folder: Path, state: State) -> None:
+    with state(folder):
+        pass
+    store = Store(folder)
+    join = LabelJoin("m", "9", store.pending("m"), JoinRules(wait=100, settle=0, numbers=False))
+    ids, times = ["waits", "counted", "waits"], np.array([6.0, 6.0, 6.0])
+    new = {PREDICTION: Column(["no"] * 3)}
+    outcomes = join.predicted(Batch(3, new, ids, times, versions=["10", "10", "9"]), "9")
+    assert outcomes.versions == ["10"]
+    assert outcomes.fields[LABEL].values == ["yes"]
+    labels = Batch(1, {LABEL: Column(["no"])}, ["waits"], np.array([7.0]))
+    outcomes = join.labelled(labels, None)
+    assert outcomes.versions == ["9", "10"]
+    assert outcomes.fields[PREDICTION].values == ["yes", "no"]
+    assert join.waiting == 1
+    store.close()
+
+
+@each_version
 def test_tables_are_those_of_a_new_state(folder: Path, state: State) -> None:
     (folder / "old").mkdir()
     with state(folder / "old"):
@@ -142,7 +170,7 @@ def test_tables_are_those_of_a_new_state(folder: Path, state: State) -> None:
     assert tables(folder / "old") == tables(folder / "new")
 
 
-@pytest.mark.parametrize(("state", "version"), [(version_1, 1), (version_2, 3)])
+@pytest.mark.parametrize(("state", "version"), [(version_1, 1), (version_2, 4), (version_3, 4)])
 def test_what_is_damaged_is_set_aside(folder: Path, state: State, version: int) -> None:
     """As it was where what is wrong shows before it is changed."""
     with state(folder) as db:

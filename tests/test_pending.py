@@ -46,7 +46,8 @@ def add(
 ) -> int:
     rows = len(ids)
     times = [at] * rows if isinstance(at, float | int) else at
-    return waiting.add(keys_of(ids), ["1"] * rows, ["yes"] * rows, times, [carried] * rows)
+    added, _ = waiting.add(keys_of(ids), ["1"] * rows, ["yes"] * rows, times, [carried] * rows)
+    return added
 
 
 def found(waiting: ModelPending, *ids: str) -> list[str]:
@@ -57,7 +58,7 @@ def found(waiting: ModelPending, *ids: str) -> list[str]:
 
 
 def label(waiting: ModelPending, id: str, name: str, at: float, counted: bool = True) -> None:
-    (row,) = waiting.find(keys_of([id])).values()
+    ((row,),) = waiting.find(keys_of([id])).values()
     waiting.label([row._replace(label=name, labelled_at=at, counted=counted)])
 
 
@@ -96,7 +97,7 @@ class TestAPrediction:
     def test_is_what_was_added(self, waiting: ModelPending) -> None:
         keys = keys_of(["a", "b"])
         waiting.add(keys, ["1", "2"], ["yes", "no\0, é"], [1.5, -2.0], [b"", b"\0\xff"])
-        a, b = (waiting.find(keys)[key]._replace(place=0) for key in keys)
+        a, b = (waiting.find(keys)[key][0]._replace(place=0) for key in keys)
         assert a == Pending(keys[0], "1", "yes", 1.5)
         assert b == Pending(keys[1], "2", "no\0, é", -2.0, carried=b"\0\xff")
 
@@ -104,13 +105,25 @@ class TestAPrediction:
         assert add(waiting, "a", "b", "a", at=[1.0, 2.0, 9.0]) == 2
         assert add(waiting, "b", "c", at=7.0) == 1
         rows = waiting.find(keys_of(["a", "b", "c"])).values()
-        assert sorted(row.at for row in rows) == [1, 2, 7]
+        assert sorted(row.at for (row,) in rows) == [1, 2, 7]
+        assert waiting.waiting() == 3
+
+    def test_of_another_version_is_another_one(self, waiting: ModelPending) -> None:
+        a, b = keys_of(["a", "b"])
+        one = [a, b], ["1", "1"], ["yes", "yes"], [1.0, 1.0], [b"", b""]
+        two = [a, a, a], ["2", "1", "2"], ["no", "no", "yes"], [2.0, 2.0, 2.0], [b""] * 3
+        assert waiting.add(*one) == (2, [])
+        added, there = waiting.add(*two)
+        assert (added, [(row.key, row.version) for row in there]) == (1, [(a, "1")])
+        found = waiting.find([a, b])
+        assert [(row.version, row.predicted) for row in found[a]] == [("1", "yes"), ("2", "no")]
+        assert [row.version for row in found[b]] == ["1"]
         assert waiting.waiting() == 3
 
     def test_waits_no_more_when_it_has_a_label(self, waiting: ModelPending) -> None:
         add(waiting, "a", "b")
         label(waiting, "a", "no", at=2.0)
-        (row,) = waiting.find(keys_of(["a"])).values()
+        ((row,),) = waiting.find(keys_of(["a"])).values()
         assert (row.label, row.labelled_at, row.counted) == ("no", 2.0, True)
         assert waiting.waiting() == 1
 
@@ -118,12 +131,12 @@ class TestAPrediction:
         add(waiting, "a", "b", "c")
         label(waiting, "a", "no", at=2.0, counted=False)
         label(waiting, "b", "no", at=3.0, counted=False)
-        (row,) = waiting.find(keys_of(["a"])).values()
+        ((row,),) = waiting.find(keys_of(["a"])).values()
         assert not row.counted
         waiting.correct(row, "maybe")
         assert [(row.label, row.counted) for row in waiting.settle(2.5)] == [("maybe", True)]
         assert waiting.settle(2.5) == []
-        (row,) = waiting.find(keys_of(["a"])).values()
+        ((row,),) = waiting.find(keys_of(["a"])).values()
         assert row.counted
         assert [row.label for row in waiting.settle(3.0)] == ["no"]
 
@@ -140,7 +153,7 @@ class TestAPrediction:
 
 class TestWhatIsCarried:
     def carried(self, waiting: ModelPending) -> list[bytes]:
-        return [row.carried for row in waiting.find(keys_of(["a"])).values()]
+        return [row.carried for (row,) in waiting.find(keys_of(["a"])).values()]
 
     def test_is_let_go_of_when_the_label_is_counted(self, waiting: ModelPending) -> None:
         add(waiting, "a", carried=bytes(1000))
@@ -182,7 +195,7 @@ class TestTooMany:
     def test_bytes_of_a_correction(self, waiting: ModelPending) -> None:
         add(waiting, "a")
         label(waiting, "a", "no", at=2.0, counted=False)
-        (row,) = waiting.find(keys_of(["a"])).values()
+        ((row,),) = waiting.find(keys_of(["a"])).values()
         waiting.correct(row, "nothing")
         assert waiting.evict(MANY, ROW_SIZE + len("1yesnothing")) == (0, [])
         assert found(waiting, "a") == ["a"]

@@ -410,6 +410,32 @@ class TestLabels:
         assert counting.value("ml_predictions_expired_total") == 1
         assert counting.pipeline.pending() == 2
 
+    def test_are_of_each_version_that_predicted(self, watch: Watch) -> None:
+        """A challenger gets its champion's requests, and answers some of them later."""
+        counting = watch(LABELLED, learn_rows=5)
+        champion = [{"id": n, "v": "1", "p": "a", "t": NOW} for n in range(90)]
+        challenger = [{"id": n, "v": "2", "p": "b", "t": NOW + 60} for n in range(90)]
+        both = [row for rows in zip(champion, challenger, strict=True) for row in rows]
+        counting.append("labels.jsonl", *({"id": n, "y": "a", "t": NOW} for n in range(30)))
+        counting.count()
+        counting.append("log.jsonl", *both[:120], *champion[60:])
+        counting.count()
+        counting.save()
+        counting.start_again()
+        counting.append("labels.jsonl", *({"id": n, "y": "a", "t": NOW} for n in range(30, 90)))
+        counting.count()
+        counting.append("log.jsonl", *challenger[60:], *both[:10])
+        counting.count()
+        assert counting.counters("ml_outcomes") == {
+            'ml_outcomes_total{version="1",actual="a",predicted="a",correct="true"}': 90,
+            'ml_outcomes_total{version="2",actual="a",predicted="b",correct="false"}': 90,
+        }
+        assert counting.counters("ml_labels") == {
+            'ml_labels_total{version="unversioned",result="joined"}': 90
+        }
+        assert counting.value("ml_duplicate_predictions_total") == 10
+        assert counting.pipeline.pending() == 0
+
     def test_null_is_none(self, watch: Watch) -> None:
         counting = watch(LABELLED)
         counting.append("log.jsonl", {"id": 1, "p": "a"})

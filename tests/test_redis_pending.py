@@ -22,7 +22,21 @@ from ml_exporter.labels import RESULTS, JoinRules, keys_of
 from ml_exporter.redis_pending import RedisJoin
 from ml_exporter.store import Store
 from tests.support import find_tool, free_port, stop, wait_until
-from tests.test_labels import CASES, HOUR, MINUTE, NOON, NOW, WAIT, Joining, Outcome, Step
+from tests.test_labels import (
+    CASES,
+    HOUR,
+    MINUTE,
+    NOON,
+    NOW,
+    WAIT,
+    Expected,
+    Joining,
+    Outcome,
+    Shadowing,
+    Step,
+    shadow,
+    shadowed,
+)
 
 
 class Server:
@@ -165,6 +179,63 @@ def test_a_label_that_comes(
     assert sharing[-1].join.waiting == predictions - results.get("joined", 0) - expired
 
 
+class TestVersionsThatShareIds:
+    @shadowed
+    @pytest.mark.parametrize("replicas", [1, 2])
+    def test_have_each_the_label_that_comes(
+        self,
+        replica: Callable[..., Replica],
+        settle: float,
+        steps: Sequence[Shadowing],
+        results: Sequence[str],
+        labels: Expected,
+        waiting: int,
+        replicas: int,
+    ) -> None:
+        sharing = [replica(settle=settle) for _ in range(replicas)]
+        for number, step in enumerate(steps):
+            shadow(sharing[number % replicas], step)
+            sharing[number % replicas].exchange()
+        last = sharing[-1]
+        last.pass_time()
+        unlabelled = last.join.waiting
+        last.predict("end", at=NOON + 2 * WAIT)
+        last.exchange()
+        for one in [*sharing, *sharing]:
+            one.pass_time()
+        total: Counter[str] = Counter()
+        found: dict[str, list[str]] = {}
+        for one in sharing:
+            total.update(one.results)
+            for version, some in one.labels_of_versions.items():
+                found.setdefault(version, []).extend(some)
+        assert total == Counter(results)
+        assert found == labels
+        assert unlabelled == waiting
+        repeated = sum(what.startswith("repeat") for what, _ in steps)
+        assert sum(one.duplicate_predictions for one in sharing) == repeated
+
+    def test_are_bounded_together(self, replica: Callable[..., Replica]) -> None:
+        one = replica(most=2)
+        for version in "123":
+            one.predict("a", at=NOON + int(version), version=version)
+        one.label(("a", "no"), at=NOON + MINUTE)
+        one.exchange()
+        assert one.labels_of_versions == {"2": ["no"], "3": ["no"]}
+        assert (one.evicted, one.join.waiting) == (1, 0)
+
+    def test_have_what_they_had(self, replica: Callable[..., Replica]) -> None:
+        one, two = replica(), replica()
+        one.predict("a", at=NOON, version="é", along=ALONG)
+        two.predict("a", at=NOON + 1, version="\0", along={SCORE: Column([0.5])})
+        one.exchange()
+        two.exchange()
+        two.label(("a", "no"), at=NOON + MINUTE)
+        two.exchange()
+        rows = zip(two.versions, two.delays, two.carried(SCORE), strict=True)
+        assert sorted(rows) == [("\0", MINUTE - 1, 0.5), ("é", MINUTE, -0.1)]
+
+
 class TestAnOutcome:
     def test_has_what_its_prediction_had(self, replica: Callable[..., Replica]) -> None:
         one, two = replica(), replica()
@@ -282,6 +353,18 @@ class TestAnOlderVersion:
         one.predict("y", at=NOON)
         one.exchange()
         assert size(server) == 0
+
+    def test_its_rows_are_one_versions(self, one: Replica) -> None:
+        one.predict("a", "b", at=NOON + 1, version="2")
+        one.predict("a", "b", at=NOON + 1, version="1")
+        one.exchange()
+        assert one.duplicate_predictions == 2
+        one.label(("b", "no"), at=NOON + 1)
+        one.predict("z", at=NOON + HOUR + 1)
+        one.exchange()
+        one.pass_time()
+        assert one.labels_of_versions == {"1": ["no"] * 2, "2": ["no"] * 2}
+        assert one.results == {"joined": 2}
 
     def test_its_operations_are_done(self, one: Replica) -> None:
         """They waited for Redis when the exporter was brought up to date."""
@@ -420,8 +503,10 @@ class TestTooMany:
         """What is kept of rows that are gone would grow without bound."""
         one = replica(settle=HOUR)
         one.predict("a", "b", at=NOON)
+        one.predict("a", "b", at=NOON, version="2")
         one.label(("b", "no"), ("c", "no"), at=NOON)
         one.predict("z", at=NOON + 2 * WAIT)
+        one.predict("z", at=NOON + 2 * WAIT, version="2")
         one.exchange()
         for _ in range(3):
             one.pass_time()
@@ -589,7 +674,8 @@ def test_whatever_happens_each_label_is_counted_once(
     ids = [str(number) for number in range(60)]
     logs: list[list[tuple[str, str]]] = [[], []]
     for id in ids:
-        logs[chance.randrange(2)].append(("predict", id))
+        for version in "12":
+            logs[chance.randrange(2)].append((f"predict {version}", id))
     for id in ids:
         labels = logs[chance.randrange(2)]
         labels.insert(chance.randrange(len(labels) + 1), ("label", id))
@@ -600,7 +686,7 @@ def test_whatever_happens_each_label_is_counted_once(
         reader.replica.exchange()
         reader.save()
     total = sum((reader.saved for reader in readers), Counter[str]())
-    assert total == {"joined": 60, "outcomes": 60}
+    assert total == {"joined": 60, "outcomes": 120}
     assert readers[1].replica.join.waiting == 0
 
 
@@ -646,8 +732,8 @@ class Reader:
         """Read some rows; returns where that ends."""
         some = self._log[self._at : self._at + rows]
         for what, id in some:
-            if what == "predict":
-                self.replica.predict(id, at=NOON)
+            if what.startswith("predict"):
+                self.replica.predict(id, at=NOON, version=what[-1])
             else:
                 self.replica.label((id, "no"), at=NOON)
         return self._at + len(some)

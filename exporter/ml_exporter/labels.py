@@ -18,6 +18,7 @@ from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 
 EARLY_WAIT = 3600.0  # seconds that a label waits for its prediction
 RESULTS = ("joined", "unmatched", "duplicate", "corrected")
+_FIRST_OF_SEVERAL = ("joined", "corrected", "duplicate", "unmatched")
 KEY_SIZE = 16  # bytes
 _LONG = 256  # characters; no name has as many
 
@@ -65,11 +66,14 @@ class PendingStore(Protocol):
         predicted: Sequence[str],
         at: Sequence[float],
         carried: Sequence[bytes],
-    ) -> int:
-        """Add predictions that aren't there yet, of several with one key the first; how many."""
+    ) -> tuple[int, list[Pending]]:
+        """Add predictions of whose key and version there is none yet, of several the first.
 
-    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Pending]:
-        """The waiting or labelled predictions with these keys."""
+        How many, and the predictions that were there with their keys.
+        """
+
+    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, list[Pending]]:
+        """The waiting or labelled predictions with these keys, of each version one."""
 
     def label(self, rows: Sequence[Pending]) -> None:
         """Give predictions that were found without one their label."""
@@ -173,7 +177,7 @@ class JoinCounters:
             self.labels.add(result)
         self.duplicates = Family(
             "ml_duplicate_predictions_total",
-            "Predictions with an id that was waiting for its label already.",
+            "Predictions with the id and the version of one that was there already.",
             "counter",
             of=of,
         )
@@ -227,7 +231,7 @@ class LabelJoin:
         assert batch.timestamps is not None
         keys = keys_of(batch.ids)
         early = self._store.find_early(keys)
-        added = self._store.add(
+        added, others = self._store.add(
             keys,
             [version] * batch.rows if batch.versions is None else batch.versions,
             texts(batch.fields[PREDICTION]),
@@ -238,6 +242,8 @@ class LabelJoin:
         self.waiting += added
         self.advance(self._store.latest())
         joined = self._join_early(early)
+        if added:
+            joined += self._join_like_others(others)
         expired, settled = self._store.evict(*self._bounds)
         self._counters.evicted.inc(expired)
         self._expire(expired)
@@ -247,16 +253,35 @@ class LabelJoin:
         """Join labels to the predictions that they had to wait for."""
         if not early:
             return []
-        joined = []
-        for pending in self._store.find(list(early)).values():
-            label = early[pending.key]
-            at = pending.at if label.at is None else max(label.at, pending.at)
-            if at - pending.at > self._wait:
-                self._counters.labels.inc(1, "unmatched")
-            else:
-                joined.append(self._joined(pending, label.label, at))
+        joined: list[Pending] = []
+        for key, rows in self._store.find(list(early)).items():
+            label, before = early[key], len(joined)
+            for pending in rows:
+                at = pending.at if label.at is None else max(label.at, pending.at)
+                if at - pending.at <= self._wait:
+                    joined.append(self._joined(pending, label.label, at))
+            result = "joined" if len(joined) > before else "unmatched"
+            self._counters.labels.inc(1, result)
         self._store.label(joined)
         self._store.remove_early(early.values())
+        return joined
+
+    def _join_like_others(self, others: Sequence[Pending]) -> list[Pending]:
+        """Give new predictions the label that another version's has had for an hour at most."""
+        labelled = {row.key: row for row in others if row.label is not None}
+        if not labelled:
+            return []
+        joined = []
+        for key, rows in self._store.find(list(labelled)).items():
+            other = labelled[key]
+            assert other.label is not None
+            assert other.labelled_at is not None
+            came, until = other.labelled_at, max(other.labelled_at, other.at) + EARLY_WAIT
+            for pending in rows:
+                in_time = came - self._wait <= pending.at <= until
+                if pending.label is None and in_time:
+                    joined.append(self._joined(pending, other.label, max(came, pending.at)))
+        self._store.label(joined)
         return joined
 
     def labelled(self, batch: Batch, now: float | None) -> Batch:
@@ -267,34 +292,32 @@ class LabelJoin:
         """
         assert batch.ids is not None
         keys = keys_of(batch.ids)
-        found = dict(self._store.find(keys))
+        found = self._store.find(keys)
         early = dict(self._store.find_early([key for key in keys if key not in found]))
         results: Counter[str] = Counter()
-        joined: dict[bytes, Pending] = {}
+        joined: dict[int, Pending] = {}  # by their places
         kept: dict[bytes, Early] = {}
         delays: list[float] = []
         labels = zip(keys, texts(batch.fields[LABEL]), label_times(batch, now), strict=True)
         for key, label, time in labels:
             at = self._clock if time is None else time
-            if pending := found.get(key):
-                if pending.label is None:
-                    if time is not None and at - pending.at > self._wait:
-                        results["unmatched"] += 1
+            if rows := found.get(key):
+                of_rows = []
+                for number, pending in enumerate(rows):
+                    result, changed = self._label(pending, label, at, time is not None)
+                    of_rows.append(result)
+                    if changed is pending:
                         continue
-                    found[key] = joined[key] = self._joined(pending, label, at)
-                    came = now if time is None else at
-                    delays.append(np.nan if came is None else came - pending.at)
-                elif pending.label == label:
-                    results["duplicate"] += 1
-                else:
-                    results["corrected"] += 1
-                    assert pending.labelled_at is not None
-                    if not pending.counted and at - pending.labelled_at <= self._settle:
-                        found[key] = pending._replace(label=label)
-                        if key in joined:
-                            joined[key] = found[key]
-                        else:
-                            self._store.correct(pending, label)
+                    rows[number] = changed
+                    if result == "joined":
+                        joined[pending.place] = changed
+                        came = now if time is None else at
+                        delays.append(np.nan if came is None else came - pending.at)
+                    elif pending.place in joined:
+                        joined[pending.place] = changed
+                    else:
+                        self._store.correct(pending, label)
+                results[_result_of(of_rows)] += 1
             elif first := early.get(key):
                 results["duplicate" if first.label == label else "corrected"] += 1
                 since = first.since if first.at is None else first.at
@@ -315,6 +338,21 @@ class LabelJoin:
         if self._settle > 0:
             return outcomes([], self._numbers)
         return outcomes(list(joined.values()), self._numbers, delays)
+
+    def _label(
+        self, pending: Pending, label: str, at: float, may_be_late: bool
+    ) -> tuple[str, Pending]:
+        """What becomes of a label by one prediction, and what becomes of that."""
+        if pending.label is None:
+            if may_be_late and at - pending.at > self._wait:
+                return "unmatched", pending
+            return "joined", self._joined(pending, label, at)
+        if pending.label == label:
+            return "duplicate", pending
+        assert pending.labelled_at is not None
+        if pending.counted or at - pending.labelled_at > self._settle:
+            return "corrected", pending
+        return "corrected", pending._replace(label=label)
 
     def committed(self) -> None:
         """Nobody else need know."""
@@ -342,9 +380,13 @@ class LabelJoin:
         self.waiting -= predictions
 
     def _joined(self, pending: Pending, label: str, at: float) -> Pending:
-        self._counters.labels.inc(1, "joined")
         self.waiting -= 1
         return pending._replace(label=label, labelled_at=at, counted=self._settle == 0)
+
+
+def _result_of(results: Sequence[str]) -> str:
+    """What becomes of a label, from what became of it by each version's prediction."""
+    return results[0] if len(results) == 1 else min(results, key=_FIRST_OF_SEVERAL.index)
 
 
 def outcomes(

@@ -38,6 +38,11 @@ def to_version_3(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE waiting ADD COLUMN carried BLOB NOT NULL DEFAULT x''")
 
 
+def to_version_4(db: sqlite3.Connection) -> None:
+    """Of an id, each version may have a prediction that waits."""
+    run_script(db, "DROP INDEX waiting_keys; CREATE INDEX waiting_keys ON waiting (part, key)")
+
+
 def _replace(db: sqlite3.Connection, table: str, rows: list[tuple[str | bytes | int, ...]]) -> None:
     db.execute(f"DELETE FROM {table}")
     for row in rows:
@@ -56,7 +61,7 @@ def _move_predictions(db: sqlite3.Connection) -> None:
             found = waiting.find(keys)
             waiting.label(
                 [
-                    found[key]._replace(label=label, labelled_at=labelled, counted=bool(done))
+                    found[key][0]._replace(label=label, labelled_at=labelled, counted=bool(done))
                     for key, label, labelled, done in zip(
                         keys, labels, labelled_at, counted, strict=True
                     )

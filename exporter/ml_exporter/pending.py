@@ -1,9 +1,9 @@
 """Predictions and labels that wait for each other, in tables of the state.
 
-A row is found by the hash of its id. Hashes are scattered, and an index of ten million of them is
-written all over with every batch. So rows go into parts, one after the other, each small enough
-that the index of the one being filled stays in memory; a filter of a part tells which keys it
-can't have.
+A row is found by the hash of its id; each version has one of that. Hashes are scattered, and an
+index of ten million of them is written all over with every batch. So rows go into parts, one after
+the other, each small enough that the index of the one being filled stays in memory; a filter of a
+part tells which keys it can't have.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CREATE TABLE waiting (
     at REAL NOT NULL, version TEXT NOT NULL, predicted TEXT NOT NULL,
     label TEXT, labelled_at REAL, settling INTEGER NOT NULL, carried BLOB NOT NULL DEFAULT x''
 );
-CREATE UNIQUE INDEX waiting_keys ON waiting (part, key);
+CREATE INDEX waiting_keys ON waiting (part, key);
 CREATE INDEX waiting_age ON waiting (queue, at);
 CREATE INDEX waiting_settling ON waiting (queue, labelled_at) WHERE settling = 1;
 """
@@ -96,8 +96,8 @@ class ModelPending:
         predicted: Sequence[str],
         at: Sequence[float],
         carried: Sequence[bytes],
-    ) -> int:
-        return self._predictions.add(
+    ) -> tuple[int, list[Pending]]:
+        added, known = self._predictions.add(
             [
                 (key, time, version, name, None, None, along)
                 for key, version, name, time, along in zip(
@@ -105,9 +105,13 @@ class ModelPending:
                 )
             ]
         )
+        return added, [_pending(row) for row in known]
 
-    def find(self, keys: Sequence[bytes]) -> dict[bytes, Pending]:
-        return {row.key: _pending(row) for row in self._predictions.find(keys)}
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, list[Pending]]:
+        found: dict[bytes, list[Pending]] = {}
+        for row in self._predictions.find(keys):
+            found.setdefault(row.key, []).append(_pending(row))
+        return found
 
     def label(self, rows: Sequence[Pending]) -> None:
         self._predictions.label(rows)
@@ -191,12 +195,18 @@ class _Queue:
         query = f"SELECT {of} FROM queues WHERE queue = ?"
         return int(self._db.execute(query, (self._queue,)).fetchone()[0])
 
-    def add(self, rows: Sequence[_New]) -> int:
-        """Add rows whose key isn't there yet, of several with one key the first; how many."""
-        known = {row.key for row in self.find([row[0] for row in rows])}
-        new = {row[0]: row for row in reversed(rows) if row[0] not in known}
+    def add(self, rows: Sequence[_New]) -> tuple[int, list[_Row]]:
+        """Add rows of whose key and version there is none yet, of several the first.
+
+        How many, and what was there with their keys.
+        """
+        found = list(self.find([row[0] for row in rows]))
+        known = {(row.key, row.version) for row in found}
+        new = {(row[0], row[2]): row for row in reversed(rows)}
+        for name in known & new.keys():
+            del new[name]
         if not new:
-            return 0
+            return 0, found
         part = self._open_part()
         self._db.executemany(
             "INSERT INTO waiting"
@@ -204,13 +214,13 @@ class _Queue:
             f" VALUES ({part}, {self._queue}, ?, ?, ?, ?, ?, ?, ?, 0)",
             reversed(new.values()),
         )
-        _admit(self._filters[part], _hashes(list(new)))
+        _admit(self._filters[part], _hashes([key for key, _ in new]))
         texts = Counter(text for row in new.values() for text in row[2:5])
         size = sum(_size(text) * times for text, times in texts.items())
         size += sum(len(row[6]) for row in new.values())
         self._change(len(new), size, texts[None])
         self._change_part(part, len(new))
-        return len(new)
+        return len(new), found
 
     def _open_part(self) -> int:
         """The part that new rows go to."""

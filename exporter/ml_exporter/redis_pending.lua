@@ -1,9 +1,12 @@
 -- Does one operation on the predictions and labels of one model that wait for each other, as a
 -- whole. It is repeated until its answer is counted, so the answer is kept and given again.
 --
--- KEYS: pending, age, settling, early, early_age, totals, answers (of one replica)
+-- A prediction is found by the key of its id. Where several versions have predicted for an id, the
+-- first has that place, and each other one a place of its own.
+--
+-- KEYS: pending, age, settling, early, early_age, totals, others, answers (of one replica)
 -- ARGV: the operation's number; the least number that may be asked for again; the operation
-local PENDING, AGE, SETTLING, EARLY, EARLY_AGE, TOTALS, ANSWERS = unpack(KEYS)
+local PENDING, AGE, SETTLING, EARLY, EARLY_AGE, TOTALS, OTHERS, ANSWERS = unpack(KEYS)
 local number, least = ARGV[1], tonumber(ARGV[2])
 
 local answered = redis.call('HGET', ANSWERS, number)
@@ -29,6 +32,23 @@ local counts = {
 local outcomes = {}
 local more = false
 
+-- How many predictions of a version are at places of their own.
+local others = {}
+local versions = redis.call('HGETALL', OTHERS)
+for at = 1, #versions, 2 do
+    others[versions[at]] = tonumber(versions[at + 1])
+end
+
+local function change_others(version, by)
+    others[version] = (others[version] or 0) + by
+    if others[version] > 0 then
+        redis.call('HSET', OTHERS, version, others[version])
+    else
+        redis.call('HDEL', OTHERS, version)
+        others[version] = nil
+    end
+end
+
 local function count(what)
     counts[what] = counts[what] + 1
 end
@@ -38,12 +58,27 @@ local function read(from, key)
     return row and cmsgpack.unpack(row)
 end
 
+local function own_place(key, version)
+    return redis.sha1hex(key .. version):sub(1, #key)
+end
+
+-- The predictions of an id, by their places.
+local function predictions(key)
+    local rows = { [key] = read(PENDING, key) or nil }
+    for version in pairs(others) do
+        local place = own_place(key, version)
+        rows[place] = read(PENDING, place) or nil
+    end
+    return rows
+end
+
 local function write(to, key, row)
     redis.call('HSET', to, key, cmsgpack.pack(row))
 end
 
--- Prediction rows: {version, predicted, at, label or false, labelled_at or false, settling, carried}
--- Nothing is carried in rows of older versions, which end before it.
+-- Prediction rows: {version, predicted, at, label or false, labelled_at or false, settling, carried,
+-- true if it is at a place of its own}
+-- Rows of older versions end before what they don't know of.
 local function size_of(row)
     return op.row_size + #row[1] + #row[2] + (row[4] and #row[4] or 0) + #(row[7] or '')
 end
@@ -56,22 +91,24 @@ local function outcome(row, delay)
     row[7] = ''
 end
 
-local function join(key, row, label, at, delay)
-    count('joined')
+local function join(place, row, label, at, delay)
     row[4], row[5], row[6] = label, at, op.settle > 0
     unlabelled = unlabelled - 1
     size = size + #label
     if row[6] then
-        redis.call('ZADD', SETTLING, at, key)
+        redis.call('ZADD', SETTLING, at, place)
     else
         outcome(row, delay)
     end
-    write(PENDING, key, row)
+    write(PENDING, place, row)
 end
 
-local function let_go(key, row)
-    redis.call('HDEL', PENDING, key)
-    redis.call('ZREM', AGE, key)
+local function let_go(place, row)
+    redis.call('HDEL', PENDING, place)
+    redis.call('ZREM', AGE, place)
+    if row[8] then
+        change_others(row[1], -1)
+    end
     size = size - size_of(row)
     if not row[4] then
         unlabelled = unlabelled - 1
@@ -87,14 +124,24 @@ local function let_go_early(key, first)
 end
 
 local function predict(key, version, predicted, at, carried)
-    if redis.call('HEXISTS', PENDING, key) == 1 then
-        return count('repeated')
+    local rows = predictions(key)
+    local like
+    for _, row in pairs(rows) do
+        if row[1] == version then
+            return count('repeated')
+        end
+        like = row[4] and row or like
     end
     count('added')
     clock = math.max(clock, at)
     local row = { version, predicted, at, false, false, false, carried or '' }
-    write(PENDING, key, row)
-    redis.call('ZADD', AGE, at, key)
+    local place = key
+    if rows[key] then
+        place, row[8] = own_place(key, version), true
+        change_others(version, 1)
+    end
+    write(PENDING, place, row)
+    redis.call('ZADD', AGE, at, place)
     unlabelled = unlabelled + 1
     size = size + size_of(row)
     local first = read(EARLY, key)
@@ -104,7 +151,15 @@ local function predict(key, version, predicted, at, carried)
         if came - at > op.wait then
             count('unmatched')
         else
-            join(key, row, first[1], came, came - at)
+            count('joined')
+            join(place, row, first[1], came, came - at)
+        end
+    elseif like then
+        -- Another version's has its label already, for an hour at most.
+        local came, until_time = like[5], math.max(like[5], like[3]) + op.early_wait
+        if at >= came - op.wait and at <= until_time then
+            came = math.max(came, at)
+            join(place, row, like[4], came, came - at)
         end
     end
 end
@@ -126,22 +181,37 @@ local function evict()
     end
 end
 
-local function label_prediction(key, row, label, at, time)
+local function label_prediction(place, row, label, at, time)
     if not row[4] then
         if time and at - row[3] > op.wait then
-            return count('unmatched')
+            return 'unmatched'
         end
         local came = time or op.now
-        return join(key, row, label, at, came and came - row[3])
+        join(place, row, label, at, came and came - row[3])
+        return 'joined'
     end
     if row[4] == label then
-        return count('duplicate')
+        return 'duplicate'
     end
-    count('corrected')
     if row[6] and at - row[5] <= op.settle then
         size = size + #label - #row[4]
         row[4] = label
-        write(PENDING, key, row)
+        write(PENDING, place, row)
+    end
+    return 'corrected'
+end
+
+-- What becomes of a label is what became of it by some version's prediction, the first of these.
+local results = { 'joined', 'corrected', 'duplicate', 'unmatched' }
+local function label_predictions(rows, label, at, time)
+    local became = {}
+    for place, row in pairs(rows) do
+        became[label_prediction(place, row, label, at, time)] = true
+    end
+    for _, result in ipairs(results) do
+        if became[result] then
+            return count(result)
+        end
     end
 end
 
@@ -218,9 +288,9 @@ elseif op.kind == 'labels' then
     for _, row in ipairs(op.rows) do
         local key, label, time = unpack(row)
         local at = time or clock
-        local pending = read(PENDING, key)
-        if pending then
-            label_prediction(key, pending, label, at, time)
+        local rows = predictions(key)
+        if next(rows) then
+            label_predictions(rows, label, at, time)
         else
             label_early(key, label, at, time)
         end

@@ -110,7 +110,7 @@ class RedisJoin:
         self._passed = -1.0  # the clock up to which nothing is due
         self._pass_at = 0.0
         self._least: int | None = None  # the first operation whose answer isn't committed
-        names = ["pending", "age", "settling", "early", "early_age", "totals"]
+        names = ["pending", "age", "settling", "early", "early_age", "totals", "others"]
         names.append(f"answers:{outbox.replica}")
         self._keys = [f"ml-exporter:{_FORMAT}:{{{model}}}:{name}" for name in names]
         self._redis = _Redis(url)

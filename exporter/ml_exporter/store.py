@@ -40,7 +40,7 @@ CREATE TABLE shown (place TEXT, at REAL, seen TEXT);
 """
 _SCHEMA = Schema(
     _TABLES + pending.SCHEMA,
-    migrations=[migrations.to_version_2, migrations.to_version_3],
+    migrations=[migrations.to_version_2, migrations.to_version_3, migrations.to_version_4],
     start_over="DELETE FROM counters",
 )
 _SIGNED = ("positions", "counters", "baselines", "learning")  # tables with a checksum a row
