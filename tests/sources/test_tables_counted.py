@@ -97,7 +97,8 @@ def test_counts_are_those_of_json(tmp_path: Path, suffix: str) -> None:
         ]
         == 130
     )
-    assert counters(tmp_path, suffix) == expected
+    # Sums are added up in other batches.
+    assert counters(tmp_path, suffix) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
