@@ -38,8 +38,8 @@ from tests.rules.targets import Prometheus, Targets, prometheus
 from tests.support import ROOT, wait_until
 
 # All rows come at once, and both windows are long enough to keep them.
-TIMING = Timing.shortened(2, **{"1h": 120, "24h": 240, "7d": 480})
-SCRAPE = 0.5
+TIMING = Timing.shortened(5, **{"1h": 300, "24h": 600, "7d": 1200})
+SCRAPE = 1.0
 WINDOWS = ("1h", "24h")
 SHARES = {
     "missing": ("<missing>",),
@@ -210,10 +210,10 @@ def recorded(
                 for window in WINDOWS
             )
 
-        wait_until(complete, 60, "all rows")
+        wait_until(complete, 150, "all rows")
         scrapes = targets.scrapes["a"]
         # What is made of them follows within a few evaluations.
-        wait_until(lambda: targets.scrapes["a"] > scrapes + 20 / SCRAPE, 90, "all figures")
+        wait_until(lambda: targets.scrapes["a"] > scrapes + 30 / SCRAPE, 120, "all figures")
         yield server
 
 
