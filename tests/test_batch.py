@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field, category_name
+from ml_exporter.batch import (
+    ABSENT,
+    LABEL,
+    PREDICTION,
+    Batch,
+    Categories,
+    Column,
+    Field,
+    category_name,
+)
 
 NAN, INF = math.nan, math.inf
 AGE = Field("feature", "age")
@@ -183,3 +192,23 @@ class TestByVersion:
     def test_rows_that_do_not_say_it_are_of_the_default_version(self):
         batch = Batch(1, {LABEL: Column(["x"])})
         assert list(batch.by_version("3")) == [("3", batch)]
+
+
+class TestNamesOfRows:
+    column = Categories.of(["a", "b", "<missing>", "a"])
+
+    def test_places_among_others(self):
+        assert self.column.among(["b", "a"]).tolist() == [1, 0, -1, 1]
+
+    def test_any_of_some(self):
+        assert self.column.is_any("<missing>", "b").tolist() == [False, True, True, False]
+
+    def test_equal_to_those_of_another_column(self):
+        other = Categories.of(["a", "a", "c", "a"])
+        assert self.column.equals(other).tolist() == [True, False, False, True]
+
+    def test_of_no_rows(self):
+        nothing = Categories.of([])
+        assert nothing.among(["a"]).tolist() == []
+        assert nothing.is_any("a").tolist() == []
+        assert nothing.equals(Categories.of([])).tolist() == []

@@ -83,6 +83,20 @@ class Categories:
         names = self.names
         return [names[code] for code in self.codes.tolist()]
 
+    def among(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """The place of each row's name among those given; -1 where it is none of them."""
+        place = {name: number for number, name in enumerate(names)}
+        return np.array([place.get(name, -1) for name in self.names], np.int64)[self.codes]
+
+    def is_any(self, *names: str) -> NDArray[np.bool_]:
+        """Rows that have one of these names."""
+        return np.array([name in names for name in self.names], np.bool_)[self.codes]
+
+    def equals(self, other: Categories) -> NDArray[np.bool_]:
+        """Rows that have the same name in another column."""
+        same: NDArray[np.bool_] = other.codes == self.among(other.names)
+        return same
+
     def cross(self, other: Categories) -> dict[tuple[str, str], int]:
         """Rows of each pair of names, this column's first, that has any."""
         width = len(other.names)

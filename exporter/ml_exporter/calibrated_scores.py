@@ -118,7 +118,4 @@ def class_codes(batch: Batch, key: Field, classes: Sequence[str]) -> Codes:
     column = batch.fields.get(key)
     if column is None:
         return np.full(batch.rows, -1, dtype=np.int64)
-    index = {name: code for code, name in enumerate(classes)}
-    categories = column.categories
-    of_names = np.array([index.get(name, -1) for name in categories.names], dtype=np.int64)
-    return of_names[categories.codes] if of_names.size else np.empty(0, dtype=np.int64)
+    return column.categories.among(classes)

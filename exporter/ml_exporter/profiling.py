@@ -157,13 +157,11 @@ def _score_counters(
 
 def _count_scores(batch: Batch, counters: Mapping[str, ScoreCounter]) -> None:
     label = batch.fields[LABEL].categories
-    known = np.array([name not in (MISSING, INVALID) for name in label.names], dtype=bool)
-    labelled = np.flatnonzero(known[label.codes]) if label.names else np.empty(0, dtype=np.intp)
+    labelled = np.flatnonzero(~label.is_any(MISSING, INVALID))
     rows = batch if labelled.size == batch.rows else batch.take(labelled)
     label = rows.fields[LABEL].categories
     for name, counter in counters.items():
-        is_class = np.array([one == name for one in label.names], dtype=bool)
-        counter.update(rows, is_class[label.codes] if label.names else np.empty(0, dtype=bool))
+        counter.update(rows, label.is_any(name))
 
 
 def outcomes(batch: Batch, classes: Sequence[str]) -> Counter[tuple[str, str]]:

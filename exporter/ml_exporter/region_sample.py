@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ml_exporter.batch import Column, Field, FieldType
 from ml_exporter.regions import Split, region_names
 from ml_exporter.statistics import trees
-from ml_exporter.statistics.bins import ANY, MISSING, OTHER, Floats, quantile_edges
+from ml_exporter.statistics.bins import ANY, MISSING, OTHER, Floats, bin_codes, quantile_edges
 
 _FINE_BINS = 50  # of scores and predicted numbers
 
@@ -145,17 +145,15 @@ class Inputs:
 
 def number_codes(values: Floats, uppers: Sequence[float]) -> trees.Codes:
     """The bin by upper edge; then what is above all of them, and what has no value."""
-    codes = np.searchsorted(np.asarray(uppers), values, side="left")
+    codes = bin_codes(values, np.asarray(uppers, dtype=np.float64))
     codes[np.isnan(values)] = len(uppers) + 1
     return _small(codes, len(uppers) + 2)
 
 
 def category_codes(column: Column, names: Sequence[str]) -> trees.Codes:
-    index = {name: code for code, name in enumerate(names)}
-    rest = index.get(OTHER, index.get(ANY, index.get(MISSING, 0)))
-    categories = column.categories
-    of_names = np.array([index.get(name, rest) for name in categories.names], dtype=np.int64)
-    codes = of_names[categories.codes] if of_names.size else np.empty(0, dtype=np.int64)
+    rest = next((names.index(name) for name in (OTHER, ANY, MISSING) if name in names), 0)
+    codes = column.categories.among(names)
+    codes[codes < 0] = rest
     return _small(codes, len(names))
 
 

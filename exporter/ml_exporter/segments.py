@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Categories, Column, Field, encode
 from ml_exporter.carried import Names
-from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER, bin_labels
+from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER, bin_codes, bin_labels
 from ml_exporter.yaml_nodes import Node, suggestion
 
 KEYS = {"segment": ("field", "fields", "protected")}
@@ -96,12 +96,9 @@ class BinnedField(msgspec.Struct, frozen=True):
             rest = ANY if ANY in known else OTHER
             return _renamed(found, [one if one in known else rest for one in found.names])
         numbers = column.numbers.values
-        below, *uppers = self.edges
-        codes = np.zeros(numbers.size, dtype=np.int32)
-        codes[numbers >= below] = 1
-        for upper in uppers:
-            codes += numbers > upper
-        names = [*bin_labels(np.array(self.edges)), MISSING, INVALID]
+        edges = np.array(self.edges)
+        codes = (bin_codes(numbers, edges[1:]) + (numbers >= edges[0])).astype(np.int32)
+        names = [*bin_labels(edges), MISSING, INVALID]
         unknown = np.flatnonzero(np.isnan(numbers))
         if unknown.size:
             missing = column.missing_mask()[unknown]
@@ -242,9 +239,5 @@ class SegmentCounter:
             )
             return ~np.isnan(distance), no, np.nan_to_num(distance)
         label, predicted = batch.fields[LABEL].categories, batch.fields[PREDICTION].categories
-        is_class = np.array([name not in (MISSING, INVALID) for name in label.names], dtype=bool)
-        index = {name: number for number, name in enumerate(predicted.names)}
-        same = np.array([index.get(name, -1) for name in label.names], dtype=np.int64)
-        labelled = is_class[label.codes] if label.names else no
-        correct = same[label.codes] == predicted.codes if label.names else no
-        return labelled, labelled & correct, nothing
+        labelled = ~label.is_any(MISSING, INVALID)
+        return labelled, labelled & label.equals(predicted), nothing

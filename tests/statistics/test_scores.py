@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ml_exporter.labelled_baseline import score_counts, score_edges
 from ml_exporter.statistics import ranks, scores
+from ml_exporter.statistics.bins import bin_codes
 
 
 def flight_scores():
@@ -73,7 +74,7 @@ class TestRealData:
 
     def test_calibration_is_scikit_learns(self, scored):
         truth, values, edges, counts = scored
-        codes = scores.bin_codes(values, edges[1:])
+        codes = bin_codes(values, edges[1:])
         sums = np.bincount(codes, weights=values, minlength=edges.size)
         observed, mean_score = scores.calibration(*counts, sums)
         rows = sum(counts)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ml_exporter.batch import LABEL, Batch, Field
 from ml_exporter.families import Family
-from ml_exporter.monitors.scores import class_codes, class_scores, has_class
+from ml_exporter.monitors.scores import class_scores
 from ml_exporter.statistics.bins import INVALID, MISSING, Floats
 from ml_exporter.statistics.ranks import (
     CUTOFFS,
@@ -89,7 +89,7 @@ class ScoreRanks(_Ranks):
         scores = class_scores(batch, self._classes)
         if scores is None:
             return
-        truth = class_codes(batch.fields[LABEL].categories, self._classes)
+        truth = batch.fields[LABEL].categories.among(self._classes)
         usable = (truth >= 0) & ~np.isnan(scores).any(axis=1)
         if not usable.all():
             scores, truth = scores[usable], truth[usable]
@@ -110,7 +110,7 @@ class ListRanks(_Ranks):
     def update(self, batch: Batch) -> None:
         label = batch.fields[LABEL].categories
         names = [name for name in label.names if name not in (MISSING, INVALID)]
-        truth = class_codes(label, names)
+        truth = label.among(names)
         ranks = np.full(batch.rows, np.inf)
         any_item = np.zeros(batch.rows, dtype=np.bool_)
         # From the last item to the first, so that the best rank is what remains.
@@ -119,7 +119,7 @@ class ListRanks(_Ranks):
             if column is None:
                 continue
             listed = column.categories
-            codes = class_codes(listed, names)
+            codes = listed.among(names)
             ranks[(codes == truth) & (codes >= 0)] = number
-            any_item |= has_class(listed)
+            any_item |= ~listed.is_any(MISSING, INVALID)
         self.count(ranks[(truth >= 0) & any_item])

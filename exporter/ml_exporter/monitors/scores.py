@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Categories
 from ml_exporter.families import Family
 from ml_exporter.labelled_baseline import ScoreBins, score_key
-from ml_exporter.statistics.bins import INVALID, MISSING, Floats
-from ml_exporter.statistics.scores import bin_codes, brier_scores, log_losses
+from ml_exporter.statistics.bins import INVALID, MISSING, Floats, bin_codes
+from ml_exporter.statistics.scores import brier_scores, log_losses
 
 _MOST_BINS = 512  # of all classes together
 _SUM_TOLERANCE = 1e-3
@@ -93,7 +93,7 @@ class LabelledScores:
 
     def update(self, batch: Batch) -> None:
         truth = batch.fields[LABEL].categories
-        known = has_class(truth)
+        known = ~truth.is_any(MISSING, INVALID)
         for one in self._classes:
             one.update(batch, truth, known)
 
@@ -132,7 +132,7 @@ class _ClassScores:
         scores = column.numbers.values
         rows = known & ~np.isnan(scores)
         scores = scores[rows]
-        is_class = _is_class(truth, self._name)[rows].astype(np.intp)
+        is_class = truth.is_any(self._name)[rows].astype(np.intp)
         histogram, values, sums = self._families
         bins = self._of_bin_sums.size
         # One code a bin and outcome, and one more sum each.
@@ -196,8 +196,8 @@ class ScoreLosses:
         if column is None or self._positive is None:
             return np.empty(0), np.empty(0)
         truth, scores = batch.fields[LABEL].categories, column.numbers.values
-        usable = has_class(truth) & _within_unit(scores)
-        positive, scores = _is_class(truth, self._positive)[usable], scores[usable]
+        usable = ~truth.is_any(MISSING, INVALID) & _within_unit(scores)
+        positive, scores = truth.is_any(self._positive)[usable], scores[usable]
         of_truth = np.where(positive, scores, 1 - scores)
         return log_losses(of_truth), np.square(scores - positive)
 
@@ -205,7 +205,7 @@ class ScoreLosses:
         scores = class_scores(batch, self._classes)
         if scores is None:
             return np.empty(0), np.empty(0)
-        truth = class_codes(batch.fields[LABEL].categories, self._classes)
+        truth = batch.fields[LABEL].categories.among(self._classes)
         usable = (truth >= 0) & _within_unit(scores).all(axis=1)
         if not usable.all():
             scores, truth = scores[usable], truth[usable]
@@ -261,8 +261,8 @@ class ScoreViolations:
         prediction = batch.fields.get(PREDICTION)
         if self._cut is not None and prediction is not None:
             predicted = prediction.categories
-            positive, (highest, lowest) = _is_class(predicted, self._positive), self._cut
-            negative = has_class(predicted) & ~positive
+            positive, (highest, lowest) = predicted.is_any(self._positive), self._cut
+            negative = ~predicted.is_any(MISSING, INVALID) & ~positive
             counts["contradiction"] = (positive & (scores <= highest)) | (
                 negative & (scores >= lowest)
             )
@@ -278,7 +278,7 @@ class ScoreViolations:
             "not_normalised": complete & (np.abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE),
         }
         if PREDICTION in batch.fields:
-            predicted = class_codes(batch.fields[PREDICTION].categories, self._classes)
+            predicted = batch.fields[PREDICTION].categories.among(self._classes)
             own = scores[np.arange(batch.rows), predicted]
             highest = scores.max(axis=1)
             counts["contradiction"] = complete & (predicted >= 0) & (highest - own > _ROUNDING)
@@ -296,24 +296,6 @@ def class_scores(batch: Batch, classes: Sequence[str]) -> Floats | None:
     blank = np.full(batch.rows, np.nan)
     # A class's scores lie side by side, as its column has them.
     return np.stack([blank if column is None else column.numbers.values for column in columns]).T
-
-
-def class_codes(column: Categories, classes: Sequence[str]) -> NDArray[np.intp]:
-    """The index of each row's class among those given; -1 for any other."""
-    index = {name: number for number, name in enumerate(classes)}
-    of_name = np.array([index.get(name, -1) for name in column.names], dtype=np.intp)
-    return of_name[column.codes]
-
-
-def has_class(column: Categories) -> NDArray[np.bool_]:
-    """Rows that have a class, or item, at all."""
-    of_name = np.array([name not in (MISSING, INVALID) for name in column.names], dtype=np.bool_)
-    return of_name[column.codes]
-
-
-def _is_class(column: Categories, name: str) -> NDArray[np.bool_]:
-    of_name = np.array([one == name for one in column.names], dtype=np.bool_)
-    return of_name[column.codes]
 
 
 def _within_unit(scores: Floats) -> NDArray[np.bool_]:

@@ -221,10 +221,7 @@ class SegmentOutcomes:
         actual, predicted = (batch.fields[key].categories for key in (LABEL, PREDICTION))
         size = len(self._classes) + 1
         truth, guess = self._shown(actual), self._shown(predicted)
-        place = {name: number for number, name in enumerate(predicted.names)}
-        same = np.array([place.get(name, -1) for name in actual.names], dtype=np.int32)
-        correct = same[actual.codes] == predicted.codes
-        codes = (truth * size + np.where(guess < 0, size - 1, guess)) * 2 + correct
+        codes = (truth * size + np.where(guess < 0, size - 1, guess)) * 2 + actual.equals(predicted)
         return np.where(truth < 0, len(self._cells), codes).astype(np.int32)
 
     def _count_classes(

@@ -16,6 +16,7 @@ OTHER, ANY = "<other>", "<any>"
 
 _OUTER_DIGITS = 3
 _ALL_DIGITS = 17
+_FEW_BINS = 100
 
 
 def format_number(value: float) -> str:
@@ -114,6 +115,21 @@ def count_bins(values: Floats, edges: Floats) -> Counts:
     counts.append(values.size - np.count_nonzero(np.isnan(values, buffer)))
     after = np.array(counts, dtype=np.int64)
     return after[1:] - after[:-1]
+
+
+def bin_codes(values: Floats, uppers: Floats) -> NDArray[np.intp]:
+    """The bin of each value: the first whose upper edge it doesn't exceed, else one more.
+
+    `uppers` are finite and ascend; of NaN it may be any bin.
+    """
+    if uppers.size > _FEW_BINS:
+        return np.searchsorted(uppers, values)
+    # One comparison an edge is faster than a binary search a value.
+    codes = np.zeros(values.shape, dtype=np.uint8)
+    above = np.empty(values.shape, dtype=np.bool_)
+    for upper in uppers.tolist():
+        np.add(codes, np.greater(values, upper, out=above).view(np.uint8), out=codes)
+    return codes.astype(np.intp)
 
 
 def bin_labels(edges: Floats) -> list[str]:

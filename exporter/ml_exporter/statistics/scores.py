@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from ml_exporter.statistics.bins import Floats
 
 _EPSILON = float(np.finfo(np.float64).eps)
-_FEW_BINS = 100
 
 
 class Gain(NamedTuple):
@@ -27,21 +26,6 @@ class Gain(NamedTuple):
     false_positive_rate: Floats
     precision: Floats  # share of the rows above that are of the class
     lift: Floats  # precision over the share of the class among all rows
-
-
-def bin_codes(scores: Floats, uppers: Floats) -> NDArray[np.intp]:
-    """The bin of each score: the first whose upper edge it doesn't exceed, else one more.
-
-    `uppers` are finite and ascend, and scores are finite.
-    """
-    if uppers.size > _FEW_BINS:
-        return np.searchsorted(uppers, scores)
-    # One comparison an edge is faster than a binary search a score.
-    codes = np.zeros(scores.shape, dtype=np.uint8)
-    above = np.empty(scores.shape, dtype=np.bool_)
-    for upper in uppers.tolist():
-        np.add(codes, np.greater(scores, upper, out=above).view(np.uint8), out=codes)
-    return codes.astype(np.intp)
 
 
 def roc_auc(positives: ArrayLike, negatives: ArrayLike) -> float:
