@@ -11,6 +11,7 @@ from ml_exporter.rules.annotations import (
     ABOUT_VERSIONS,
     NAME,
     Builder,
+    beyond_thresholds,
     each,
     number,
 )
@@ -49,18 +50,9 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
 
 def _performance(build: Builder, severity: str) -> Iterable[Alert]:
     short = f'model:shortfall{{severity="{severity}"}}'
-    of_model = f"model:shortfall{{severity='{severity}',%s}}"
     value = each("model:judged_performance{%s,monitor=%q}", number("%.3f"), ".Labels.monitor")
-    limit = each(
-        f"model:threshold{{severity='{severity}',%s,monitor=%q}}",
-        number("%.3f"),
-        ".Labels.monitor",
-    )
     window = each("model:judged_window{%s}", "{{ .Labels.window }}")
-    worst = each(f"topk(1, {of_model})", f"{{{{ .Labels.monitor }}}} is {value}")
-    every = each(
-        f"sort_desc({of_model})", f"\n- {{{{ .Labels.monitor }}}}: {value}, threshold {limit}"
-    )
+    worst, every = beyond_thresholds("model:shortfall", severity, value)
     yield build.alert(
         "ModelPerformanceDegraded",
         severity,

@@ -73,3 +73,21 @@ def each(query: str, text: str, *values: str, by: str | None = None) -> str:
 
 def number(form: str) -> str:
     return f'{{{{ .Value | printf "{form}" }}}}'
+
+
+def beyond_thresholds(shortfall: str, severity: str, value: str) -> tuple[str, str]:
+    """Templates: the worst figure that is beyond its threshold, and a line for each of them.
+
+    `shortfall` is the series that says by how much; `value` a template of the figure itself.
+    """
+    of_model = f"{shortfall}{{severity='{severity}',%s}}"
+    limit = each(
+        f"model:threshold{{severity='{severity}',%s,monitor=%q}}",
+        number("%.3f"),
+        ".Labels.monitor",
+    )
+    worst = each(f"topk(1, {of_model})", f"{{{{ .Labels.monitor }}}} is {value}")
+    every = each(
+        f"sort_desc({of_model})", f"\n- {{{{ .Labels.monitor }}}}: {value}, threshold {limit}"
+    )
+    return worst, every

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from ml_exporter.rules.classes import rows_but
 from ml_exporter.rules.groups import Rule
-from ml_exporter.rules.promql import indent, union, without
+from ml_exporter.rules.promql import indent, positive_class, union, without
 
 FIGURES = (
     *("accuracy", "precision", "recall", "specificity", "f1", "balanced_accuracy"),
@@ -78,7 +78,7 @@ def _outcomes(window: str) -> Iterable[Rule]:
         f"class:{count}:{window}"
         for count in ("support", "predicted", "true_positives", "true_negatives")
     )
-    positive = 'label_replace(model:info{task="binary"}, "class", "$1", "positive", "(.+)")'
+    positive = positive_class("class")
     for name, help, count in (
         ("true_positives", "are of the positive class and were predicted to be", hits),
         ("false_positives", "were predicted to be of the positive class and are not",
@@ -135,7 +135,7 @@ def _figures(window: str) -> Mapping[str, str]:
         return without("sum", "monitor", ratio)
 
     def mean(metric: str) -> str:
-        return multiclass(_macro_average(f"class:{metric}:{window}", window))
+        return multiclass(macro_average(f"class:{metric}:{window}", occurring(window)))
 
     def weighted(metric: str) -> str:
         total = without("sum", "class", f"{support} * class:{metric}:{window}")
@@ -156,7 +156,7 @@ def _figures(window: str) -> Mapping[str, str]:
         + multiclass(without("avg", "class", f"class:recall:{window}")),
         "matthews_correlation": f"{_phi(window)}\nor\n{multiclass(_correlation(window))}",
         "negative_predictive_value": f"{share('negative_predictive_value')}\nor\n"
-        + multiclass(_macro_average(f"{rejected}\n/ {not_predicted}", window)),
+        + multiclass(macro_average(f"{rejected}\n/ {not_predicted}", occurring(window))),
         "false_positive_rate": f"{share('false_positive_rate')}\nor\n{rate('specificity')}",
         "false_negative_rate": f"{share('false_negative_rate')}\nor\n{rate('recall')}",
         "positive_rate": share("positive_rate"),
@@ -168,10 +168,10 @@ def _figures(window: str) -> Mapping[str, str]:
     }
 
 
-def _macro_average(figure: str, window: str) -> str:
-    """Nothing where the figure is undefined of all classes."""
-    defined = without("sum", "class", f"{figure}\nand\n{occurring(window)}")
-    return f"{defined}\n/ {without('count', 'class', occurring(window))}"
+def macro_average(figure: str, classes: str) -> str:
+    """A mean over classes; nothing where the figure is undefined of all of them."""
+    defined = without("sum", "class", f"{figure}\nand\n{classes}")
+    return f"{defined}\n/ {without('count', 'class', classes)}"
 
 
 def _f1(window: str) -> str:
@@ -198,6 +198,11 @@ def _correlation(window: str) -> str:
     support, predicted = f"class:support:{window}", f"class:predicted:{window}"
     rows = without("sum", "class", support)
     correct = without("sum", "class", f"class:true_positives:{window}")
+    return correlation(rows, correct, support, predicted)
+
+
+def correlation(rows: str, correct: str, support: str, predicted: str) -> str:
+    """R_K, from the rows of a model and those of each of its classes."""
     agreement, of_predicted, of_actual = (
         without("sum", "class", product)
         for product in (

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Group, Rule
-from ml_exporter.rules.promql import gauge, join_replicas, without
-from ml_exporter.rules.shares import wilson
+from ml_exporter.rules.promql import gauge, join_replicas, positive_class, without
+from ml_exporter.rules.shares import share, wilson
 from ml_exporter.rules.timing import Timing, duration
 
 _CELL = "actual, predicted, correct"
-_POSITIVE = 'label_replace(model:info{{task="binary"}}, "{0}", "$1", "positive", "(.+)")'
 
 
 def groups(timing: Timing) -> Iterable[Group]:
@@ -58,7 +57,7 @@ def _rules(timing: Timing) -> Iterable[Rule]:
     yield Rule(
         accuracy,
         "Share of a UTC day's labelled predictions that are correct.",
-        f"(\n  {hits}\n  or\n  0 * {rows}\n)\n/ ({rows} > 0)",
+        share(hits, rows),
     )
     for end, name in (("lower", "Lower"), ("upper", "Upper")):
         yield Rule(
@@ -70,7 +69,7 @@ def _rules(timing: Timing) -> Iterable[Rule]:
         ("precision", "Of a UTC day's positive predictions, how many are right.", "predicted"),
         ("recall", "Of a UTC day's positive rows, how many were predicted to be.", "actual"),
     ):
-        positive = _POSITIVE.format(side)
+        positive = positive_class(side)
         other = "actual" if side == "predicted" else "predicted"
 
         def of_positives(selector: str, other: str = other, positive: str = positive) -> str:
@@ -83,7 +82,7 @@ def _rules(timing: Timing) -> Iterable[Rule]:
         yield Rule(
             f"cohort:{metric}",
             help,
-            f"(\n  {found}\n  or\n  0 * {all_of_them}\n)\n/ (\n  {all_of_them}\n  > 0\n)",
+            share(found, all_of_them),
         )
     yield Rule(
         "cohort:mean_absolute_error",

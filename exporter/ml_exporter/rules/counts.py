@@ -54,8 +54,14 @@ def of_window(timing: Timing, counters: Iterable[Counter], window: str) -> Itera
                 f"{counter.what} of the last minute, exactly.",
                 rows_of_minute(timing, counter.name),
             )
-            yield _sum(timing, counter, "10m")
-        yield _sum(timing, counter, window)
+        yield from sums(timing, counter, window)
+
+
+def sums(timing: Timing, counter: Counter, window: str) -> Iterable[Rule]:
+    """Those of `of_window` but the minute, for a counter whose minutes are recorded otherwise."""
+    if window == "1h":
+        yield _sum(timing, counter, "10m")
+    yield _sum(timing, counter, window)
 
 
 def _sum(timing: Timing, counter: Counter, window: str) -> Rule:

@@ -9,14 +9,15 @@ from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas
+from ml_exporter.rules.shares import signed_root, yates
 from ml_exporter.rules.timing import Timing, duration, span
 from ml_exporter.statistics.figures import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from ml_exporter.statistics.significance import Z_95
 
 LEAST_LABELLED = 100  # labelled predictions that a figure needs, to be judged
 _STEADY = 0.25  # of a day's hours must have labels, for the day to be judged and not the week
+JUDGED_WINDOWS = ("24h", "7d")
 USUAL_CRITICAL_VALUE = 4.5  # where an exporter doesn't say its own
-_TINY = "1e-9"
 
 _HIGHER = "|".join(HIGHER_IS_BETTER)
 _LOWER = "|".join(LOWER_IS_BETTER)
@@ -102,7 +103,7 @@ def _judged(timing: Timing) -> Iterable[Rule]:
         windows = "\nor\n".join(
             f"model:{what}:{window}\nand ignoring (monitor, window)\n"
             f'model:judged_window{{window="{window}"}}'
-            for window in ("24h", "7d")
+            for window in JUDGED_WINDOWS
         )
         yield Rule(f"model:judged_{what}", f"{help} of the window that is judged.", windows)
 
@@ -125,7 +126,7 @@ def _distances() -> Iterable[Rule]:
     yield Rule(
         corrected,
         "Successes, half a row closer to what is expected (Yates's correction).",
-        f"{expected}\n- sgn({missing})\n* clamp_min(abs({missing}) - 0.5, 0)",
+        yates(expected, missing),
     )
     failures, expected_failures = (
         f"(-({part} - {of_monitor} model:judged_trials))" for part in (corrected, expected)
@@ -134,11 +135,7 @@ def _distances() -> Iterable[Rule]:
         "model:share_z",
         "Signed root of the likelihood ratio of a share against its reference: positive if it is "
         "below, by `monitor` and `severity`.",
-        f"sgn({missing})\n* sqrt(clamp_min(2 * (\n"
-        f"  {corrected} * ln(clamp_min({corrected}, {_TINY}) / clamp_min({expected}, {_TINY}))\n"
-        f"  + {failures}\n"
-        f"  * ln(clamp_min({failures}, {_TINY}) / clamp_min({expected_failures}, {_TINY}))\n"
-        f"), 0))",
+        signed_root(missing, (corrected, expected), (failures, expected_failures)),
     )
     width = "(model:judged_performance_upper - model:judged_performance_lower > 0)"
     distance = f"({reference} - {of_monitor} model:judged_performance)"
@@ -169,22 +166,22 @@ def _shortfalls() -> Iterable[Rule]:
         yield _shortfall(severity)
 
 
+def beyond_threshold(figure: str, severity: str) -> str:
+    """By how much a figure is worse than its threshold, by `monitor` and `severity`."""
+    higher, lower = (
+        f'model:threshold{{severity="{severity}",monitor=~"{"|".join(names)}"}}'
+        for names in (HIGHER_IS_BETTER, LOWER_IS_BETTER)
+    )
+    of_higher = f"{higher}\n- ignoring (severity) group_left ()\n{figure}"
+    of_lower = f"{figure}\n- ignoring (severity) group_right ()\n{lower}"
+    return f"(\n{indent(of_higher)}\n  or\n{indent(of_lower)}\n)"
+
+
 def _shortfall(severity: str) -> Rule:
-    selector = f'severity="{severity}"'
-
     def worse(figure: str) -> str:
-        """By how much a figure is beyond its threshold, where it is."""
-        higher = (
-            f'model:threshold{{{selector},monitor=~"{_HIGHER}"}}\n'
-            f"- ignoring (severity) group_left ()\n{figure}"
-        )
-        lower = (
-            f"{figure}\n- ignoring (severity) group_right ()\n"
-            f'model:threshold{{{selector},monitor=~"{_LOWER}"}}'
-        )
-        return f"(\n{indent(higher)}\n  or\n{indent(lower)}\n)"
+        return beyond_threshold(figure, severity)
 
-    z = f"model:performance_z{{{selector}}}"
+    z = f'model:performance_z{{severity="{severity}"}}'
     significant = (
         f"{z}\n> ignoring (monitor, severity) group_left ()\nmodel:performance_critical_value"
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ml_exporter.rules import calibration, counts
+from ml_exporter.rules.classification import OUTCOMES, correlation, macro_average
 from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.groups import Group, Rule
-from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
+from ml_exporter.rules.promql import gauge, indent, join_replicas, positive_class, union, without
+from ml_exporter.rules.shares import SIGNS, f1_of_jaccard, unclamped_wilson
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
-from ml_exporter.statistics.significance import Z_95
 
 SHARES = ("accuracy", "precision", "recall", "specificity", "f1", "negative_predictive_value")
 CLASSIFICATION = (*SHARES, "balanced_accuracy", "matthews_correlation")
@@ -36,7 +37,6 @@ COUNTERS = tuple(
 
 _CELL = "actual, predicted, correct, baseline_id"
 _TASK = "task, positive"
-_CELLS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 _SAME_ROWS = 0.9  # of labelled predictions that an estimator must have counted, to be compared
 
 
@@ -124,9 +124,9 @@ def _cells(of: str, window: str) -> Iterable[Rule]:
         f"class:{of}_{name}:{window}" for name in ("support", "predicted", "true_positives")
     )
     rows = f"{_rows(of, window)}\n- ignoring (class) group_right ()\n"
-    positive = 'label_replace(model:info{task="binary"}, "class", "$1", "positive", "(.+)")'
+    positive = positive_class("class")
     for cell, expr in zip(
-        _CELLS,
+        OUTCOMES,
         (
             hits,
             f"{predicted} - {hits}",
@@ -167,13 +167,11 @@ def _classification(of: str, window: str) -> dict[str, str]:
         name: f"{successes}\n/ (\n{indent(trials)}\n  > 0\n)"
         for name, (successes, trials) in shares.items()
     }
-    tp, fp, fn, _ = (f"model:{of}_{cell}:{window}" for cell in _CELLS)
+    tp, fp, fn, _ = (f"model:{of}_{cell}:{window}" for cell in OUTCOMES)
     parts["f1"] = f"2 * {tp}\n/ (2 * {tp} + {fp} + {fn} > 0)"
+    occurring = f"({support} + {predicted} > 0)"
     for name, figure in of_classes.items():
-        occurring = f"({support} + {predicted} > 0)"
-        total = without("sum", "class", f"{figure}\nand\n{occurring}")
-        count = without("count", "class", occurring)
-        parts[name] += f"\nor\n{_multiclass(f'{total}{chr(10)}/ {count}')}"
+        parts[name] += f"\nor\n{_multiclass(macro_average(figure, occurring))}"
     one_by_one = " + ".join(
         f"{successes}\n/ (\n{indent(trials)}\n  > 0\n)"
         for successes, trials in (shares["recall"], shares["specificity"])
@@ -181,20 +179,7 @@ def _classification(of: str, window: str) -> dict[str, str]:
     parts["balanced_accuracy"] = (
         f"(\n{indent(one_by_one)}\n) / 2\nor\n{_multiclass(without('avg', 'class', recall))}"
     )
-    agreement, of_predicted, of_actual = (
-        without("sum", "class", product)
-        for product in (
-            f"{support} * {predicted}",
-            f"{predicted} * {predicted}",
-            f"{support} * {support}",
-        )
-    )
-    correlation = (
-        f"clamp(\n  ({rows} * {correct} - {agreement})\n  / (\n    sqrt(\n"
-        f"      ({rows} * {rows} - {of_predicted})\n"
-        f"      * ({rows} * {rows} - {of_actual})\n    )\n    > 0\n  ),\n  -1, 1\n)"
-    )
-    parts["matthews_correlation"] = correlation
+    parts["matthews_correlation"] = correlation(rows, correct, support, predicted)
     return {name: parts[name] for name in CLASSIFICATION}
 
 
@@ -204,7 +189,7 @@ def _multiclass(expr: str) -> str:
 
 def _shares(of: str, window: str) -> dict[str, tuple[str, str]]:
     """Expected successes and trials behind each figure that is a share."""
-    tp, fp, fn, tn = (f"model:{of}_{cell}:{window}" for cell in _CELLS)
+    tp, fp, fn, tn = (f"model:{of}_{cell}:{window}" for cell in OUTCOMES)
     correct = without("sum", "class", f"class:{of}_true_positives:{window}")
     return {
         "accuracy": (correct, _rows(of, window)),
@@ -218,19 +203,12 @@ def _shares(of: str, window: str) -> dict[str, tuple[str, str]]:
 
 def _intervals(window: str) -> Iterable[Rule]:
     shares = _shares("estimated", window)
-    z2 = Z_95**2
-    for end, sign in (("lower", "-"), ("upper", "+")):
-        parts = {}
-        for name, (successes, some) in shares.items():
-            trials = f"({some} > 0)"
-            share = f"({successes} / {trials})"
-            spread = f"{share} * (1 - {share}) / {trials}\n+ {z2 / 4!r} / {trials} ^ 2"
-            wilson = (
-                f"(\n  {share}\n  + {z2 / 2!r} / {trials}\n"
-                f"  {sign} {Z_95!r} * sqrt(clamp_min(\n{indent(spread, 4)},\n    0\n  ))\n)\n"
-                f"/ (1 + {z2!r} / {trials})"
-            )
-            parts[name] = wilson if name != "f1" else f"2 * ({wilson})\n/ (1 + {wilson})"
+    for end in SIGNS:
+        parts = {
+            name: unclamped_wilson(end, successes, f"({trials} > 0)")
+            for name, (successes, trials) in shares.items()
+        }
+        parts["f1"] = f1_of_jaccard(parts["f1"])
         yield Rule(
             f"model:estimated_performance_{end}:{window}",
             f"{end.capitalize()} end of the 95 % interval (Wilson's, of expected counts) of what "

@@ -4,39 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each, number
-from ml_exporter.rules.degradation import USUAL_CRITICAL_VALUE
+from ml_exporter.rules.annotations import (
+    ABOUT_MODEL,
+    NAME,
+    Builder,
+    beyond_thresholds,
+    each,
+    number,
+)
+from ml_exporter.rules.degradation import (
+    LEAST_LABELLED,
+    USUAL_CRITICAL_VALUE,
+    beyond_threshold,
+)
 from ml_exporter.rules.groups import Alert, Rule
 from ml_exporter.rules.promql import indent, without
-from ml_exporter.statistics.figures import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from ml_exporter.statistics.significance import Z_95
 
 LEAST_PREDICTIONS = 100  # that an estimate needs, to be judged
-LEAST_LABELLED = 100  # labelled predictions that calibration needs, to be judged
 MATERIAL = 0.025  # error of the estimate: half of the drop that the default thresholds warn of
 MATERIAL_SHARE = 0.1  # error of the estimated mean absolute error, of what came true
-
-_HIGHER, _LOWER = "|".join(HIGHER_IS_BETTER), "|".join(LOWER_IS_BETTER)
 
 
 def estimates(build: Builder, severity: str) -> Iterable[Rule | Alert]:
     yield _shortfall(severity)
-    of_model = f"model:estimated_shortfall:24h{{severity='{severity}',%s}}"
     value = each(
         "max(model:estimated_performance:24h{%s,monitor=%q} and ignoring (monitor) "
         "model:preferred_estimator)",
         number("%.3f"),
         ".Labels.monitor",
     )
-    limit = each(
-        f"model:threshold{{severity='{severity}',%s,monitor=%q}}",
-        number("%.3f"),
-        ".Labels.monitor",
-    )
-    worst = each(f"topk(1, {of_model})", f"{{{{ .Labels.monitor }}}} is {value}")
-    every = each(
-        f"sort_desc({of_model})", f"\n- {{{{ .Labels.monitor }}}}: {value}, threshold {limit}"
-    )
+    worst, every = beyond_thresholds("model:estimated_shortfall:24h", severity, value)
     labels = each(
         "model:labelled_predictions:24h{%s}",
         f"\nLabels of the last 24h: {number('%.0f')}",
@@ -105,10 +103,7 @@ def _shortfall(severity: str) -> Rule:
         return without("max", "estimator", of_preferred)
 
     def worse(window: str) -> str:
-        threshold = f'model:threshold{{severity="{severity}",monitor=~"%s"}}'
-        higher = f"{threshold % _HIGHER}\n- ignoring (severity)\n{figure(window)}"
-        lower = f"-(\n  {threshold % _LOWER}\n  - ignoring (severity)\n{indent(figure(window))}\n)"
-        return f"(\n{indent(higher)}\n  or\n{indent(lower)}\n)"
+        return beyond_threshold(figure(window), severity)
 
     def rows(window: str) -> str:
         counted = (
@@ -142,7 +137,7 @@ def _shortfall(severity: str) -> Rule:
         "not known to have broken.",
         f"{worse('24h')} > 0\n"
         f"and ignoring (monitor, severity) (\n{indent(rows('24h'))}\n)\n"
-        f"unless (\n{indent(by_chance)}\n)\n"
+        f"unless ignoring (severity) (\n{indent(by_chance)}\n)\n"
         f"unless (\n{indent(worse('1h'))} <= 0\n"
         f"  and ignoring (monitor, severity) (\n{indent(rows('1h'), 4)}\n  )\n)\n"
         "unless ignoring (monitor, severity) (\n"

@@ -12,6 +12,7 @@ from ml_exporter.rules.classes import rows_but
 from ml_exporter.rules.classification import OUTCOMES, binary, multiclass, occurring
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import indent, without
+from ml_exporter.rules.shares import SIGNS, f1_of_jaccard, unclamped_wilson, wilson
 from ml_exporter.statistics.significance import Z_95
 
 INTERVALS = (
@@ -24,7 +25,6 @@ INTERVALS = (
 
 ENDS: Mapping[str, str] = {"lower": "Lower", "upper": "Upper"}
 
-_SIGNS = {"lower": "-", "upper": "+"}
 _Z2 = Z_95**2
 
 
@@ -72,12 +72,12 @@ def _recorded(end: str, monitor: str, window: str) -> str:
 
 def _of_shares(end: str, window: str) -> str:
     shares = (f'model:{of}:{window}{{monitor!="f1"}}' for of in ("successes", "trials"))
-    return f"clamp(\n{indent(_wilson(end, *shares))},\n  0, 1\n)"
+    return wilson(end, *shares)
 
 
 def _of_f1(end: str, window: str) -> str:
     jaccard = (f'model:{of}:{window}{{monitor="f1"}}' for of in ("successes", "trials"))
-    return _as_f1(_wilson(end, *jaccard))
+    return f1_of_jaccard(unclamped_wilson(end, *jaccard))
 
 
 def _of_others(end: str, window: str) -> Mapping[str, tuple[str, str]]:
@@ -97,20 +97,6 @@ def _of_others(end: str, window: str) -> Mapping[str, tuple[str, str]]:
     return others
 
 
-def _wilson(end: str, successes: str, trials: str) -> str:
-    """An end of the interval of a share, where it has trials."""
-    spread = f"{successes} * ({trials} - {successes})\n/ ({trials} > 0)\n+ {_Z2 / 4!r}"
-    middle = f"{successes} + {_Z2 / 2!r}"
-    return (
-        f"(\n  {middle}\n  {_SIGNS[end]} {Z_95!r} * sqrt(\n{indent(spread, 4)}\n  )\n)\n"
-        f"/ ({trials} + {_Z2!r})"
-    )
-
-
-def _as_f1(jaccard: str) -> str:
-    return f"2 / (\n  1 + 1 / (\n{indent(jaccard, 4)}\n  )\n)"
-
-
 def _of_averages(end: str, window: str) -> Mapping[str, str]:
     """Square-and-add: the figure, and how far from it the ends of its parts are."""
     support = f"class:support:{window}"
@@ -120,7 +106,7 @@ def _of_averages(end: str, window: str) -> Mapping[str, str]:
     def average(name: str, squares: str, divisor: str) -> str:
         total = without("sum", "class", squares)
         spread = f"sqrt(\n{indent(total)}\n)\n/ {divisor}"
-        return multiclass(f"model:{name}:{window}\n{_SIGNS[end]} {spread}")
+        return multiclass(f"model:{name}:{window}\n{SIGNS[end]} {spread}")
 
     squares = {
         metric: _squared_distance(end, metric, window)
@@ -144,7 +130,9 @@ def _squared_distance(end: str, metric: str, window: str) -> str:
     )
     figure = f"class:{metric}:{window}"
     if metric == "f1":
-        end_of_f1 = _as_f1(_wilson(end, hits, f"({support} + {predicted} - {hits})"))
+        end_of_f1 = f1_of_jaccard(
+            unclamped_wilson(end, hits, f"({support} + {predicted} - {hits})")
+        )
         # A mistake counts against two classes, whose F1 fall together.
         return f"(\n  {figure}\n  -\n{indent(end_of_f1)}\n) ^ 2\n* 2 / (2 - {figure})"
     if metric == "precision":
@@ -176,7 +164,7 @@ def _of_balanced_accuracy(end: str, window: str) -> str:
     halves = '{monitor=~"recall|specificity"}'
     distance = f"model:performance:{window}{halves}\n- model:performance_{end}:{window}{halves}"
     spread = without("sum", "monitor", f"(\n{indent(distance)}\n) ^ 2")
-    of_halves = f"model:balanced_accuracy:{window}\n{_SIGNS[end]} sqrt(\n{indent(spread)}\n) / 2"
+    of_halves = f"model:balanced_accuracy:{window}\n{SIGNS[end]} sqrt(\n{indent(spread)}\n) / 2"
     # Recall's mean is over the classes that were only predicted, too.
     of_recall = without("sum", "monitor", _recorded(end, "recall", window))
     some = without("count", "class", occurring(window))
@@ -210,4 +198,4 @@ def _of_phi(end: str, window: str) -> str:
 )
 / ({positives} + {negatives})"""
     spread = f"{Z_95!r} * sqrt(clamp_min(\n{indent(variance)},\n  0\n))"
-    return f"{phi}\n{_SIGNS[end]} {spread}"
+    return f"{phi}\n{SIGNS[end]} {spread}"

@@ -51,6 +51,11 @@ def union(parts: Mapping[str, str], label: str) -> str:
     return "\nor ".join(with_label(expr, label, value) for value, expr in parts.items())
 
 
+def positive_class(label: str) -> str:
+    """1 for each binary model, with its positive class under a label."""
+    return f'label_replace(model:info{{task="binary"}}, "{label}", "$1", "positive", "(.+)")'
+
+
 def window_sum(timing: Timing, counter: str, piece: str, window: str) -> str:
     """The sum over a window of what is recorded for shorter ones.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ml_exporter.rules import counts
 from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.groups import Group, Rule
-from ml_exporter.rules.scores import mean_figure
+from ml_exporter.rules.means import mean_figure
 from ml_exporter.rules.timing import WINDOWS, Timing
 
 FIGURES = ("mean_reciprocal_rank",)
@@ -61,8 +61,9 @@ def _figures(window: str) -> Iterable[Rule]:
         )
     yield from mean_figure(
         "mean_reciprocal_rank",
-        "Mean of 1 / rank of the truth.",
-        "ml_reciprocal_rank",
-        ranked,
+        "Mean of 1 / rank of the truth",
+        f"ml_reciprocal_rank_total:{window}",
+        f"ml_reciprocal_rank_squared_total:{window}",
+        f"{ranked}:{window}",
         window,
     )

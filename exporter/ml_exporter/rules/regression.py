@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from ml_exporter.rules import counts
 from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.groups import Group, Rule
+from ml_exporter.rules.means import mean_figure
 from ml_exporter.rules.promql import gauge, indent, join_replicas, without
+from ml_exporter.rules.shares import SIGNS
 from ml_exporter.rules.timing import WINDOWS, Timing, duration, span
 from ml_exporter.statistics.regression import QUANTILES, ROUNDING, SPARSITY_STEPS
 from ml_exporter.statistics.significance import Z_95
@@ -56,8 +58,6 @@ COUNTERS = (
     ),
     *(Counter(name, name, what) for name, what in _SUMS.items()),
 )
-
-_SIGNS = {"lower": "-", "upper": "+"}
 
 
 def groups(timing: Timing) -> Iterable[Group]:
@@ -136,22 +136,13 @@ def _means(window: str) -> Iterable[Rule]:
          f"model:percentage_error_rows:{window}"),
         ("bias", "Mean of prediction less truth", f"({over} - {under})", squared, rows),
     ):  # fmt: skip
-        mean = f"model:{name}:{window}"
-        yield Rule(mean, f"{help}. Over {window}.", f"{total} / ({n} > 0)")
-        variance = f"clamp_min({squares} / {n} - {mean} ^ 2, 0)"
-        yield from _ends(name, window, f"{variance}\n/ ({n} - 1 > 0)")
+        yield from mean_figure(name, help, total, squares, n, window)
     for name, total in (("overprediction", over), ("underprediction", under)):
         yield Rule(
             f"model:{name}:{window}",
             f"Mean {name}, where a row without any counts 0. Over {window}.",
             f"{total} / ({rows} > 0)",
         )
-
-
-def _ends(name: str, window: str, variance: str) -> Iterable[Rule]:
-    for end, sign in _SIGNS.items():
-        spread = f"{Z_95!r} * sqrt(\n{indent(variance)}\n)"
-        yield _end(name, end, window, f"model:{name}:{window}\n{sign} {spread}")
 
 
 def _end(name: str, end: str, window: str, expr: str) -> Rule:
@@ -169,7 +160,7 @@ def _of_squares(window: str, end: str) -> str:
         f"clamp_min(ml_squared_error_squared_total:{window} / {n} - ({squared} / {n}) ^ 2, 0)"
     )
     spread = f"{Z_95!r} * sqrt(\n  {variance}\n  / ({n} - 1 > 0)\n)"
-    return f"clamp_min(\n  {squared} / {n}\n{indent(f'{_SIGNS[end]} {spread}')},\n  0\n)"
+    return f"clamp_min(\n  {squared} / {n}\n{indent(f'{SIGNS[end]} {spread}')},\n  0\n)"
 
 
 def _root_mean_squared_error(window: str) -> Iterable[Rule]:
@@ -179,7 +170,7 @@ def _root_mean_squared_error(window: str) -> Iterable[Rule]:
         f"Root of the mean squared error. Over {window}.",
         f"sqrt(ml_squared_error_total:{window} / {n})",
     )
-    for end in _SIGNS:
+    for end in SIGNS:
         yield _end(name, end, window, f"sqrt({_of_squares(window, end)})")
 
 
@@ -220,7 +211,7 @@ def _explained(window: str) -> Iterable[Rule]:
         f"no better than to always say the mean. Over {window}.",
         f"1 - {squared} / ({n} > 0) / {truth}",
     )
-    for end, sign in _SIGNS.items():
+    for end, sign in SIGNS.items():
         variance = (
             f"4 * ({r2} > 0) * (1 - {r2}) ^ 2\n* ({n} - 2) ^ 2\n/ (({n} ^ 2 - 1) * ({n} + 3))"
         )

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from ml_exporter.rules import counts
 from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.groups import Group, Rule
+from ml_exporter.rules.means import mean_figure
 from ml_exporter.rules.promql import indent, with_label, without
 from ml_exporter.rules.timing import WINDOWS, Timing
 from ml_exporter.statistics.significance import Z_95
@@ -216,24 +217,11 @@ def _losses(window: str) -> Iterable[Rule]:
     for metric, what in (("log_loss", "Log loss"), ("brier_score", "Brier score")):
         yield from mean_figure(
             metric,
-            f"{what}: the mean over labelled predictions with usable scores.",
-            f"ml_{metric}",
-            "model:scored_predictions",
+            f"{what}: the mean over labelled predictions with usable scores",
+            f"ml_{metric}_total:{window}",
+            f"ml_{metric}_squared_total:{window}",
+            f"model:scored_predictions:{window}",
             window,
-        )
-
-
-def mean_figure(metric: str, help: str, sums: str, rows: str, window: str) -> Iterable[Rule]:
-    """A mean over rows and its 95 % interval, from `{sums}_total` and `{sums}_squared_total`."""
-    n, mean = f"{rows}:{window}", f"model:{metric}:{window}"
-    yield Rule(mean, f"{help} Over {window}.", f"{sums}_total:{window} / ({n} > 0)")
-    variance = f"clamp_min({sums}_squared_total:{window} / {n} - {mean} ^ 2, 0)"
-    spread = f"{Z_95!r} * sqrt(\n  {variance}\n  / ({n} - 1 > 0)\n)"
-    for end, sign in (("lower", "-"), ("upper", "+")):
-        yield Rule(
-            f"model:{metric}_{end}:{window}",
-            f"{end.capitalize()} end of its 95 % interval, over {window}.",
-            f"{mean}\n{sign} {spread}",
         )
 
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from ml_exporter.rules import counts
 from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each
 from ml_exporter.rules.counts import Counter
+from ml_exporter.rules.degradation import JUDGED_WINDOWS
 from ml_exporter.rules.groups import Alert, Group, Rule
-from ml_exporter.rules.promql import gauge, indent, join_replicas, window_sum, without
-from ml_exporter.rules.shares import below_expected_z, wilson
+from ml_exporter.rules.promql import gauge, indent, join_replicas, positive_class, without
+from ml_exporter.rules.shares import below_expected_z, share, wilson
 from ml_exporter.rules.timing import WINDOWS, Timing
 from ml_exporter.statistics.fairness import LEAST_ROWS
 
-JUDGED_WINDOWS = ("24h", "7d")
 LEAST_LABELLED = 30  # labelled predictions of a segment, to be judged
 EXPLAINS = 0.1  # share of a drop, to be worth naming
 
@@ -98,7 +98,7 @@ def _outcomes(timing: Timing, window: str) -> Iterable[Rule]:
             f"{_OUTCOMES.what} of the last minute, exactly.",
             without("sum", "actual, predicted", cells),
         )
-        positive = 'label_replace(model:info{task="binary"}, "actual", "$1", "positive", "(.+)")'
+        positive = positive_class("actual")
         of_positives = (
             f"{cells}\n"
             f"and ignoring ({_IN_SEGMENT}, predicted, correct, task, positive)\n{positive}\n"
@@ -111,14 +111,7 @@ def _outcomes(timing: Timing, window: str) -> Iterable[Rule]:
             without("sum", "actual, predicted", of_positives),
         )
     for counter in (_OUTCOMES, _POSITIVES):
-        for length in ("10m", "1h") if window == "1h" else (window,):
-            piece = "1m" if length in ("10m", "1h") else {"24h": "10m", "7d": "1h"}[length]
-            source = counter.name if piece == "1m" else counter.windows
-            yield Rule(
-                f"{counter.windows}:{length}",
-                f"{counter.what} of the last {length}.",
-                window_sum(timing, source, piece, length),
-            )
+        yield from counts.sums(timing, counter, window)
 
 
 def _figures(window: str) -> Iterable[Rule]:
@@ -137,7 +130,7 @@ def _figures(window: str) -> Iterable[Rule]:
     yield Rule(
         accuracy,
         f"Share of a segment's labelled predictions that are correct, over {window}.",
-        f"(\n  {correct}\n  or\n  0 * {classified}\n)\n/ ({classified} > 0)",
+        share(correct, classified),
     )
     absolute = f"ml_segment_absolute_error_total:{window}"
     yield Rule(
@@ -225,7 +218,7 @@ def _fairness(window: str) -> Iterable[Rule]:
         f"segment:recall:{window}",
         f"Recall of the positive class in a segment of a protected field, over {window}; from "
         f"{LEAST_ROWS} positive rows on.",
-        f"(\n  {found}\n  or\n  0 * {positives}\n)\n/ ({positives} >= {LEAST_ROWS})",
+        share(found, positives, f">= {LEAST_ROWS}"),
     )
     rates, recalls = (
         f'segment:{name}:{window}{{segment!~"<missing>|<invalid>"}}'

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ml_exporter.rules.promql import indent
 from ml_exporter.statistics.significance import Z_95
 
-_SIGNS = {"lower": "-", "upper": "+"}
+SIGNS: Mapping[str, str] = {"lower": "-", "upper": "+"}
+"""On which side of a figure each end of its interval is."""
+
 _Z2 = Z_95**2
 _TINY = "1e-9"
+
+
+def share(part: str, whole: str, least: str = "> 0") -> str:
+    """What part of the rows something is of: 0 where it counts none, absent without rows."""
+    return f"(\n{indent(part)}\n  or\n  0 * {whole}\n)\n/ (\n{indent(whole)}\n  {least}\n)"
 
 
 def wilson(end: str, successes: str, trials: str) -> str:
@@ -15,12 +24,21 @@ def wilson(end: str, successes: str, trials: str) -> str:
 
     The twin is `ml_exporter.statistics.intervals.wilson`.
     """
+    return f"clamp(\n{indent(unclamped_wilson(end, successes, trials))},\n  0, 1\n)"
+
+
+def unclamped_wilson(end: str, successes: str, trials: str) -> str:
+    """The same as it comes out, which rounding may take beyond 0 or 1."""
     spread = f"{successes} * ({trials} - {successes})\n/ ({trials} > 0)\n+ {_Z2 / 4!r}"
-    end_of = (
-        f"(\n  {successes} + {_Z2 / 2!r}\n  {_SIGNS[end]} {Z_95!r} * sqrt(\n"
+    return (
+        f"(\n  {successes} + {_Z2 / 2!r}\n  {SIGNS[end]} {Z_95!r} * sqrt(\n"
         f"{indent(spread, 4)}\n  )\n)\n/ ({trials} + {_Z2!r})"
     )
-    return f"clamp(\n{indent(end_of)},\n  0, 1\n)"
+
+
+def f1_of_jaccard(jaccard: str) -> str:
+    """F1, of which Jaccard's index is a share of rows."""
+    return f"2 / (\n  1 + 1 / (\n{indent(jaccard, 4)}\n  )\n)"
 
 
 def below_expected_z(missing: str, expected: str, trials: str) -> str:
@@ -29,13 +47,20 @@ def below_expected_z(missing: str, expected: str, trials: str) -> str:
     `missing` is expected less actual ones. All three have the same labels. The twin is
     `ml_exporter.statistics.significance.proportion_z`, with the other sign.
     """
-    corrected = f"({expected} - sgn({missing}) * clamp_min(abs({missing}) - 0.5, 0))"
+    corrected = f"({yates(expected, missing)})"
+    failures, usual = (f"({trials} - {count})" for count in (corrected, expected))
+    return signed_root(missing, (corrected, expected), (failures, usual))
 
-    def of(count: str, usual: str) -> str:
-        return f"{count}\n* ln(clamp_min({count}, {_TINY}) / clamp_min({usual}, {_TINY}))"
 
-    ratio = (
-        f"{of(corrected, expected)}\n"
-        f"+ {of(f'({trials} - {corrected})', f'({trials} - {expected})')}"
+def yates(expected: str, missing: str) -> str:
+    """Actual successes, half a row closer to what is expected."""
+    return f"{expected} - sgn({missing}) * clamp_min(abs({missing}) - 0.5, 0)"
+
+
+def signed_root(missing: str, *counts: tuple[str, str]) -> str:
+    """Signed root of the likelihood ratio of counts, each with what is expected of it."""
+    ratio = "\n+ ".join(
+        f"{count}\n* ln(clamp_min({count}, {_TINY}) / clamp_min({usual}, {_TINY}))"
+        for count, usual in counts
     )
     return f"sgn({missing})\n* sqrt(clamp_min(2 * (\n{indent(ratio)}\n), 0))"
