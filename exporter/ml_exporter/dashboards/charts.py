@@ -16,12 +16,14 @@ from ml_exporter.dashboards.panels import (
     Panel,
     Query,
     begin,
+    legend,
     option,
     refs_of,
     states_map,
     table_targets,
     target_of,
     timeseries_panel,
+    tooltip,
     transformation,
 )
 
@@ -83,18 +85,8 @@ def curves_panel(about: About, x: Axis, y: Axis, label: str, order: str) -> Pane
         .line_width(1)
         .series_mapping(SeriesMapping.AUTO)
         .dims(xychart.XYDimensionConfig().frame(0).x(names["x"]))
-        .tooltip(
-            common.VizTooltipOptions()
-            .mode(options.TooltipDisplayMode.SINGLE)
-            .sort(options.SortOrder.NONE)
-        )
-        .legend(
-            common.VizLegendOptions()
-            .show_legend(True)
-            .display_mode(options.LegendDisplayMode.LIST)
-            .placement(options.LegendPlacement.BOTTOM)
-            .calcs([])
-        )
+        .tooltip(tooltip(options.TooltipDisplayMode.SINGLE, options.SortOrder.NONE))
+        .legend(legend(options.LegendDisplayMode.LIST).calcs([]))
         .override_by_regexp(
             f"/{REFERENCE}/",
             [

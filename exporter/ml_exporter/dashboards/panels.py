@@ -119,18 +119,8 @@ def timeseries_panel(
         .fill_opacity(30 if stacked else 0)
         .show_points(options.VisibilityMode.AUTO)
         .span_nulls(False)
-        .tooltip(
-            common.VizTooltipOptions()
-            .mode(options.TooltipDisplayMode.MULTI)
-            .sort(options.SortOrder.DESCENDING)
-        )
-        .legend(
-            common.VizLegendOptions()
-            .show_legend(True)
-            .display_mode(options.LegendDisplayMode.TABLE)
-            .placement(options.LegendPlacement.BOTTOM)
-            .calcs(["lastNotNull", "max"])
-        )
+        .tooltip(tooltip(options.TooltipDisplayMode.MULTI, options.SortOrder.DESCENDING))
+        .legend(legend(options.LegendDisplayMode.TABLE).calcs(["lastNotNull", "max"]))
     )
     if low is not None:
         panel.min(low)
@@ -227,12 +217,7 @@ def states_panel(about: About, query: Query) -> Panel:
         .merge_values(True)
         .row_height(0.8)
         .fill_opacity(80)
-        .legend(
-            common.VizLegendOptions()
-            .show_legend(True)
-            .display_mode(options.LegendDisplayMode.LIST)
-            .placement(options.LegendPlacement.BOTTOM)
-        )
+        .legend(legend(options.LegendDisplayMode.LIST))
     )
 
 
@@ -271,18 +256,19 @@ def bars_panel(about: About, label: str, order: str | None, *bars: Column) -> Pa
         .fill_opacity(80)
         .line_width(0)
         .min(0)
-        .tooltip(
-            common.VizTooltipOptions()
-            .mode(options.TooltipDisplayMode.MULTI)
-            .sort(options.SortOrder.NONE)
-        )
-        .legend(
-            common.VizLegendOptions()
-            .show_legend(True)
-            .display_mode(options.LegendDisplayMode.LIST)
-            .placement(options.LegendPlacement.BOTTOM)
-        )
+        .tooltip(tooltip(options.TooltipDisplayMode.MULTI, options.SortOrder.NONE))
+        .legend(legend(options.LegendDisplayMode.LIST))
     )
+
+
+def tooltip(mode: options.TooltipDisplayMode, sort: options.SortOrder) -> common.VizTooltipOptions:
+    return common.VizTooltipOptions().mode(mode).sort(sort)
+
+
+def legend(mode: options.LegendDisplayMode) -> common.VizLegendOptions:
+    """A legend below the panel."""
+    below = options.LegendPlacement.BOTTOM
+    return common.VizLegendOptions().show_legend(True).display_mode(mode).placement(below)
 
 
 def begin(panel: _Some, about: About) -> _Some:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Categories
 from ml_exporter.families import Family
+from ml_exporter.monitors.outcomes import correctness
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER
 from ml_exporter.statistics.regression import LARGEST
 
@@ -175,7 +176,7 @@ class CohortOutcomes:
             return
         for actual in self._classes:
             for predicted in self._classes:
-                yield actual, predicted, _correct(actual, predicted)
+                yield actual, predicted, correctness(actual, predicted)
 
     def _count_classes(self, batch: Batch, day: str, of_day: _Rows) -> None:
         actual, predicted = (
@@ -185,7 +186,7 @@ class CohortOutcomes:
         for (truth, guess), rows in actual.cross(predicted).items():
             if truth not in (MISSING, INVALID):  # what is no class is no truth
                 classes = (self._class(truth), self._class(guess)) if self._in_full else (ANY, ANY)
-                self._outcomes.inc(rows, day, *classes, _correct(truth, guess))
+                self._outcomes.inc(rows, day, *classes, correctness(truth, guess))
 
     def _class(self, name: str) -> str:
         if name in self._classes or name in (MISSING, INVALID):
@@ -202,10 +203,6 @@ class CohortOutcomes:
         usable = (np.abs(actual) <= LARGEST) & (np.abs(predicted) <= LARGEST)  # NaN isn't
         self._labelled.inc(int(np.count_nonzero(usable)), day)
         self._errors.inc(float(np.abs(predicted - actual)[usable].sum()), day)
-
-
-def _correct(actual: str, predicted: str) -> str:
-    return "true" if actual == predicted else "false"
 
 
 def _begin(family: Family, *labels: str) -> bool:

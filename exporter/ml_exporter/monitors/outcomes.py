@@ -54,7 +54,7 @@ class Outcomes:
         if len(self._classes) <= _MOST_CLASSES_IN_FULL:
             for actual in self._classes:
                 for predicted in self._classes:
-                    self._outcomes.add(actual, predicted, _correct(actual, predicted))
+                    self._outcomes.add(actual, predicted, correctness(actual, predicted))
 
     def resume(self) -> None:
         """Know the classes of series that were restored."""
@@ -74,7 +74,7 @@ class Outcomes:
         predicted = batch.fields[PREDICTION].categories
         for (truth, guess), rows in label.categories.cross(predicted).items():
             if truth not in (MISSING, INVALID):  # what is no class is no truth
-                labels = (self._class(truth), self._class(guess), _correct(truth, guess))
+                labels = (self._class(truth), self._class(guess), correctness(truth, guess))
                 self._outcomes.inc(rows, *labels)
                 self._labelled.inc(rows)
 
@@ -87,5 +87,6 @@ class Outcomes:
         return name
 
 
-def _correct(actual: str, predicted: str) -> str:
+def correctness(actual: str, predicted: str) -> str:
+    """The label `correct` of an outcome."""
     return "true" if actual == predicted else "false"

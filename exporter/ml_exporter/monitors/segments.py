@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, PREDICTION, REGION, Batch, Categories, Field
 from ml_exporter.families import Family
+from ml_exporter.monitors.outcomes import correctness
 from ml_exporter.segments import REGION_FIELD, Segment, SegmentRows
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER
 from ml_exporter.statistics.regression import LARGEST
@@ -38,6 +39,16 @@ def expected_segments(baseline: Baseline, segment: Segment) -> list[str]:
     if len(segment.fields) == 1:
         return list(baseline.by_key[Field("feature", segment.name)].counts)
     return [one.segment for one in baseline.segments if one.field == segment.name]
+
+
+def _named(
+    segments: Sequence[Segment], baseline: Baseline
+) -> list[tuple[Field, str, SegmentNames]]:
+    """Where batches have each way of segmenting, what it is called, and its segments."""
+    ways = [(one.key, one.name, SegmentNames(expected_segments(baseline, one))) for one in segments]
+    if baseline.regions is not None:
+        ways.append((REGION, REGION_FIELD, SegmentNames(baseline.regions.names)))
+    return ways
 
 
 class SegmentPredictions:
@@ -71,30 +82,24 @@ class SegmentPredictions:
             of=of,
         )
         self._positive = positive
-        self._segments = []
-        for one in segments:
-            info.set(1, one.name, "true" if one.protected else "false")
-            names = SegmentNames(expected_segments(baseline, one))
-            is_protected = one.protected and positive is not None
-            self._segments.append((one.key, one.name, names, is_protected))
-        if baseline.regions is not None:
-            info.set(1, REGION_FIELD, "false")
-            regions = SegmentNames(baseline.regions.names)
-            self._segments.append((REGION, REGION_FIELD, regions, False))
-        for _, field, names, is_protected in self._segments:
+        protected = {one.name for one in segments if one.protected}
+        self._segments = _named(segments, baseline)
+        self._protected = protected if positive is not None else set()
+        for _, field, names in self._segments:
+            info.set(1, field, "true" if field in protected else "false")
             for name in names:
                 self._predictions.add(field, name)
-                if is_protected:
+                if field in self._protected:
                     self._positive_predictions.add(field, name)
         self.families = (self._predictions, self._positive_predictions, info)
 
     def update(self, batch: Batch) -> None:
-        for key, field, names, is_protected in self._segments:
+        for key, field, names in self._segments:
             if (column := batch.fields.get(key)) is None:
                 continue
             for name, rows in column.categories.counts.items():
                 self._predictions.inc(rows, field, names.known(name))
-            if is_protected and PREDICTION in batch.fields:
+            if field in self._protected and PREDICTION in batch.fields:
                 predicted = batch.fields[PREDICTION].categories
                 for (name, said), rows in column.categories.cross(predicted).items():
                     if said == self._positive:
@@ -173,12 +178,7 @@ class SegmentOutcomes:
             for predicted in shown
             for correct in ("false", "true")
         ]
-        self._segments: list[tuple[Field, str, SegmentNames]] = [
-            (one.key, one.name, SegmentNames(expected_segments(baseline, one))) for one in segments
-        ]
-        if baseline.regions is not None:
-            regions = SegmentNames(baseline.regions.names)
-            self._segments.append((REGION, REGION_FIELD, regions))
+        self._segments = _named(segments, baseline)
         for _, field, names_of in self._segments:
             for name in names_of:
                 self._begin(field, name)
@@ -210,7 +210,7 @@ class SegmentOutcomes:
         if self._classes:
             for actual in self._classes:
                 for predicted in self._classes:
-                    correct = "true" if actual == predicted else "false"
+                    correct = correctness(actual, predicted)
                     self._outcomes.add(field, name, actual, predicted, correct)
         else:
             for correct in ("true", "false"):
@@ -300,9 +300,7 @@ class SegmentOutcomes:
 
 def series(segments: Sequence[Segment], baseline: Baseline, task: str, positive: str | None) -> int:
     """How many series segments cost."""
-    many = sum(len([*SegmentNames(expected_segments(baseline, one))]) for one in segments)
-    if baseline.regions is not None:
-        many += len(baseline.regions.names) + 1
+    many = sum(len([*names]) for _, _, names in _named(segments, baseline))
     classes = len(baseline.classes)
     outcomes = 3 if task == "regression" else classes**2 if classes <= _MOST_CLASSES else 2
     return many * (1 + (positive is not None) + outcomes + 3)

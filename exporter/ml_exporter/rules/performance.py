@@ -12,9 +12,6 @@ from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.integrity import constraint_violation_ratio, rejected_ratio
 from ml_exporter.rules.promql import gauge, join_replicas, union
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
-from ml_exporter.statistics.significance import Z_95
-
-__all__ = ["METRICS", "Z_95", "groups"]
 
 METRICS = ("accuracy", "precision", "recall", "specificity", "f1")
 

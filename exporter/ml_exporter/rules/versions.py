@@ -43,6 +43,10 @@ def _champion() -> Rule:
     )
 
 
+def _champions(figure: str) -> str:
+    return f"champion:{figure.removeprefix('model:').removeprefix('ml_')}"
+
+
 def _of_champions() -> Iterable[Rule]:
     """What challengers are compared with; it has no version, and so there is one a model."""
     for figure, what in (
@@ -52,9 +56,8 @@ def _of_champions() -> Iterable[Rule]:
         (_ERRORS, "Labelled predictions with an error"),
         (_SQUARES, "Sum of squared errors"),
     ):
-        name = figure.removeprefix("model:").removeprefix("ml_")
         yield Rule(
-            f"champion:{name}",
+            _champions(figure),
             f"{what} of the champion, over 24h.",
             f"max without (version) ({figure} and {_CHAMPION})",
         )
@@ -62,8 +65,7 @@ def _of_champions() -> Iterable[Rule]:
 
 def _challengers() -> Iterable[Rule]:
     accuracy, rows, error, errors, squares = (
-        f"champion:{figure.removeprefix('model:').removeprefix('ml_')}"
-        for figure in (_ACCURACY, _ROWS, _ERROR, _ERRORS, _SQUARES)
+        _champions(figure) for figure in (_ACCURACY, _ROWS, _ERROR, _ERRORS, _SQUARES)
     )
     yield Rule(
         "model:version_gap:24h",
