@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: demo test lint types unit tools benchmark generate lock clean help
+.PHONY: demo test lint types unit fuzz tools benchmark generate lock clean help
 
 BIN := .venv/bin
 BUILT_FROM := pyproject.toml setup.py exporter/ml_exporter/__init__.py exporter/ml_exporter/formats/_scanner.c
@@ -24,6 +24,9 @@ types: .venv/dev.stamp  ## Static types
 
 unit: .venv/dev.stamp  ## The tests that can run with what is installed
 	$(BIN)/pytest $(ARGS)
+
+fuzz: .venv/dev.stamp  ## Inputs that no run has tried, for the tests that make up their own
+	$(BIN)/pytest -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
 tools:  ## The servers and the browser that the tests need
 	tools/servers

@@ -285,7 +285,11 @@ def test_wrong_predictions_are_delivered_as_degraded_performance(world: World) -
     world.feed_until(
         lambda: "ModelPerformanceDegraded" in world.names(), "mislabelled", mislabelled=True
     )
-    alert = next(a for a in world.alerts() if a["labels"]["severity"] == "critical")
+    alert = next(
+        alert
+        for alert in world.alerts()
+        if alert["labels"]["alertname"] == "ModelPerformanceDegraded"
+    )
     assert alert["labels"]["model"] == MODEL
     assert MODEL in alert["annotations"]["summary"]
     assert "accuracy" in alert["annotations"]["description"]

@@ -51,7 +51,8 @@ class Payload(msgspec.Struct, frozen=True):
                 if self._media_type in (*_JSON, *_CSV):
                     raise Rejected("encoding") from None
                 return None
-        return text.strip("\r\n \ufeff")
+        text = text.strip("\r\n \ufeff")
+        return text if text.strip() else ""  # a form feed alone is no row of CSV either
 
     def kind(self, text: str) -> _Kind | None:
         """How to read the text; what nobody knows is None."""
