@@ -36,6 +36,7 @@ benchmark: .venv/dev.stamp  ## Rows per second and memory, beside DuckDB and Pol
 	$(BIN)/python benchmarks/ingestion.py $(ARGS)
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/monitors.py
+	$(BIN)/python benchmarks/rules.py
 	$(BIN)/python benchmarks/false_alarms.py
 	$(BIN)/python benchmarks/estimation.py
 

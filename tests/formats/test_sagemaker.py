@@ -1,5 +1,6 @@
 import base64
 import json
+from codecs import BOM_UTF8
 from pathlib import Path
 
 import pytest
@@ -485,6 +486,6 @@ class TestLines:
     @given(logs)
     def test_every_line_is_a_row_or_counted(self, log):
         decoded = decoder("sagemaker", DISCOVER).decode(log, True)
-        lines = [line for line in log.split(b"\n") if line.strip()]
+        lines = [line for line in log.removeprefix(BOM_UTF8).split(b"\n") if line.strip()]
         assert decoded.consumed == len(log)
         assert decoded.batch.rows + decoded.rejected.total() >= len(lines)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ml_exporter.rules.groups import Rule
-from ml_exporter.rules.promql import indent, join_replicas, window_sum
-from ml_exporter.rules.timing import PIECES, Timing, duration, span
+from ml_exporter.rules.promql import indent, join_replicas
+from ml_exporter.rules.timing import Timing, duration, span
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,16 @@ FIELD_COUNTERS = (
     Counter("ml_field_values_total", "ml_field_values_total", "Values, by field and bin,"),
 )
 
+_HOUR_ENDS = "hour:ends"
 
-def of_window(timing: Timing, counters: Iterable[Counter], window: str) -> Iterable[Rule]:
-    """What counters counted in a window; with the hour come the pieces that all are made of.
+
+def of_window(timing: Timing, counters: Sequence[Counter], window: str) -> Iterable[Rule]:
+    """What counters counted in a window; with the hour come the minutes that all are made of.
 
     These belong into one group: evaluated at one instant, an hour has sixty minutes.
     """
+    if window == "1h":
+        yield _hour_ends(timing, counters[0])
     for counter in counters:
         if window == "1h":
             yield Rule(
@@ -54,23 +58,41 @@ def of_window(timing: Timing, counters: Iterable[Counter], window: str) -> Itera
                 f"{counter.what} of the last minute, exactly.",
                 rows_of_minute(timing, counter.name),
             )
-        yield from sums(timing, counter, window)
+        yield from sums(timing, counter, window, counters[0])
 
 
-def sums(timing: Timing, counter: Counter, window: str) -> Iterable[Rule]:
-    """Those of `of_window` but the minute, for a counter whose minutes are recorded otherwise."""
-    if window == "1h":
-        yield _sum(timing, counter, "10m")
-    yield _sum(timing, counter, window)
+def sums(timing: Timing, counter: Counter, window: str, first: Counter) -> Iterable[Rule]:
+    """Those of `of_window` but the minute, for a counter whose minutes are recorded otherwise.
 
-
-def _sum(timing: Timing, counter: Counter, window: str) -> Rule:
-    piece = PIECES[window]
-    source = counter.name if piece == "1m" else counter.windows
-    return Rule(
+    `first` is the group's first counter.
+    """
+    piece, name = ("hour", counter.windows) if window == "7d" else ("1m", counter.name)
+    # Other groups than that of the hour can't know whether its last evaluation is stored yet.
+    late = f" offset {duration(timing.settle)}" if window != "1h" else ""
+    yield Rule(
         f"{counter.windows}:{window}",
         f"{counter.what} of the last {window}.",
-        window_sum(timing, source, piece, window),
+        f"sum_over_time({name}:{piece}[{span(timing.lengths[window])}]{late})",
+    )
+    if window == "1h":
+        yield Rule(
+            f"{counter.windows}:hour",
+            f"{counter.what} of the last hour, once an hour.",
+            f'{counter.windows}:1h\nand on ()\n{_HOUR_ENDS}{{of="{first.windows}"}}',
+        )
+
+
+def _hour_ends(timing: Timing, first: Counter) -> Rule:
+    """Whether the last hour is one of those that seven days are made of.
+
+    They never overlap; between two of them is only what Prometheus was away for.
+    """
+    selector = f'{_HOUR_ENDS}{{of="{first.windows}"}}'
+    return Rule(
+        _HOUR_ENDS,
+        "1 where an hour is over since it was 1, for what is counted in the same group.",
+        f"vector(1)\nunless on ()\nlast_over_time({selector}[{span(timing.lengths['1h'])}])",
+        {"of": first.windows},
     )
 
 

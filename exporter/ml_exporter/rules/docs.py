@@ -9,7 +9,7 @@ from pathlib import Path
 from ml_exporter.rules.files import rule_files
 from ml_exporter.rules.groups import Alert, Rule
 
-_WINDOW = re.compile(r"(.+):(1m|10m|1h|24h|7d)$")
+_WINDOW = re.compile(r"(.+):(1m|1h|hour|24h|7d)$")
 
 
 def rules_table() -> str:
@@ -69,7 +69,9 @@ def _rules() -> Iterable[Rule | Alert]:
 
 def _of_any_window(rule: Rule) -> str:
     """Its help, which names the first of its windows and severities, for all of them."""
-    text = re.sub(r"(?<! and)[,.]? ([Oo]ver|of the last) (1m|10m|1h|24h|7d)(?=[.:])", "", rule.help)
+    text = re.sub(
+        r"(?<! and)[,.]? ([Oo]ver|of the last) (1m|1h|hour|24h|7d)(?=[.:])", "", rule.help
+    )
     for severity in ("warning", "critical"):
         text = text.replace(f" {severity} threshold", " threshold").replace(f" ({severity})", "")
     return text

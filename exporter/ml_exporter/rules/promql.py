@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
-from ml_exporter.rules.timing import Timing, duration, span
+from ml_exporter.rules.timing import Timing, span
 
 # Labels that tell replicas of one exporter apart; all others (job, namespace, cluster, what a
 # user adds) tell models apart.
@@ -54,17 +54,3 @@ def union(parts: Mapping[str, str], label: str) -> str:
 def positive_class(label: str) -> str:
     """1 for each binary model, with its positive class under a label."""
     return f'label_replace(model:info{{task="binary"}}, "{label}", "$1", "positive", "(.+)")'
-
-
-def window_sum(timing: Timing, counter: str, piece: str, window: str) -> str:
-    """The sum over a window of what is recorded for shorter ones.
-
-    Of minutes it takes every sample. Longer pieces are recorded every minute and overlap, so a
-    subquery takes one a length: its steps are at multiples of that length since 1970, and the
-    pieces touch. It looks `settle` late, when the latest piece is sure to be stored.
-    """
-    length = span(timing.lengths[window])
-    if piece == "1m":
-        return f"sum_over_time({counter}:1m[{length}])"
-    step, offset = duration(timing.lengths[piece]), duration(timing.settle)
-    return f"sum_over_time({counter}:{piece}[{length}:{step}] offset {offset})"

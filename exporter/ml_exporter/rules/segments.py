@@ -111,7 +111,7 @@ def _outcomes(timing: Timing, window: str) -> Iterable[Rule]:
             without("sum", "actual, predicted", of_positives),
         )
     for counter in (_OUTCOMES, _POSITIVES):
-        yield from counts.sums(timing, counter, window)
+        yield from counts.sums(timing, counter, window, COUNTERS[0])
 
 
 def _figures(window: str) -> Iterable[Rule]:

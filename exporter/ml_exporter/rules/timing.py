@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 WINDOWS = ("1h", "24h", "7d")
-
-# What the sum over each window is made of: few large pieces cost less than many small ones.
-PIECES: Mapping[str, str] = MappingProxyType({"10m": "1m", "1h": "1m", "24h": "10m", "7d": "1h"})
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
@@ -18,13 +14,12 @@ _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 class Timing:
     """Lengths in seconds, by the names that recorded series have, whatever the length is.
 
-    The length of a window is a multiple of that of its piece, and all are multiples of 1m.
+    All are multiples of 1m, and 7d is one of 1h, of which it is made.
     """
 
     lengths: Mapping[str, float] = field(
         default_factory=lambda: {
             "1m": _MINUTE,
-            "10m": 10 * _MINUTE,
             "1h": _HOUR,
             "24h": _DAY,
             "7d": 7 * _DAY,
@@ -41,7 +36,7 @@ class Timing:
     keep_firing: float = 30 * _MINUTE
 
     def __post_init__(self) -> None:
-        for window, piece in PIECES.items():
+        for window, piece in {"1h": "1m", "24h": "1m", "7d": "1h"}.items():
             if self.lengths[window] % self.lengths[piece]:
                 raise ValueError(f"the length of {window} must be a multiple of that of {piece}")
 
@@ -60,7 +55,7 @@ class Timing:
 
         `lengths` replaces single ones, in seconds: `Timing.shortened(2, **{"24h": 120})`.
         """
-        short = {"1m": 1, "10m": 2, "1h": 10, "24h": 30, "7d": 60}
+        short = {"1m": 1, "1h": 10, "24h": 30, "7d": 60}
         return cls(
             lengths={name: n * minute for name, n in short.items()} | lengths,
             slow=2 * minute,
