@@ -209,3 +209,24 @@ def test_what_a_format_needs_is_said(monkeypatch):
     assert str(caught.value) == (
         "data.parquet: reading Parquet needs pyarrow: pip install 'ml-exporter[parquet]'"
     )
+
+
+def timed(write, time):
+    """A baseline of rows an hour apart, and the rows that were rejected."""
+    path = write(*({"ts": time(n), "predicted": n % 2, "inputs": {"age": n}} for n in range(100)))
+    return profile(model(timestamp="ts", label=None), Limits(), path, "jsonl")
+
+
+def test_rows_that_have_a_time_have_windows(write):
+    made, rejected = timed(write, lambda n: f"2026-03-{1 + n // 24:02}T{n % 24:02}:30:00Z")
+    assert made.rows == 100
+    assert not rejected
+    assert all("24h" in field.extremes for field in made.fields)
+
+
+@pytest.mark.parametrize("time", [lambda n: "Monday", lambda n: None], ids=["a text", "none"])
+def test_what_is_no_time_costs_no_row(write, time):
+    made, rejected = timed(write, time)
+    assert made.rows == 100
+    assert not rejected
+    assert not any(field.extremes for field in made.fields)

@@ -26,6 +26,7 @@ from ml_exporter.statistics.bins import (
     bin_labels,
     count_bins,
 )
+from ml_exporter.statistics.drift import Test
 
 FORMAT = "ml-exporter-baseline/1"
 
@@ -46,6 +47,8 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     path: str | None = None  # where the model's rows have it
     edges: list[float] | None = None  # of a number: k + 1 edges of k bins
     counts: dict[str, int]
+    # By the length of a window and the test: the greatest statistic among the baseline's own.
+    extremes: dict[str, dict[Test, float]] = {}
 
     @property
     def key(self) -> Field:
@@ -54,6 +57,10 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     @property
     def bins(self) -> list[str]:
         return list(self.counts)
+
+    @property
+    def binned(self) -> BinnedField:
+        return BinnedField(self.bins, self.edges)
 
     @property
     def rows(self) -> int:
@@ -113,6 +120,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         judged_by: list[object] = [
             [field.role, field.name, field.type, field.edges, field.counts] for field in self.fields
         ]
+        if extremes := [field.extremes for field in self.fields if field.extremes]:
+            judged_by.append(extremes)
         if self.scores:
             judged_by.append([msgspec.to_builtins(one) for one in self.scores])
         if self.errors is not None:
@@ -183,6 +192,8 @@ def _problem(field: BaselineField) -> str | None:
         return "counts of a category must name <other> or <any>, <missing> and <invalid>"
     if any(count < 0 for count in field.counts.values()):
         return "counts can't be negative"
+    if any(value < 0 for tests in field.extremes.values() for value in tests.values()):
+        return "extremes can't be negative"
     return None
 
 
@@ -216,6 +227,6 @@ def segments_of(
         pairs.setdefault(one.field, set()).add(one.segment)
     return Segments(
         segments,
-        {one.name: BinnedField(one.bins, one.edges) for one in fields if one.role == "feature"},
+        {one.name: one.binned for one in fields if one.role == "feature"},
         {name: frozenset(known) for name, known in pairs.items()},
     )

@@ -20,8 +20,8 @@ from ml_exporter.performance_verdicts import judged_figures
 from ml_exporter.rules.integrity import REJECTED
 from ml_exporter.samples import Samples
 from ml_exporter.statistics import drift, effects
-from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER, Floats
-from ml_exporter.statistics.drift import STATISTICS, TESTS, Test
+from ml_exporter.statistics.bins import BELOW, Floats
+from ml_exporter.statistics.drift import SHARES, STATISTICS, TESTS, Test
 from ml_exporter.thresholds import EFFECTS, SEVERITIES
 from ml_exporter.verdicts import (
     FieldVerdict,
@@ -35,14 +35,6 @@ from ml_exporter.verdicts import (
 )
 
 LEAST_REJECTED = 10  # rows, for their share to be judged
-
-SHARES: Mapping[Test, tuple[str, ...]] = {
-    "missing": (MISSING,),
-    "invalid": (INVALID,),
-    "out_of_range": (BELOW, ABOVE),
-    "unseen": (OTHER,),
-}
-"""The bins of values that should not be, by the test of their share."""
 
 
 def judge(samples: Iterable[Frozen], window: str = "1h") -> list[ModelVerdict]:

@@ -49,6 +49,7 @@ from ml_exporter.statistics.bins import (
     bin_labels,
     quantile_edges,
 )
+from ml_exporter.usual_windows import WindowCounter
 
 _WATCHED: tuple[Role, ...] = get_args(WatchedRole)
 _NUMBERS_SHARE = 0.99  # of present values, for a field to be a number
@@ -91,10 +92,14 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
     segment_counter = SegmentCounter(request.is_regression)
     regions = RegionsBuilder(fields.values(), classes, request.positive)
     error_counter = ErrorCounter(truth.mean, error_edges(errors.values)) if truth.rows else None
+    windows = WindowCounter({key: field.binned for key, field in fields.items()})
     for batch in batches():
+        # Rows may differ in the fields they have where those are being discovered.
+        absent = Column([ABSENT] * batch.rows)
+        columns = {key: batch.fields.get(key, absent) for key in fields}
         for key, field in fields.items():
-            # Rows may differ in the fields they have where those are being discovered.
-            totals[key] += field.count(batch.fields.get(key) or Column([ABSENT] * batch.rows))
+            totals[key] += field.count(columns[key])
+        windows.update(batch, columns)
         if classes and PREDICTION in batch.fields and LABEL in batch.fields:
             confusion.update(outcomes(batch, classes))
         if scores and LABEL in batch.fields:
@@ -104,6 +109,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
         segment_counter.update(batch, segments.of(batch))
         if classes or request.is_regression:
             regions.update(batch)
+    extremes = windows.extremes()
     of_scores = [one for counter in scores.values() if any((one := counter.result()).positives)]
     return Baseline(
         format=FORMAT,
@@ -112,7 +118,9 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
         rows=rows,
         fields=[
             msgspec.structs.replace(
-                field, counts=dict(zip(field.counts, totals[key].tolist(), strict=True))
+                field,
+                counts=dict(zip(field.counts, totals[key].tolist(), strict=True)),
+                extremes=extremes[key],
             )
             for key, field in fields.items()
         ],

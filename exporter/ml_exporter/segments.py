@@ -105,6 +105,12 @@ class BinnedField(msgspec.Struct, frozen=True):
             codes[unknown] = np.where(missing, len(names) - 2, len(names) - 1)
         return Categories(codes, names)
 
+    def codes(self, column: Column) -> NDArray[np.intp]:
+        """The place of each row's segment among the names."""
+        found = self.categories(column)
+        place = {name: number for number, name in enumerate(self.names)}
+        return np.array([place[name] for name in found.names], dtype=np.intp)[found.codes]
+
 
 class Segments:
     """Tells which segments rows are in.

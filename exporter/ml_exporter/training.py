@@ -105,7 +105,20 @@ def _layout(model: Model, pattern: str, format: str) -> Layout:
     known = frozenset(path for path in ignored if path is not None)
     has_scores = any(key.role == "score" for key in fields)
     decision = rows.decision if has_scores else None
-    return Layout(fields, known=known, discover=rows.discover, decision=decision)
+    time = names.timestamp
+    if time is not None and not (time in found and _are_times(pattern, format, time)):
+        time = None
+    return Layout(fields, timestamp=time, known=known, discover=rows.discover, decision=decision)
+
+
+def _are_times(pattern: str, format: str, path: str) -> bool:
+    """Whether the first rows could all be read with this as their time."""
+    rejected: Counter[str] = Counter()
+    layout = Layout({Field("feature", path): path}, timestamp=path)
+    for batch in _read(pattern, format, layout, rejected):
+        if batch.rows or rejected:
+            break
+    return not rejected["bad_timestamp"]
 
 
 def _paths(pattern: str, format: str, looked_for: Iterable[str]) -> set[str]:

@@ -92,10 +92,11 @@ class FieldValues:
                         ):
                             distance.set(value, *key, bin, *place)
             values = critical_values(one.type, one.array(), tests=tests, false_alarms=false_alarms)
-            for test, value in values.items():
-                for window in WINDOWS:
+            for window in WINDOWS:
+                usual = one.extremes.get(window, {})
+                for test, value in values.items():
                     if not np.isnan(value):
-                        critical.set(value, *key, test, window)
+                        critical.set(max(value, usual.get(test, 0.0)), *key, test, window)
 
     @staticmethod
     def series(field: BaselineField) -> int:

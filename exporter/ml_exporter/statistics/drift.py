@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER, Floats
 from ml_exporter.statistics.tails import chi_squared_isf
 
 Test = Literal["distribution", "location", "scale", "missing", "invalid", "out_of_range", "unseen"]
@@ -23,6 +24,14 @@ TESTS: Mapping[str, tuple[Test, ...]] = {
     "category": ("distribution", "missing", "invalid", "unseen"),
 }
 """The tests that a field of each type gets."""
+
+SHARES: Mapping[Test, tuple[str, ...]] = {
+    "missing": (MISSING,),
+    "invalid": (INVALID,),
+    "out_of_range": (BELOW, ABOVE),
+    "unseen": (OTHER,),
+}
+"""The bins of values that should not be, by the test of their share."""
 
 STATISTICS: Mapping[Test, str] = {
     "distribution": "g_statistic",
@@ -65,15 +74,7 @@ def g_statistic(window: ArrayLike, baseline: ArrayLike) -> float:
 
     S. S. Wilks, The likelihood test of independence in contingency tables (1935).
     """
-    w, r = _counts(window), _counts(baseline)
-    n, m = w.sum(), r.sum()
-    if not (n and m):
-        return math.nan
-    from scipy import special  # whoever only counts needn't wait for it
-
-    pooled = (w + r) / (n + m)
-    g = 2 * np.sum(special.rel_entr(w, pooled * n) + special.rel_entr(r, pooled * m))
-    return max(0.0, float(g))  # equal shares may round to just below zero
+    return float(_g_statistic(_counts(window), _counts(baseline)))
 
 
 def share_z(
@@ -87,13 +88,9 @@ def share_z(
     O. Barndorff-Nielsen, Inference on full or partial parameters based on the
     standardized signed log likelihood ratio (1986).
     """
-    g = g_statistic(
-        [window_count, window_rows - window_count],
-        [baseline_count, baseline_rows - baseline_count],
+    return float(
+        _share_z(*map(_counts, (window_count, window_rows, baseline_count, baseline_rows)))
     )
-    growth = window_count * baseline_rows - baseline_count * window_rows
-    # Equal shares have a statistic of 0, but for rounding.
-    return math.copysign(math.sqrt(g), growth) if growth or math.isnan(g) else 0.0
 
 
 def mid_ranks(baseline: ArrayLike) -> NDArray[np.float64]:
@@ -122,7 +119,7 @@ def location_shift(window: ArrayLike, baseline: ArrayLike, ranks: ArrayLike) -> 
     H. B. Mann, D. R. Whitney, On a test of whether one of two random variables is
     stochastically larger than the other (1947).
     """
-    return _shift(_counts(window), _counts(baseline), np.asarray(ranks, dtype=float))
+    return float(_shift(_counts(window), _counts(baseline), np.asarray(ranks, dtype=float)))
 
 
 def location_z(window: ArrayLike, baseline: ArrayLike, ranks: ArrayLike) -> float:
@@ -150,7 +147,7 @@ def location_z(window: ArrayLike, baseline: ArrayLike, ranks: ArrayLike) -> floa
 
     F. Wilcoxon, Individual comparisons by ranking methods (1945).
     """
-    return _shift_z(_counts(window), _counts(baseline), np.asarray(ranks, dtype=float))
+    return float(_shift_z(_counts(window), _counts(baseline), np.asarray(ranks, dtype=float)))
 
 
 def scale_z(window: ArrayLike, baseline: ArrayLike, ranks: ArrayLike) -> float:
@@ -161,7 +158,8 @@ def scale_z(window: ArrayLike, baseline: ArrayLike, ranks: ArrayLike) -> float:
 
     A. M. Mood, On the asymptotic efficiency of certain nonparametric two-sample tests (1954).
     """
-    return _shift_z(_counts(window), _counts(baseline), np.square(np.asarray(ranks, dtype=float)))
+    squares = np.square(np.asarray(ranks, dtype=float))
+    return float(_shift_z(_counts(window), _counts(baseline), squares))
 
 
 def critical_values(
@@ -195,28 +193,80 @@ def significance(statistics: Mapping[Test, float], criticals: Mapping[Test, floa
     return max((ratio for ratio in ratios if not math.isnan(ratio)), default=math.nan)
 
 
-def _counts(counts: ArrayLike) -> NDArray[np.float64]:
+def extremes(
+    field_type: Literal["number", "category"],
+    windows: ArrayLike,
+    baseline: ArrayLike,
+    ranks: ArrayLike,
+    shares: Mapping[Test, NDArray[np.bool_]],
+) -> dict[Test, float]:
+    """The greatest absolute statistic of each test, over windows that the baseline is made of.
+
+    `windows` has their counts, of shape (windows, bins); each is compared with the rest of the
+    baseline. `ranks` are of shape (bins,), NaN for bins that have none; `shares` are the bins
+    of each share, as masks. Tests that are undefined in every window are left out.
+    """
+    w = _counts(windows)
+    r = _counts(baseline) - w
+    scores = np.asarray(ranks, dtype=float)
+    ranked = ~np.isnan(scores)
+    found = {"distribution": _g_statistic(w, r)}
+    if field_type == "number":
+        of_ranked = w[:, ranked], r[:, ranked]
+        found["location"] = _shift_z(*of_ranked, scores[ranked])
+        found["scale"] = _shift_z(*of_ranked, np.square(scores[ranked]))
+    for test, bins in shares.items():
+        counts = (counted for side in (w, r) for counted in (side[:, bins].sum(-1), side.sum(-1)))
+        found[test] = _share_z(*counts)
+    sizes = {test: np.abs(values[~np.isnan(values)]) for test, values in found.items()}
+    return {test: float(sizes[test].max()) for test in TESTS[field_type] if sizes[test].size}
+
+
+# What follows takes arrays of shape (..., bins), and gives one of shape (...).
+
+
+def _counts(counts: ArrayLike) -> Floats:
     return np.asarray(counts, dtype=np.float64)
 
 
-def _shift(w: NDArray[np.float64], r: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
-    if not (w.sum() and r.sum()):
-        return math.nan
-    return float(scores @ w / w.sum() - scores @ r / r.sum())
+def _g_statistic(w: Floats, r: Floats) -> Floats:
+    from scipy import special  # whoever only counts needn't wait for it
+
+    n, m = w.sum(-1, keepdims=True), r.sum(-1, keepdims=True)
+    pooled = (w + r) / np.maximum(n + m, 1)
+    g = 2 * np.sum(special.rel_entr(w, pooled * n) + special.rel_entr(r, pooled * m), axis=-1)
+    # Equal shares may round to just below zero.
+    return np.where((n * m)[..., 0] > 0, np.maximum(g, 0.0), np.nan)
 
 
-def _shift_z(w: NDArray[np.float64], r: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
-    n, m = w.sum(), r.sum()
-    if not (n and m):
-        return math.nan
-    of_window, of_baseline = _variance(w / n, scores), _variance(r / m, scores)
-    # The mean of the three: n / (n + m) of the pooled one is the window's.
-    excess = (of_window - of_baseline) * (1 + n / (n + m)) / 3
-    variance = of_baseline + max(0.0, excess)
-    if not variance > LEAST_VARIANCE:
-        return math.nan
-    return _shift(w, r, scores) / math.sqrt(variance * (1 / n + 1 / m))
+def _share_z(count: Floats, rows: Floats, usual_count: Floats, usual_rows: Floats) -> Floats:
+    g = _g_statistic(
+        np.stack((count, rows - count), axis=-1),
+        np.stack((usual_count, usual_rows - usual_count), axis=-1),
+    )
+    growth = count * usual_rows - usual_count * rows
+    # Equal shares have a statistic of 0, but for rounding.
+    return np.where(np.isnan(g), np.nan, np.sign(growth) * np.sqrt(g))
 
 
-def _variance(shares: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
-    return float(np.square(scores) @ shares - (scores @ shares) ** 2)
+def _shift(w: Floats, r: Floats, scores: Floats) -> Floats:
+    with np.errstate(invalid="ignore"):  # a side without rows
+        shift: Floats = w @ scores / w.sum(-1) - r @ scores / r.sum(-1)
+    return shift
+
+
+def _shift_z(w: Floats, r: Floats, scores: Floats) -> Floats:
+    n, m = w.sum(-1), r.sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_window, of_baseline = _variance(w, scores), _variance(r, scores)
+        # The mean of the three: n / (n + m) of the pooled one is the window's.
+        excess = (of_window - of_baseline) * (1 + n / (n + m)) / 3
+        variance = of_baseline + np.maximum(excess, 0.0)
+        z = _shift(w, r, scores) / np.sqrt(variance * (1 / n + 1 / m))
+        return np.where(variance > LEAST_VARIANCE, z, np.nan)
+
+
+def _variance(counts: Floats, scores: Floats) -> Floats:
+    shares = counts / counts.sum(-1, keepdims=True)
+    variance: Floats = shares @ np.square(scores) - (shares @ scores) ** 2
+    return variance
