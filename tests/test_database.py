@@ -9,9 +9,9 @@ import pytest
 
 from ml_exporter import database
 from ml_exporter.database import Damage, check, signed
-from ml_exporter.labels import keys_of
 from ml_exporter.state_folder import StateError
 from ml_exporter.store import Position, Store
+from ml_exporter.waiting import keys_of
 from tests.support import ROOT, full_disk
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column
-from ml_exporter.labels import JoinRules, LabelJoin, Pending, keys_of
+from ml_exporter.labels import JoinRules, LabelJoin
 from ml_exporter.store import Position, Store
+from ml_exporter.waiting import Pending, keys_of
 from tests.support import ROOT
 
 SAMPLES = json.dumps([["hits_total", [["", "m", "200"], ["", "m", "500"]]]]).encode()

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml_exporter import pending as pending_module
-from ml_exporter.labels import Early, Pending, keys_of
 from ml_exporter.pending import ROW_SIZE, SCHEMA, ModelPending
 from ml_exporter.store import Store
+from ml_exporter.waiting import Early, Pending, keys_of
 
 MANY = 1 << 40
 

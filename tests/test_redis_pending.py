@@ -18,9 +18,10 @@ import redis
 from ml_exporter import redis_pending
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.carried import Names, pack
-from ml_exporter.labels import RESULTS, JoinRules, keys_of
+from ml_exporter.labels import RESULTS, JoinRules
 from ml_exporter.redis_pending import RedisJoin
 from ml_exporter.store import Store
+from ml_exporter.waiting import keys_of
 from tests.support import find_tool, free_port, stop, wait_until
 from tests.test_labels import (
     CASES,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ml_exporter.families import Family, Histogram
-from ml_exporter.labels import keys_of
 from ml_exporter.store import Position, Store
+from ml_exporter.waiting import keys_of
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import sqlite3
 
 from ml_exporter import pending
 from ml_exporter.database import Damage, run_script, signed
-from ml_exporter.labels import Early, keys_of
 from ml_exporter.pending import ModelPending
+from ml_exporter.waiting import Early, keys_of
 
 _AT_ONCE = 5000  # rows
 _HASHED = "blake2b:"  # what began the hash of a long id

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.labels import Early, Pending
+from ml_exporter.waiting import Early, Pending
 
 SCHEMA = """
 CREATE TABLE queues (
@@ -73,7 +73,7 @@ class _Row(NamedTuple):
 
 
 class ModelPending:
-    """The pending predictions and early labels of one model: a `labels.PendingStore`."""
+    """The pending predictions and early labels of one model: a `waiting.PendingStore`."""
 
     def __init__(self, db: sqlite3.Connection, model: str) -> None:
         self._predictions = _Queue(db, model, "predictions")

@@ -25,13 +25,11 @@ from ml_exporter.labels import (
     RESULTS,
     JoinCounters,
     JoinRules,
-    Pending,
-    keys_of,
     label_times,
     outcomes,
-    texts,
 )
 from ml_exporter.outbox import Outbox
+from ml_exporter.waiting import Pending, keys_of, texts
 
 log = logging.getLogger(__name__)
 
