@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ml_exporter import access, config, thresholds
+from ml_exporter import access, config, field_paths, thresholds
 from ml_exporter.access import Tls
 from ml_exporter.config import (
     Access,
@@ -56,7 +56,7 @@ def test_every_key_is_on_the_page_and_no_other(section: str) -> None:
 DEFAULTS: dict[tuple[str, str], object] = {
     ("model", "bins"): Model.bins,
     ("model", "false_alarms"): Model.false_alarms,
-    ("ranked", "depth"): config.RANKED_DEPTH,
+    ("ranked", "depth"): field_paths.RANKED_DEPTH,
     ("labels", "wait"): Labels.wait,
     ("labels", "settle"): Labels.settle,
     ("limits", "series"): Limits.series,

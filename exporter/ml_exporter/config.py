@@ -9,11 +9,27 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-from ml_exporter import constraints, outcome_values, roles, segments, source_settings, thresholds
+from ml_exporter import (
+    constraints,
+    field_paths,
+    outcome_values,
+    roles,
+    segments,
+    source_settings,
+    thresholds,
+)
 from ml_exporter.batch import FieldType, Role
 from ml_exporter.constraints import Constraint, read_constraints
+from ml_exporter.field_paths import (
+    Fields,
+    Task,
+    feature_names,
+    field_names,
+    predicted_names,
+    read_fields,
+)
 from ml_exporter.outcome_values import OutcomeValues, read_outcome_values
 from ml_exporter.roles import Access, Token, UserRole, read_access
 from ml_exporter.segments import Segment, read_segments
@@ -59,11 +75,6 @@ __all__ = [
     "load",
 ]
 
-RANKED_DEPTH = 10
-_OPPOSITES = {"1": "0", "0": "1", "true": "false", "false": "true", "yes": "no", "no": "yes"}
-
-Task = Literal["binary", "multiclass", "regression"]
-
 # Every key of every section; docs/configuration.md has a section of the same name for each.
 KEYS: dict[str, tuple[str, ...]] = {
     "config": ("models", "access", "limits", "state"),
@@ -75,12 +86,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "version": ("field",),
     "learn": ("rows",),
     **source_settings.KEYS,
-    "fields": (
-        *("id", "timestamp", "prediction", "score", "label", "features"),
-        *("attributions", "ranked"),
-    ),
-    "scores": ("path", "classes"),
-    "ranked": ("path", "depth"),
+    **field_paths.KEYS,
     "labels": ("source", "fields", "wait", "settle", "redis"),
     "label_fields": ("id", "label", "timestamp"),
     **segments.KEYS,
@@ -95,24 +101,6 @@ KEYS: dict[str, tuple[str, ...]] = {
 LATER_KEYS: dict[str, tuple[str, ...]] = {
     "config": ("proxy",),
 }
-
-
-@dataclass(frozen=True)
-class Fields:
-    """Paths of a prediction's fields in its row."""
-
-    prediction: str
-    id: str | None = None
-    timestamp: str | None = None
-    # class -> path; binary: of the positive class; {path: p, classes: [a, b]} is {a: p.0, b: p.1}
-    scores: Mapping[str, str] = field(default_factory=dict)
-    # Where `prediction` leads to the scores: classes, the likeliest of which is the prediction.
-    # Of a binary model, the other one and the positive one.
-    decided_by: tuple[str, ...] = ()
-    label: str | None = None
-    features: Mapping[str, str] | None = None  # name -> path; None: the baseline's, else learned
-    attributions: Mapping[str, str] = field(default_factory=dict)  # feature -> path
-    ranked: tuple[str, ...] = ()  # paths of the items that were recommended, the best one first
 
 
 @dataclass(frozen=True)
@@ -241,9 +229,9 @@ def _model(node: Node, folder: Path) -> Model:
     section.check_keys(KEYS["model"])
     task = section.require("task").choice(get_args(Task))
     positive = _positive(section, task)
-    fields = _fields(section.require("fields"), task, positive)
+    fields = read_fields(section.require("fields"), task, positive)
     thresholds, off = section.read(
-        "thresholds", lambda node: read_thresholds(node, _field_names(fields)), ((), frozenset())
+        "thresholds", lambda node: read_thresholds(node, field_names(fields)), ((), frozenset())
     )
     return Model(
         name=section.require("name").text(),
@@ -254,14 +242,14 @@ def _model(node: Node, folder: Path) -> Model:
         positive=positive,
         baseline=section.read("baseline", lambda node: _baseline(node, folder), None),
         learn_rows=section.read("learn", _learn, Model.learn_rows),
-        types=section.read("types", lambda node: _types(node, _field_names(fields)), {}),
+        types=section.read("types", lambda node: _types(node, field_names(fields)), {}),
         labels=section.read("labels", lambda node: _labels(node, folder, fields), None),
         bins=section.read("bins", lambda node: node.integer(2, 100), Model.bins),
         segments=section.read(
-            "segments", lambda node: read_segments(node, _feature_names(fields)), ()
+            "segments", lambda node: read_segments(node, feature_names(fields)), ()
         ),
         constraints=section.read(
-            "constraints", lambda node: read_constraints(node, _predicted_names(fields)), ()
+            "constraints", lambda node: read_constraints(node, predicted_names(fields)), ()
         ),
         outcome_values=section.read(
             "outcome_values", lambda node: read_outcome_values(node, task, positive), None
@@ -305,126 +293,6 @@ def _learn(node: Node) -> int:
     section = node.mapping()
     section.check_keys(KEYS["learn"])
     return section.require("rows").integer(50)
-
-
-def _fields(node: Node, task: Task | None, positive: str | None) -> Fields:
-    section = node.mapping()
-    section.check_keys(KEYS["fields"])
-    prediction = section.require("prediction")
-    path = prediction.text()
-    features = section.read("features", _features, None)
-    scores = section.read("score", lambda node: _scores(node, task, positive), {})
-    return Fields(
-        prediction=path,
-        id=section.read("id", Node.text, None),
-        timestamp=section.read("timestamp", Node.text, None),
-        scores={name: path for name, path in scores.items() if positive in (None, name)},
-        decided_by=_decided_by(prediction, path, scores, positive),
-        label=section.read("label", Node.text, None),
-        features=features,
-        attributions=section.read("attributions", lambda node: _attributions(node, features), {}),
-        ranked=section.read("ranked", lambda node: _ranked(node, task), ()),
-    )
-
-
-def _attributions(node: Node, features: Mapping[str, str] | None) -> Mapping[str, str]:
-    """The path of each feature's attribution; one path alone is that of all, by their names."""
-    if node.kind == "a mapping":
-        return _features(node)
-    if features is None:
-        node.error("needs 'fields.features', whose names are looked for under this path")
-    return {name: f"{node.text()}.{name}" for name in features or ()}
-
-
-def _ranked(node: Node, task: Task | None) -> tuple[str, ...]:
-    if task is not None and task != "multiclass":
-        node.error(f"only a multiclass model recommends items, and the task is {task}")
-    section = node.mapping()
-    section.check_keys(KEYS["ranked"])
-    path = section.require("path").text()
-    depth = section.read("depth", lambda node: node.integer(2, 100), RANKED_DEPTH)
-    return tuple(f"{path}.{place}" for place in range(depth))
-
-
-def _features(node: Node) -> Mapping[str, str]:
-    if node.kind == "a mapping":
-        return {name.text(): path.text() for name, path in node.mapping()}
-    if node.kind != "a list":
-        node.error("must be a mapping of names to paths, or a list of names")
-        return {}
-    features: dict[str, str] = {}
-    for item in node.items():
-        name = item.text()
-        if name in features:
-            item.error(f"{name!r} is already in the list")
-        features[name] = name
-    return features
-
-
-def _feature_names(fields: Fields) -> Sequence[str] | None:
-    return None if fields.features is None else list(fields.features)
-
-
-def _predicted_names(fields: Fields) -> Sequence[str] | None:
-    """What is known of a prediction before its label comes."""
-    if fields.features is None:
-        return None
-    return [*fields.features, "prediction", *(["score"] if fields.scores else [])]
-
-
-def _field_names(fields: Fields) -> Sequence[str] | None:
-    """What `types` and `thresholds` may name; None: the baseline will say."""
-    if fields.features is None:
-        return None
-    return [*fields.features, "prediction", "score", "label"]
-
-
-def _scores(node: Node, task: Task | None, positive: str | None) -> Mapping[str, str]:
-    """The path of each class's score."""
-    if task == "regression":
-        node.error("a regression model has no score")
-    if node.kind != "a mapping":
-        if task == "multiclass":
-            node.error("must give a path for each class, or {path, classes}")
-        return {positive or "": node.text()}
-    section = node.mapping()
-    if section.entries and set(section.entries) <= set(KEYS["scores"]):
-        path = section.require("path").text()
-        classes = [item.class_name() for item in section.require("classes").items()]
-        paths = [f"{path}.{i}" for i in range(len(classes))]
-        if not classes:
-            return {}
-    else:
-        classes = [name.class_name() for name, _ in section]
-        paths = [path.text() for _, path in section]
-    scores = dict(zip(classes, paths, strict=True))
-    if len(scores) < len(classes):
-        node.error("names a class twice")
-    elif len(scores) < 2 and task == "multiclass":
-        node.error("must have at least two classes")
-    elif positive and positive not in scores:
-        node.error(f"has no path for the positive class {positive!r}")
-    return scores
-
-
-def _decided_by(
-    prediction: Node, path: str, scores: Mapping[str, str], positive: str | None
-) -> tuple[str, ...]:
-    """The classes whose scores stand where the prediction is said to be."""
-    if not path or not scores or not all(f"{p}.".startswith(f"{path}.") for p in scores.values()):
-        return ()
-    if positive is None:
-        return tuple(scores)
-    if len(scores) == 2:
-        return tuple(sorted(scores, key=lambda name: name == positive))
-    if len(scores) > 2:
-        prediction.error(f"is where {len(scores)} scores are, and a binary model has two classes")
-    elif positive not in _OPPOSITES:
-        prediction.error(
-            f"is the score's own path, which doesn't say what a row is called that isn't"
-            f" {positive!r}; name the path of the class itself"
-        )
-    return (_OPPOSITES.get(positive, ""), positive)
 
 
 def _types(node: Node, names: Sequence[str] | None) -> Mapping[str, FieldType]:
