@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from ml_exporter.rules import Timing, classes, classification, intervals
+from ml_exporter.rules import Timing, classes, classification, constant, intervals
+from ml_exporter.rules.degradation import JUDGED_WINDOWS
 from ml_exporter.statistics import performance
 from ml_exporter.statistics.performance import Cell
 from tests.rules.targets import Prometheus, Targets, prometheus
@@ -166,7 +167,7 @@ def held(server: Prometheus, window: str, instant: float) -> dict[tuple[str, str
 def figures(server: Prometheus, window: str, instant: float) -> Figures:
     rules = (
         *(*classes.counts(window), *classes.figures(window)),
-        *(*classification.rules(window), *intervals.rules(window)),
+        *(*classification.rules(window), *intervals.rules(window), *constant.rules(window)),
     )
     names = {*(rule.record for rule in rules), f"model:performance:{window}"}
     recorded = server.query(f'{{__name__=~"(model|class):.+:{window}"}} @ {instant:.3f}')
@@ -204,6 +205,9 @@ def twins(model: Model, window: str) -> Figures:
         for end, value in zip(("lower", "upper"), ends, strict=True):
             add(f"model:{name}_{end}", value)
             add(f"model:performance_{end}", value, monitor=name)
+    if window in JUDGED_WINDOWS:
+        for side, rows in zip(("gained", "lost"), performance.against_constant(every), strict=True):
+            add(f"model:{side}_on_constant", rows)
     return found
 
 

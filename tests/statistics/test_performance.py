@@ -299,6 +299,24 @@ def test_a_positive_class_that_never_came():
     assert figures["specificity"] == 1.0
 
 
+class TestAgainstTheBestConstant:
+    def test_rows_won_and_lost_are_those_of_a_paired_comparison(self):
+        rng = np.random.default_rng(3)
+        actual, predicted = rng.choice(3, 500, p=[0.5, 0.3, 0.2]), rng.integers(0, 3, 500)
+        classes = performance.of_confusion(
+            metrics.confusion_matrix(actual, predicted), ["a", "b", "c"]
+        )
+        right, right_by_constant = predicted == actual, actual == 0
+        assert performance.against_constant(classes) == (
+            np.count_nonzero(right & ~right_by_constant),
+            np.count_nonzero(right_by_constant & ~right),
+        )
+
+    def test_of_equally_common_classes_it_is_the_one_that_the_model_knows_least(self):
+        classes = performance.of_confusion([[8, 2], [5, 5]], ["a", "b"])
+        assert performance.against_constant(classes) == (8, 5)
+
+
 class TestClassesThatAreNotToldApart:
     """Both are `<other>`, and may differ."""
 
@@ -327,6 +345,12 @@ class TestClassesThatAreNotToldApart:
         assert performance.model_figures(classes)["constant_accuracy"] == 0.1
         alone = performance.of_cells([("<other>", "<other>", True, 9.0)])
         assert "constant_accuracy" not in performance.model_figures(alone)
+
+    def test_nobody_is_compared_with_who_says_other(self):
+        classes = performance.of_cells([("<other>", "a", False, 9.0), ("a", "a", True, 1.0)])
+        assert performance.against_constant(classes) == (0.0, 0.0)
+        alone = performance.of_cells([("<other>", "<other>", True, 9.0)])
+        assert np.isnan(performance.against_constant(alone)).all()
 
     def test_a_correlation_is_never_below_minus_one(self):
         classes = performance.of_cells([("a", "a", True, 1.0), ("<other>", "<other>", False, 5.0)])

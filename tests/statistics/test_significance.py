@@ -10,6 +10,7 @@ from ml_exporter.statistics.significance import (
     Z_95,
     critical_value,
     interval_z,
+    mcnemar_z,
     proportion_z,
 )
 
@@ -48,6 +49,14 @@ def test_the_sign_tells_which_side():
 def test_is_near_the_exact_test():
     exact = stats.binomtest(60, 100, 0.8, alternative="less").pvalue
     assert stats.norm.cdf(proportion_z(60, 100, 0.8)) == pytest.approx(exact, rel=0.1)
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(60, 30), (200, 140), (500, 420)])
+def test_two_classifiers_of_the_same_rows(lost, gained):
+    exact = stats.binomtest(lost, lost + gained, alternative="greater").pvalue
+    assert stats.norm.sf(mcnemar_z(lost, gained)) == pytest.approx(exact, rel=0.35)
+    assert mcnemar_z(gained, lost) == -mcnemar_z(lost, gained)
+    assert math.isnan(mcnemar_z(0, 0))
 
 
 def test_a_figure_at_the_end_of_its_interval():

@@ -127,6 +127,7 @@ def _against_constant() -> Panel:
     def of(figure: str) -> str:
         return f"max by (version) (model:{figure}:${{window}}{{{MODEL}}})"
 
+    knows = f"({of('matthews_correlation_lower')} > 0 or {of('roc_auc_lower')} > 0.5)"
     statements = []
     for figure, limit, worthless in (
         ("accuracy", of("constant_accuracy"), "always saying the commonest class"),
@@ -137,9 +138,14 @@ def _against_constant() -> Panel:
         value, lower = of(figure), of(f"{figure}_lower")
         statements += [
             Statement(
-                f"100 * ({value} <= {matched}{limit})",
+                f"100 * ({value} <= {matched}{limit})\nunless on (version) {knows}",
                 f"{{}} {unit}: worthless, no better than {worthless}",
                 RED,
+            ),
+            Statement(
+                f"100 * ({value} <= {matched}{limit})\nand on (version) {knows}",
+                f"{{}} {unit}: less than {worthless}, and yet better than chance",
+                ORANGE,
             ),
             Statement(
                 f"100 * ({value} > {matched}{limit})\n"
@@ -157,8 +163,9 @@ def _against_constant() -> Panel:
         About(
             "Against the best constant",
             "A model that isn't right more often than one which always says the commonest class "
-            "(numbers: the mean) is worth nothing, however high the figure. Where one class is "
-            "rare and its misses are dear, look at recall and Matthews correlation as well.",
+            "(numbers: the mean) is worth nothing, however high the figure, unless Matthews "
+            "correlation or ROC AUC are better than chance: where one class is rare and its misses "
+            "are dear, a useful model may be right less often.",
             width=6,
             height=5,
             decimals=1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules import attributions, estimation_alerts, labels, segments, versions
+from ml_exporter.rules import attributions, constant, estimation_alerts, labels, segments, versions
 from ml_exporter.rules.annotations import (
     ABOUT_MODEL,
     ABOUT_SOURCE,
@@ -33,6 +33,7 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
     minute = duration(timing.minute)
     for concern, make in (
         ("performance", _performance),
+        ("constant", constant.alerts),
         ("drift", _drift),
         ("integrity", _integrity),
         ("predictions", _predictions),

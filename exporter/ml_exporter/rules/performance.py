@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules import classes, classification, counts, intervals, ranks, regression, scores
+from ml_exporter.rules import (
+    classes,
+    classification,
+    constant,
+    counts,
+    intervals,
+    ranks,
+    regression,
+    scores,
+)
+from ml_exporter.rules.degradation import JUDGED_WINDOWS
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.integrity import constraint_violation_ratio, rejected_ratio
 from ml_exporter.rules.promql import gauge, join_replicas, union
@@ -30,6 +40,7 @@ def groups(timing: Timing) -> Iterable[Group]:
             *classes.counts(window),
             *classes.figures(window),
             *classification.rules(window),
+            *(constant.rules(window) if window in JUDGED_WINDOWS else ()),
             *_all_figures(window),
             *intervals.rules(window),
             *_other_intervals(window),

@@ -177,6 +177,19 @@ def model_figures(classes: Mapping[str, Outcomes], positive: str | None = None) 
     )
 
 
+def against_constant(classes: Mapping[str, Outcomes]) -> tuple[float, float]:
+    """Rows that are right where the best constant prediction is wrong, and the other way about.
+
+    That always says the most frequent class, which `<other>` isn't. NaN, NaN without one.
+    """
+    named = [one for name, one in classes.items() if name != OTHER]
+    if not named:
+        return math.nan, math.nan
+    most = max(one.support for one in named)
+    hits = min(one.true_positives for one in named if one.support == most)
+    return sum(one.true_positives for one in classes.values()) - hits, most - hits
+
+
 def shares(
     classes: Mapping[str, Outcomes], positive: str | None = None
 ) -> dict[str, tuple[float, float]]:

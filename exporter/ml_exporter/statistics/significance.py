@@ -43,6 +43,18 @@ def proportion_z(successes: float, trials: float, reference: float) -> float:
     return math.copysign(math.sqrt(max(0.0, 2 * g)), 1 if above else -1)
 
 
+def mcnemar_z(lost: float, gained: float) -> float:
+    """By how many standard errors one classifier is worse than another on the same rows.
+
+    `lost` rows it has wrong and the other one right, `gained` the other way about. NaN without any.
+
+    Q. McNemar, Note on the sampling error of the difference between correlated proportions or
+    percentages (1947).
+    """
+    differing = lost + gained
+    return (lost - gained) / math.sqrt(differing) if differing else math.nan
+
+
 def interval_z(value: float, lower: float, upper: float, reference: float) -> float:
     """How many standard errors a figure is above a reference, by its 95 % interval.
 
