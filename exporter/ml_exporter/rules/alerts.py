@@ -116,10 +116,12 @@ def _drift(build: Builder, severity: str) -> Iterable[Rule | Alert]:
         yield build.alert(
             name,
             severity,
-            without("count", "role, field, baseline_id", drifted) + " > 0",
+            f"{without('count', 'role, field, baseline_id', drifted)} > 0\n"
+            f"unless ignoring (severity)\n{versions.WARMING_UP}",
             help=f"The distribution of a {what} differs from the baseline significantly (more "
             "than chance explains) and materially (PSI, location shift or another effect above "
-            "its threshold), over 24h and over 1h.",
+            "its threshold), over 24h and over 1h. A new version beside another one is waited "
+            "for, until it is a day old or has half of the traffic.",
             summary=f"{ABOUT_MODEL}{NAME}: {how_many}{worst}",
             description=f"{ABOUT_MODEL}Differ from the baseline over the last 24h and the last "
             f"hour, the most first:{fields}{accuracy}",

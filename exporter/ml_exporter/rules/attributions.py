@@ -13,6 +13,7 @@ from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.groups import Alert, Group, Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
+from ml_exporter.rules.versions import WARMING_UP
 from ml_exporter.statistics.attribution import CUTOFF
 
 LEAST_ATTRIBUTED = 100  # predictions that an order needs, to be judged
@@ -113,11 +114,11 @@ def alerts(build: Builder, severity: str) -> Iterable[Alert]:
         severity,
         f"{ndcg}:24h < {least}\nand\n{predictions}:24h >= {LEAST_ATTRIBUTED}\n"
         f"unless (\n  {ndcg}:1h >= {least}\n  and\n"
-        f"  {predictions}:1h >= {LEAST_ATTRIBUTED}\n)",
+        f"  {predictions}:1h >= {LEAST_ATTRIBUTED}\n)\nunless\n{WARMING_UP}",
         help="What predictions rest on has changed: the order of the features by attribution has "
         f"an NDCG below {LEAST_NDCG['warning']} against the baseline's (critical: "
         f"{LEAST_NDCG['critical']}) over 24h, of {LEAST_ATTRIBUTED} predictions or more, and over "
-        "1h, if that has as many.",
+        "1h, if that has as many; and the version isn't new beside another one.",
         summary=f"{NAME}: predictions rest on other features than they did (NDCG "
         '{{ $value | printf "%.2f" }})',
         description=f"{ABOUT_MODEL}Features that changed their place by mean attribution over 24h, "

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from ml_exporter.rules.annotations import ABOUT_MODEL, ABOUT_VERSIONS, NAME, Builder, each, number
 from ml_exporter.rules.degradation import LEAST_LABELLED
 from ml_exporter.rules.groups import Alert, Group, Rule
+from ml_exporter.rules.promql import indent
 from ml_exporter.rules.timing import Timing
 
 MATERIAL: Mapping[str, float] = {"warning": 0.02, "critical": 0.05}
@@ -27,11 +28,13 @@ _ACCURACY, _ROWS, _ERROR, _ERRORS, _SQUARES = (
     "ml_squared_error_total:24h",
 )
 _CHAMPION = "model:champion:7d"
+WARMING_UP = "model:warming_up"
+"""Alerts on drift wait `unless` it is there."""
 _OF_CHAMPION = "ignoring (version) group_left ()"
 
 
 def groups(timing: Timing) -> Iterable[Group]:
-    rules = (_champion(), *_of_champions(), *_challengers())
+    rules = (_champion(), _warming_up(), *_of_champions(), *_challengers())
     yield Group("ml-exporter-versions", timing.interval("24h"), rules)
 
 
@@ -40,6 +43,20 @@ def _champion() -> Rule:
         _CHAMPION,
         "Predictions of the champion over 7d: of the versions in use within 24h, it has the most.",
         "topk without (version) (\n  1,\n  model:predictions:7d and model:predictions:24h > 0\n)",
+    )
+
+
+def _warming_up() -> Rule:
+    day, week, hour = (f"model:predictions:{window}" for window in ("24h", "7d", "1h"))
+    # Rows of a whole day are in the week, too, after another hour.
+    is_new = f"{day} > 0\nunless\n{week} > {day}"
+    is_minor = f"{hour} < {_OF_CHAMPION}\n(0.5 * sum without (version) ({hour}))"
+    return Rule(
+        WARMING_UP,
+        "Predictions of a version over 24h, where it has none from before and less than half of "
+        "the model's traffic of the last hour: what a canary, or a new version beside the present "
+        "one, is asked within its first day is no sample of a day.",
+        f"(\n{indent(is_new)}\n)\nand\n{is_minor}",
     )
 
 
