@@ -49,6 +49,7 @@ _POSITIVES = Counter(
 )
 
 _IN_SEGMENT = "segment_field, segment"
+_EXPLAINS_DROP = "segment:explained_drop"
 
 
 def groups(timing: Timing) -> Iterable[Group]:
@@ -262,6 +263,8 @@ def _fairness(window: str) -> Iterable[Rule]:
 
 def alerts(build: Builder, severity: str) -> Iterable[Rule | Alert]:
     """The segments that are worse than they were, and the alert about them."""
+    if severity == "warning":
+        yield _explanation()
     by_window = "\nor\n".join(
         _underperforming(build.timing, severity, window) for window in JUDGED_WINDOWS
     )
@@ -314,10 +317,26 @@ def _underperforming(timing: Timing, severity: str, window: str) -> str:
     )
 
 
+def _explanation() -> Rule:
+    """Shares in a drop that are no chance, over the window that the whole model is judged by."""
+    return Rule(
+        _EXPLAINS_DROP,
+        "A segment's share in what its field's segments together are worse than in the baseline, "
+        f"over the window that is judged, where that is above {EXPLAINS:.0%} and the segment is "
+        "worse by two standard errors.",
+        "\nor\n".join(
+            f"segment:drop_share:{window} > {EXPLAINS}\nand\nsegment:drop_z:{window} > 2\n"
+            f"and ignoring ({_IN_SEGMENT}, window)\n"
+            f'model:judged_window{{window="{window}"}}'
+            for window in JUDGED_WINDOWS
+        ),
+    )
+
+
 def explanation() -> str:
     """A template: the segments that explain most of a drop in performance, after ABOUT_MODEL."""
     return each(
-        f"topk(3, segment:drop_share:24h{{%s}} > {EXPLAINS} and segment:drop_z:24h > 2)",
+        f"topk(3, {_EXPLAINS_DROP}{{%s}})",
         "\n- {{ .Labels.segment_field }} {{ .Labels.segment }}: "
         "{{ .Value | humanizePercentage }} of the drop",
     )
