@@ -57,9 +57,10 @@ class _Found:
 
 
 def _figures(samples: Samples, positive: str | None) -> _Found:
-    classes = performance.of_cells(outcomes(samples))
+    cells = list(outcomes(samples))
+    classes = performance.of_cells(cells)
     values = [performance.model_figures(classes, positive)]
-    bounds = [performance.model_intervals(classes, positive)]
+    bounds = [performance.model_intervals(cells, positive)]
     for of_values, of_bounds in (_of_scores(samples), _of_losses(samples), _of_errors(samples)):
         values.append(of_values)
         bounds.append(of_bounds)
@@ -84,15 +85,7 @@ def _of_scores(samples: Samples) -> _Figures:
         for of in counts.values()
     ]
     values = scores.figures(pairs)
-    ends = [
-        intervals.auc(scores.roc_auc(*pair), sum(pair[0]), sum(pair[1]))
-        for pair in pairs
-        if sum(pair[0]) and sum(pair[1])
-    ]
-    if not ends:
-        return values, {}
-    lower, upper = (sum(side) / len(ends) for side in zip(*ends, strict=True))
-    bounds = {"roc_auc": (lower, upper), "gini": (scores.gini(lower), scores.gini(upper))}
+    bounds = scores.figure_intervals(pairs)
     sums = {
         (labels["class"], labels["bin"]): total
         for labels, total in samples["ml_labelled_score_bin_sum_total"]
@@ -104,7 +97,9 @@ def _of_scores(samples: Samples) -> _Figures:
         for name, pair in zip(counts, pairs, strict=True)
         if sum(pair[0]) + sum(pair[1])
     ]
-    return values | {"expected_calibration_error": sum(errors) / len(errors)}, bounds
+    if errors:
+        values["expected_calibration_error"] = sum(errors) / len(errors)
+    return values, bounds
 
 
 def _of_losses(samples: Samples) -> _Figures:

@@ -6,6 +6,7 @@ day has both.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -170,6 +171,8 @@ def figures(server: Prometheus, window: str, instant: float) -> Figures:
         *(*classification.rules(window), *intervals.rules(window), *constant.rules(window)),
     )
     names = {*(rule.record for rule in rules), f"model:performance:{window}"}
+    # What the interval of Matthews's correlation is made of.
+    names = {name for name in names if not re.search("_(diversity|influence):", name)}
     recorded = server.query(f'{{__name__=~"(model|class):.+:{window}"}} @ {instant:.3f}')
     return {
         (labels.pop("__name__"), frozenset(labels.items())): value
@@ -201,7 +204,7 @@ def twins(model: Model, window: str) -> Figures:
     for name, value in performance.model_figures(every, positive).items():
         add(f"model:{name}", value)
         add("model:performance", value, monitor=name)
-    for name, ends in performance.model_intervals(every, positive).items():
+    for name, ends in performance.model_intervals(model.cells(window), positive).items():
         for end, value in zip(("lower", "upper"), ends, strict=True):
             add(f"model:{name}_{end}", value)
             add(f"model:performance_{end}", value, monitor=name)

@@ -222,11 +222,22 @@ def auc_end(end: int) -> Callable[[Arrays], float]:
     return of
 
 
+def precision_end(end: int) -> Callable[[Arrays], float]:
+    def of(arrays: Arrays) -> float:
+        positives, negatives, _ = arrays
+        value = twins.average_precision(positives, negatives)
+        return intervals.average_precision(value, positives.sum())[end]
+
+    return of
+
+
 OF_BINS: dict[str, Callable[[Arrays], float]] = {
     "roc_auc": lambda arrays: twins.roc_auc(*arrays[:2]),
     "roc_auc_lower": auc_end(0),
     "roc_auc_upper": auc_end(1),
     "average_precision": lambda arrays: twins.average_precision(*arrays[:2]),
+    "average_precision_lower": precision_end(0),
+    "average_precision_upper": precision_end(1),
     "expected_calibration_error": lambda arrays: twins.expected_calibration_error(*arrays),
 }
 

@@ -359,8 +359,8 @@ class TestClassesThatAreNotToldApart:
 
 class TestIntervals:
     def test_binary(self):
-        classes = performance.of_confusion([[50, 10], [5, 35]], ["no", "yes"])
-        found = performance.model_intervals(classes, "yes")
+        cells = performance.cells_of([[50, 10], [5, 35]], ["no", "yes"])
+        found = performance.model_intervals(cells, "yes")
         recall, specificity = intervals.wilson(35, 40), intervals.wilson(50, 60)
         assert found == {
             "accuracy": exactly(intervals.wilson(85, 100)),
@@ -381,27 +381,27 @@ class TestIntervals:
         }
 
     def test_undefined_figures_have_none(self):
-        classes = performance.of_confusion([[8, 0], [0, 0]], ["no", "yes"])
-        assert performance.model_intervals(classes, "yes").keys() == {
+        cells = performance.cells_of([[8, 0], [0, 0]], ["no", "yes"])
+        assert performance.model_intervals(cells, "yes").keys() == {
             *("accuracy", "specificity", "negative_predictive_value"),
             *("false_positive_rate", "positive_rate"),
         }
 
     def test_no_rows(self):
         for positive in (None, "a"):
-            classes = performance.of_confusion(np.zeros((2, 2)), ["a", "b"])
-            assert performance.model_intervals(classes, positive) == {}
-            assert performance.model_intervals({}, positive) == {}
+            cells = performance.cells_of(np.zeros((2, 2)), ["a", "b"])
+            assert performance.model_intervals(cells, positive) == {}
+            assert performance.model_intervals([], positive) == {}
 
     @pytest.mark.parametrize("data", MULTICLASS)
     def test_hold_their_figures(self, data):
         actual, said = MULTICLASS[data]()
         labels = np.unique([*actual, *said])
         confusion = metrics.confusion_matrix(actual, said, labels=labels)
-        classes = performance.of_confusion(confusion, list(labels))
-        figures = performance.model_figures(classes)
-        found = performance.model_intervals(classes)
-        assert found.keys() == figures.keys() - {"constant_accuracy", "matthews_correlation"}
+        cells = performance.cells_of(confusion, list(labels))
+        figures = performance.model_figures(performance.of_cells(cells))
+        found = performance.model_intervals(cells)
+        assert found.keys() == figures.keys() - {"constant_accuracy"}
         for name, (lower, upper) in found.items():
             assert 0 <= lower < upper <= 1
             assert lower - 1e-12 <= figures[name] <= upper + 1e-12

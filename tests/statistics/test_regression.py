@@ -146,7 +146,7 @@ class TestIntervals:
         "name",
         [
             *("mean_absolute_error", "root_mean_squared_error", "bias", "r2"),
-            "mean_absolute_percentage_error",
+            *("mean_absolute_percentage_error", "explained_variance"),
         ],
     )
     @pytest.mark.parametrize("noise", [0.5, 1.5])
@@ -179,8 +179,19 @@ class TestIntervals:
     def test_a_worthless_model_has_one_too(self):
         rng = np.random.default_rng(3)
         actual = rng.normal(size=500)
-        low, high = figure_intervals(sums(-3 * actual, actual))["r2"]
-        assert low < -8 < high < 0
+        found = figure_intervals(sums(-3 * actual, actual))
+        for name in ("r2", "explained_variance"):
+            low, high = found[name]
+            assert low < -8 < high < 0
+
+    def test_that_of_explained_variance_knows_no_bias(self):
+        rng = np.random.default_rng(4)
+        actual = rng.normal(size=500)
+        errors = 0.5 * rng.normal(size=500)
+        errors -= errors.mean()
+        fair, biased = (figure_intervals(sums(errors + by, actual)) for by in (0.0, 0.7))
+        assert biased["explained_variance"] == pytest.approx(fair["r2"])
+        assert biased["r2"][1] < fair["r2"][0]
 
 
 class TestQuantile:

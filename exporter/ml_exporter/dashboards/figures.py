@@ -100,7 +100,6 @@ FIGURES = (
         "none",
         no_value=OF_SCORES,
         decimals=3,
-        has_interval=False,
     ),
     Figure(
         "log_loss",

@@ -13,6 +13,7 @@ from ml_exporter.rules.classification import OUTCOMES, binary, multiclass, occur
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import indent, without
 from ml_exporter.rules.shares import SIGNS, f1_of_jaccard, unclamped_wilson, wilson
+from ml_exporter.statistics.intervals import ROUNDING
 from ml_exporter.statistics.significance import Z_95
 
 INTERVALS = (
@@ -45,6 +46,7 @@ def rules(window: str) -> Iterable[Rule]:
         expr, how = averages["f1"]
         averages["f1"] = f"{_of_f1(end, window)}\nor\n{expr}", binary_f1 + how
         yield from _ends(end, window, averages)
+    yield from _influences(window)
     for end in ENDS:
         yield from _ends(end, window, _of_others(end, window))
     for end, capital in ENDS.items():
@@ -88,7 +90,10 @@ def _of_others(end: str, window: str) -> Mapping[str, tuple[str, str]]:
             "square-and-add of those of recall and specificity (binary); that of recall, over the "
             "classes that occur (multiclass)",
         ),
-        "matthews_correlation": (_of_phi(end, window), "from the variance of phi (binary)"),
+        "matthews_correlation": (
+            f"{_of_phi(end, window)}\nor\n{_of_correlation(end, window)}",
+            "from the variance of phi (binary), or by the delta method (multiclass)",
+        ),
     }
     other_end = "upper" if end == "lower" else "lower"
     for rate, metric in (("false_positive_rate", "specificity"), ("false_negative_rate", "recall")):
@@ -199,3 +204,85 @@ def _of_phi(end: str, window: str) -> str:
 / ({positives} + {negatives})"""
     spread = f"{Z_95!r} * sqrt(clamp_min(\n{indent(variance)},\n  0\n))"
     return f"{phi}\n{SIGNS[end]} {spread}"
+
+
+_INFLUENCES: Mapping[str, tuple[str, str]] = {
+    "actual": ("support", "predicted"),
+    "predicted": ("predicted", "support"),
+}
+"""The class of a row, its count, and that of the other one."""
+
+
+def _diversity(of: str, window: str) -> str:
+    return f"model:{of}_diversity:{window}"
+
+
+def _influence(of: str, window: str) -> str:
+    return f"class:{of}_influence:{window}"
+
+
+def _influences(window: str) -> Iterable[Rule]:
+    """What Matthews's correlation of several classes varies with."""
+    rows = without("sum", "class", f"class:support:{window}")
+    for of, (own, _) in _INFLUENCES.items():
+        squares = without("sum", "class", f"class:{own}:{window} ^ 2")
+        yield Rule(
+            _diversity(of, window),
+            f"How likely two labelled predictions are of different {of} classes (multiclass), over "
+            f"{window}.",
+            multiclass(f"1 - {squares} / {rows} ^ 2 > 0"),
+        )
+    correlation = f"model:matthews_correlation:{window}"
+    on_class, rows = "ignoring (class) group_left ()", f"({rows} > 0)"
+    varied = _varied(window)
+    for of, (own, other) in _INFLUENCES.items():
+        diversity = _diversity(of, window)
+        yield Rule(
+            _influence(of, window),
+            f"By how much Matthews's correlation changes with the share of rows whose {of} class "
+            f"it is (multiclass), over {window}.",
+            f"class:{own}:{window}\n* {on_class} ({correlation} / {diversity} / {rows})\n"
+            f"-\nclass:{other}:{window}\n* {on_class} (1 / {varied} / {rows})",
+        )
+
+
+def _varied(window: str) -> str:
+    return f"sqrt({_diversity('actual', window)} * {_diversity('predicted', window)})"
+
+
+def _of_correlation(end: str, window: str) -> str:
+    """The mean of the squared influence of all rows, less the square of its mean."""
+    hits, support, predicted = (
+        f"class:{count}:{window}" for count in ("true_positives", "support", "predicted")
+    )
+    by_actual, by_predicted = (_influence(of, window) for of in ("actual", "predicted"))
+    rows = f"({without('sum', 'class', support)} > 0)"
+    varied = _varied(window)
+
+    def total(expr: str) -> str:
+        return without("sum", "class", expr)
+
+    def of_cells(of: str) -> str:
+        named = f'label_replace({_influence(of, window)}, "{of}", "$1", "class", "(.*)")'
+        return without("sum", "class", named)
+
+    cells = (
+        f"{without('sum', 'correct', f'ml_outcomes_total:{window}')}\n"
+        f"* ignoring (predicted) group_left ()\n{of_cells('actual')}\n"
+        f"* ignoring (actual) group_left ()\n{of_cells('predicted')}"
+    )
+    both = without("sum", "actual, predicted", cells)
+    by_class = total(f"{support} * {by_actual} + {predicted} * {by_predicted}")
+    mean = f"{total(hits)} / {varied}\n+ {by_class}"
+    squares = (
+        f"{total(hits)} / {varied} ^ 2\n"
+        f"+ {total(f'{support} * {by_actual} ^ 2 + {predicted} * {by_predicted} ^ 2')}\n"
+        f"+ 2 * {total(f'{hits} * ({by_actual} + {by_predicted})')} / {varied}\n"
+        f"+ 2 * {both}"
+    )
+    variance = (
+        f"(\n{indent(squares)}\n)\n/ {rows}\n- (\n  (\n{indent(mean, 4)}\n  )\n  / {rows}\n) ^ 2\n"
+        f"- {ROUNDING!r}"
+    )
+    spread = f"{Z_95!r} * sqrt(\n  clamp_min(\n{indent(variance, 4)},\n    0\n  )\n  / {rows}\n)"
+    return f"model:matthews_correlation:{window}\n{SIGNS[end]} {spread}"

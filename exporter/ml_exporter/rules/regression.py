@@ -28,7 +28,7 @@ FIGURES = (
 """Recorded as `model:NAME:WINDOW`."""
 INTERVALS = (
     *("mean_absolute_error", "root_mean_squared_error", "mean_absolute_percentage_error"),
-    *("median_absolute_error", "p90_absolute_error", "bias", "r2"),
+    *("median_absolute_error", "p90_absolute_error", "bias", "r2", "explained_variance"),
 )
 """Those that have `model:NAME_lower:WINDOW` and `model:NAME_upper:WINDOW`."""
 
@@ -211,28 +211,38 @@ def _explained(window: str) -> Iterable[Rule]:
         f"no better than to always say the mean. Over {window}.",
         f"1 - {squared} / ({n} > 0) / {truth}",
     )
-    for end, sign in SIGNS.items():
-        variance = (
-            f"4 * ({r2} > 0) * (1 - {r2}) ^ 2\n* ({n} - 2) ^ 2\n/ (({n} ^ 2 - 1) * ({n} + 3))"
-        )
-        cohen = f"{r2}\n{sign} {Z_95!r} * sqrt(\n{indent(variance)}\n)"
-        other = {"lower": "upper", "upper": "lower"}[end]
-        fixed = f"1 - {_of_squares(window, other)}\n/ {truth}"
-        yield _end(
-            "r2",
-            end,
-            window,
-            f"(\n{indent(f'clamp_max({cohen}, 1)')}\n  or\n{indent(fixed)}\n)\nand {n} > 2",
-        )
     spread = f"clamp_min(\n  {squared}\n  - ({over} - {under}) ^ 2 / {n},\n  0\n)"
     yield Rule(
         f"model:explained_variance:{window}",
         f"The same, less the bias: how much of the truth's variance errors lack. Over {window}.",
         f"1 - {spread}\n/ ({n} > 0) / {truth}",
     )
+    yield from _explained_ends("r2", window)
+    yield from _explained_ends("explained_variance", window)
     yield Rule(
         f"model:constant_root_mean_squared_error:{window}",
         "What it would be if the truth's mean were always predicted: a model that isn't better is "
         f"worth nothing. Over {window}.",
         f"sqrt({truth})",
     )
+
+
+def _explained_ends(name: str, window: str) -> Iterable[Rule]:
+    n, figure = f"model:prediction_errors:{window}", f"model:{name}:{window}"
+    truth = f"model:actual_variance:{window}"
+    for end, sign in SIGNS.items():
+        variance = (
+            f"4 * ({figure} > 0) * (1 - {figure}) ^ 2\n* ({n} - 2) ^ 2\n"
+            f"/ (({n} ^ 2 - 1) * ({n} + 3))"
+        )
+        cohen = f"{figure}\n{sign} {Z_95!r} * sqrt(\n{indent(variance)}\n)"
+        squares = _of_squares(window, {"lower": "upper", "upper": "lower"}[end])
+        if name == "explained_variance":
+            squares = f"clamp_min(\n{indent(squares)}\n  - model:bias:{window} ^ 2,\n  0\n)"
+        fixed = f"1 - {squares}\n/ {truth}"
+        yield _end(
+            name,
+            end,
+            window,
+            f"(\n{indent(f'clamp_max({cohen}, 1)')}\n  or\n{indent(fixed)}\n)\nand {n} > 2",
+        )

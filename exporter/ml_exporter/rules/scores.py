@@ -15,6 +15,7 @@ from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.means import mean_figure
 from ml_exporter.rules.promql import indent, with_label, without
+from ml_exporter.rules.shares import SIGNS
 from ml_exporter.rules.timing import WINDOWS, Timing
 from ml_exporter.statistics.significance import Z_95
 
@@ -23,7 +24,7 @@ FIGURES = (
     *("log_loss", "brier_score", "expected_calibration_error"),
 )
 """Recorded as `model:NAME:WINDOW`."""
-INTERVALS = ("roc_auc", "gini", "log_loss", "brier_score")
+INTERVALS = ("roc_auc", "gini", "average_precision", "log_loss", "brier_score")
 """Those that have `model:NAME_lower:WINDOW` and `model:NAME_upper:WINDOW`."""
 
 COUNTERS = (
@@ -63,6 +64,8 @@ _MEANS = {
     "roc_auc_lower": "Lower end of the 95 % interval of the area under the ROC curve",
     "roc_auc_upper": "Upper end of the 95 % interval of the area under the ROC curve",
     "average_precision": "Average precision",
+    "average_precision_lower": "Lower end of the 95 % interval of average precision",
+    "average_precision_upper": "Upper end of the 95 % interval of average precision",
     "expected_calibration_error": "Expected calibration error",
 }
 _TINY = "1e-9"
@@ -146,6 +149,17 @@ def _by_baseline(window: str) -> Iterable[Rule]:
         f"Average precision of a class, by the bins of one baseline, over {window}.",
         f"{without('sum', 'bin', _precision_of_bins(window))}\n/ ({positives} > 0)",
     )
+    precision = f"score:average_precision:{window}"
+    odds = f"{precision}\n/ (1 - {precision} > 0)"
+    error = f"sqrt({positives} * {precision} * (1 - {precision}) > 0)"
+    for end, sign in SIGNS.items():
+        yield Rule(
+            f"score:average_precision_{end}:{window}",
+            f"{end.capitalize()} end of its 95 % interval, on the scale of its logit (Boyd, Eng & "
+            f"Page 2013), over {window}.",
+            f"1 / (\n  1\n  + 1 / (\n{indent(odds, 4)}\n"
+            f"    * exp({sign}{Z_95!r} / {error})\n  )\n)",
+        )
     off = f"abs(\n  ml_labelled_score_bin_sum_total:{window}\n  - {_in_bin(window, 'true')}\n)"
     yield Rule(
         f"score:expected_calibration_error:{window}",

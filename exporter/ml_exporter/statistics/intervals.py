@@ -11,9 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ml_exporter.statistics.bins import Floats
 from ml_exporter.statistics.significance import Z_95
 
 Interval = tuple[float, float]
+
+ROUNDING = 1e-12
+"""Of a variance, what may be rounding."""
 
 UNKNOWN: Interval = (math.nan, math.nan)
 
@@ -104,6 +108,43 @@ def phi(
     return max(-1.0, value - spread), min(1.0, value + spread)
 
 
+def correlation(counts: Floats, correct: Floats, z: float = Z_95) -> Interval:
+    """Interval of Matthews's correlation of any number of classes, R_K, by the delta method.
+
+    `counts` are rows (actual, predicted), and `correct` those of each class that are right: its
+    cell of the diagonal, or less where classes aren't told apart. It has no width where the
+    correlation is 1 or -1.
+
+    A. Agresti, Categorical Data Analysis (3rd ed. 2013), 16.1, for functions of multinomial shares;
+    J. Gorodkin (2004) for R_K.
+    """
+    rows = counts.sum()
+    if not rows:
+        return UNKNOWN
+    actual, predicted = counts.sum(axis=1) / rows, counts.sum(axis=0) / rows
+    of_actual, of_predicted = 1 - actual @ actual, 1 - predicted @ predicted
+    varied = math.sqrt(of_actual * of_predicted)
+    if varied <= 0:
+        return UNKNOWN
+    hits = correct.sum() / rows
+    value = min(max(float(hits - actual @ predicted) / varied, -1.0), 1.0)
+    # By how much one row more changes the correlation: what its actual class does, what its
+    # predicted one does, and 1 / varied where it is correct.
+    by_actual = value * actual / of_actual - predicted / varied
+    by_predicted = value * predicted / of_predicted - actual / varied
+    mean = hits / varied + actual @ by_actual + predicted @ by_predicted
+    mean_square = (
+        hits / varied**2
+        + actual @ by_actual**2
+        + predicted @ by_predicted**2
+        + 2
+        * (correct @ (by_actual + by_predicted) / varied + by_actual @ counts @ by_predicted)
+        / rows
+    )
+    spread = z * math.sqrt(max(0.0, mean_square - mean**2 - ROUNDING) / rows)
+    return max(-1.0, value - spread), min(1.0, value + spread)
+
+
 def auc(auc: float, positives: float, negatives: float, z: float = Z_95) -> Interval:
     """Interval of the area under the ROC curve of so many rows of both classes.
 
@@ -119,6 +160,21 @@ def auc(auc: float, positives: float, negatives: float, z: float = Z_95) -> Inte
     ) / (positives * negatives)
     spread = z * math.sqrt(max(0.0, variance))
     return max(0.0, auc - spread), min(1.0, auc + spread)
+
+
+def average_precision(value: float, positives: float, z: float = Z_95) -> Interval:
+    """Interval of average precision by the rows of the class, on the scale of its logit.
+
+    NaN, NaN where it is 0 or 1.
+
+    K. Boyd, K. H. Eng & C. D. Page, Area under the precision-recall curve: point estimates and
+    confidence intervals (2013).
+    """
+    if positives <= 0 or not 0 < value < 1:
+        return UNKNOWN
+    odds = value / (1 - value)
+    factor = math.exp(z / math.sqrt(positives * value * (1 - value)))
+    return odds / (odds + factor), odds / (odds + 1 / factor)
 
 
 def mean(total: float, squares: float, n: float, z: float = Z_95) -> Interval:

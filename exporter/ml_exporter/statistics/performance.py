@@ -99,12 +99,16 @@ class Outcomes:
 
 def of_confusion(confusion: ArrayLike, classes: Sequence[str]) -> dict[str, Outcomes]:
     """The outcomes of each class against all others."""
+    return of_cells(cells_of(confusion, classes))
+
+
+def cells_of(confusion: ArrayLike, classes: Sequence[str]) -> list[Cell]:
     counts = np.asarray(confusion, dtype=np.float64)
-    return of_cells(
+    return [
         (actual, predicted, actual == predicted, float(counts[i, j]))
         for i, actual in enumerate(classes)
         for j, predicted in enumerate(classes)
-    )
+    ]
 
 
 def of_cells(cells: Iterable[Cell]) -> dict[str, Outcomes]:
@@ -206,14 +210,14 @@ def shares(
     }
 
 
-def model_intervals(
-    classes: Mapping[str, Outcomes], positive: str | None = None
-) -> dict[str, Interval]:
+def model_intervals(cells: Iterable[Cell], positive: str | None = None) -> dict[str, Interval]:
     """95 % intervals of a model's figures, as far as defined.
 
     Of shares they are Wilson's, of averages over classes square-and-add, of Matthews's correlation
-    (binary) phi's.
+    phi's (binary), or by the delta method.
     """
+    cells = list(cells)
+    classes = of_cells(cells)
     bounds = {name: intervals.wilson(*share) for name, share in shares(classes, positive).items()}
     if positive is not None:
         one = _of_positive(classes, positive)
@@ -239,6 +243,7 @@ def model_intervals(
         bounds["balanced_accuracy"] = _averaged(
             present, "recall", [1 / len(present) for _ in present]
         )
+        bounds["matthews_correlation"] = _correlation_interval(cells)
     return {name: bound for name, bound in bounds.items() if not math.isnan(bound[0])}
 
 
@@ -282,6 +287,17 @@ def _correlation(classes: Sequence[Outcomes]) -> float:
     varied = (rows**2 - predicted @ predicted) * (rows**2 - actual @ actual)
     correlation = _ratio(float(rows * hits.sum() - actual @ predicted), math.sqrt(varied))
     return min(max(correlation, -1.0), 1.0) if not math.isnan(correlation) else math.nan
+
+
+def _correlation_interval(cells: Sequence[Cell]) -> Interval:
+    index = {
+        name: place for place, name in enumerate(sorted({n for cell in cells for n in cell[:2]}))
+    }
+    counts, correct = np.zeros((len(index), len(index))), np.zeros(len(index))
+    for actual, predicted, is_correct, rows in cells:
+        counts[index[actual], index[predicted]] += rows
+        correct[index[actual]] += rows if is_correct else 0.0
+    return intervals.correlation(counts, correct)
 
 
 def _macro(classes: Sequence[Outcomes], metric: str) -> float:

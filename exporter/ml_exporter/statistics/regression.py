@@ -141,6 +141,9 @@ def figure_intervals(of: Sums, z: float = Z_95) -> dict[str, Interval]:
         ),
         "bias": intervals.mean(of.over - of.under, of.squared, of.rows, z),
         "r2": r2_interval(of, z),
+        "explained_variance": r2_interval(
+            of, z, bias=(of.over - of.under) / of.rows if of.rows else 0.0
+        ),
     }
     return {name: ends for name, ends in found.items() if not math.isnan(ends[0])}
 
@@ -150,8 +153,8 @@ def _root(ends: Interval) -> Interval:
     return ends if math.isnan(lower) else (math.sqrt(max(0.0, lower)), math.sqrt(upper))
 
 
-def r2_interval(of: Sums, z: float = Z_95) -> Interval:
-    """Interval of R².
+def r2_interval(of: Sums, z: float = Z_95, *, bias: float = 0.0) -> Interval:
+    """Interval of R²; of the explained variance, where the mean error is given as `bias`.
 
     J. Cohen, P. Cohen, S. G. West & L. S. Aiken, Applied Multiple Regression/Correlation Analysis
     for the Behavioral Sciences (3rd ed. 2003), 3.6, for one predictor, which the prediction is.
@@ -161,13 +164,16 @@ def r2_interval(of: Sums, z: float = Z_95) -> Interval:
     n = of.rows
     if n < 3 or not of.variation:
         return intervals.UNKNOWN
-    r2 = 1 - of.squared / of.variation
+    of_bias = n * bias**2
+    r2 = 1 - (of.squared - of_bias) / of.variation
     if r2 > 0:
         variance = 4 * r2 * (1 - r2) ** 2 * (n - 2) ** 2 / ((n**2 - 1) * (n + 3))
         spread = z * math.sqrt(variance)
         return r2 - spread, min(1.0, r2 + spread)
-    least, most = intervals.mean(of.squared, of.squared_squared, n, z)
-    return 1 - most * n / of.variation, 1 - max(0.0, least) * n / of.variation
+    least, most = (
+        end * n - of_bias for end in intervals.mean(of.squared, of.squared_squared, n, z)
+    )
+    return 1 - most / of.variation, 1 - max(0.0, least) / of.variation
 
 
 def histogram(absolute: Floats, uppers: Sequence[float]) -> Counts:

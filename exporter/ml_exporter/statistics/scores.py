@@ -7,13 +7,15 @@ are of the class, and that are not. What is undefined is NaN, and left out of `f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ml_exporter.statistics import intervals
 from ml_exporter.statistics.bins import Floats
+from ml_exporter.statistics.intervals import Interval
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
@@ -99,6 +101,21 @@ def figures(classes: Iterable[tuple[ArrayLike, ArrayLike]]) -> dict[str, float]:
     return {name: value for name, value in means.items() if not math.isnan(value)}
 
 
+def figure_intervals(classes: Iterable[tuple[ArrayLike, ArrayLike]]) -> dict[str, Interval]:
+    """95 % intervals of these: means of the ends over the classes that have them."""
+    of_auc, of_precision = [], []
+    for positives, negatives in classes:
+        of_class, rest = (float(side.sum()) for side in _counts(positives, negatives))
+        of_auc.append(intervals.auc(roc_auc(positives, negatives), of_class, rest))
+        of_precision.append(
+            intervals.average_precision(average_precision(positives, negatives), of_class)
+        )
+    found = {"roc_auc": _mean_ends(of_auc), "average_precision": _mean_ends(of_precision)}
+    lower, upper = found["roc_auc"]
+    found["gini"] = gini(lower), gini(upper)
+    return {name: ends for name, ends in found.items() if not math.isnan(ends[0])}
+
+
 def gain(positives: ArrayLike, negatives: ArrayLike) -> Gain:
     """Points of the gain, lift, ROC and precision-recall charts: k + 1 of k bins."""
     of_class, rest = _counts(positives, negatives)
@@ -155,6 +172,10 @@ def _ratios(part: Floats, whole: ArrayLike) -> Floats:
     ratios = np.full(part.shape, np.nan)
     np.divide(part, divisor, out=ratios, where=divisor > 0)
     return ratios
+
+
+def _mean_ends(ends: Sequence[Interval]) -> Interval:
+    return _mean([lower for lower, _ in ends]), _mean([upper for _, upper in ends])
 
 
 def _mean(values: list[float]) -> float:
