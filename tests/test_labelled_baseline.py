@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
+from sklearn import metrics
 
 from ml_exporter.baseline import BaselineError, Request, decode, encode
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.labelled_baseline import error_edges, score_counts, score_edges
+from ml_exporter.monitors.figures import baseline_performance
 from ml_exporter.profiling import build
 
 
@@ -77,6 +80,57 @@ class TestScores:
         assert counts.tolist() == [3, 1, 1]
 
 
+class TestFigures:
+    """What production is judged by: figures as scikit-learn has them, on the baseline's rows."""
+
+    def test_of_a_binary_models_scores(self):
+        rng = np.random.default_rng(5)
+        labels = rng.integers(0, 2, 2000)
+        scores = np.clip(rng.normal(0.35 + 0.3 * labels, 0.15), 0.0, 1.0)
+        batch = binary_batch(scores.tolist(), labels.tolist())
+        batches = [batch.slice(0, 700), batch.slice(700, 2000)]
+        baseline = build(lambda: batches, classified("1"))
+        found, _ = baseline_performance(baseline, "1")
+        assert found["log_loss"] == pytest.approx(metrics.log_loss(labels, scores), abs=1e-12)
+        brier = metrics.brier_score_loss(labels, scores)
+        assert found["brier_score"] == pytest.approx(brier, abs=1e-12)
+        (bins,) = baseline.scores
+        places = np.searchsorted(bins.edges[1:], scores)
+        off = [abs((scores - labels)[places == bin].sum()) for bin in range(51)]
+        assert found["expected_calibration_error"] == pytest.approx(sum(off) / 2000, abs=1e-12)
+
+    def test_of_several_classes_scores(self):
+        rng = np.random.default_rng(6)
+        scores = rng.dirichlet([1, 2, 3], 500)
+        labels = [rng.choice(["a", "b", "c"], p=row) for row in scores]
+        columns = {Field("score", name): scores[:, i].tolist() for i, name in enumerate("abc")}
+        fields = {key: Column(values) for key, values in columns.items()}
+        fields |= {PREDICTION: Column(labels), LABEL: Column(labels)}
+        found, _ = baseline_performance(build(lambda: [Batch(500, fields)], classified()), None)
+        assert found["log_loss"] == pytest.approx(metrics.log_loss(labels, scores), abs=1e-12)
+        assert found["brier_score"] == pytest.approx(metrics.brier_score_loss(labels, scores))
+
+    def test_of_errors(self):
+        rng = np.random.default_rng(7)
+        actual = rng.normal(size=4000)
+        predicted = actual + rng.standard_t(4, 4000)
+        columns = {PREDICTION: Column(predicted.tolist()), LABEL: Column(actual.tolist())}
+        found, _ = baseline_performance(build(lambda: [Batch(4000, columns)], regression()), None)
+        errors = np.abs(predicted - actual)
+        assert found["median_absolute_error"] == pytest.approx(np.median(errors), rel=0.01)
+        assert found["p90_absolute_error"] == pytest.approx(np.quantile(errors, 0.9), rel=0.01)
+
+    def test_older_files_have_none(self):
+        batch = binary_batch([0.1, 0.2, 0.7, 0.9], [0, 0, 1, 1])
+        made = build(lambda: [batch], classified("1"))
+        (bins,) = made.scores
+        older = replace(made, losses=None, scores=[replace(bins, sums=[])])
+        read = decode(encode(older))
+        assert read.id == made.id
+        found, _ = baseline_performance(read, "1")
+        assert not {"log_loss", "brier_score", "expected_calibration_error"} & found.keys()
+
+
 class TestErrors:
     def test_are_sums_over_the_rows_that_have_both(self):
         predicted = [1.0, 2.0, 5.0, None, 4.0]
@@ -134,6 +188,20 @@ class TestFile:
         assert old in data
         with pytest.raises(BaselineError, match=rf"scores\[0\] \(1\): {message}"):
             decode(data.replace(old, new))
+
+    def test_sums_of_scores_must_be_of_every_bin(self):
+        data = encode(build(lambda: [binary_batch([0.1, 0.9], [0, 1])], classified("1")))
+        assert b'"sums": [' in data
+        with pytest.raises(BaselineError, match=r"scores\[0\] \(1\): sums need 3 numbers"):
+            decode(data.replace(b'"sums": [', b'"sums": [0.5, '))
+
+    @pytest.mark.parametrize("counts", [[1, 2], [3, *range(20)]])
+    def test_counts_of_errors_must_be_of_every_edge_and_rise(self, counts):
+        columns = {PREDICTION: Column([1.0, 2.0, 4.0]), LABEL: Column([1.5, 2.0, 1.0])}
+        made = build(lambda: [Batch(3, columns)], regression())
+        broken = replace(made, errors=replace(made.errors, counts=counts))
+        with pytest.raises(BaselineError, match=r"errors: counts need \d+ ascending numbers"):
+            decode(encode(broken))
 
     def test_what_scores_are_judged_by_is_part_of_the_id(self):
         calm = build(lambda: [binary_batch([0.1, 0.9], [0, 1])], classified("1"))

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from ml_exporter.batch import PREDICTION, Column, Field, FieldType, Role
-from ml_exporter.labelled_baseline import Errors, ScoreBins
+from ml_exporter.labelled_baseline import Errors, Losses, ScoreBins
 from ml_exporter.regions import Regions
 from ml_exporter.segments import BinnedField, Segment, SegmentRows, Segments
 from ml_exporter.statistics.bins import (
@@ -109,6 +109,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
     classes: list[str] = []
     confusion: list[Outcome] = []
     scores: list[ScoreBins] = []  # of each class that has scores
+    losses: Losses | None = None  # of all classes' scores
     errors: Errors | None = None  # of a regression
     segments: list[SegmentRows] = []
     attributions: dict[str, float] = {}  # mean absolute attribution, by feature
@@ -123,7 +124,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         if extremes := [field.extremes for field in self.fields if field.extremes]:
             judged_by.append(extremes)
         if self.scores:
-            judged_by.append([msgspec.to_builtins(one) for one in self.scores])
+            binned = [msgspec.structs.replace(one, sums=[]) for one in self.scores]
+            judged_by.append([msgspec.to_builtins(one) for one in binned])
         if self.errors is not None:
             judged_by.append([self.errors.edges, self.errors.mean_actual])
         if self.regions is not None:

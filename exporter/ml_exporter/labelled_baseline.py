@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
 from ml_exporter.statistics.bins import (
+    INVALID,
+    MISSING,
     Counts,
     Floats,
+    bin_codes,
     count_bins,
     format_number,
     quantile_edges,
     round_up,
 )
-from ml_exporter.statistics.regression import LARGEST, percentage_errors
+from ml_exporter.statistics.regression import LARGEST, histogram, percentage_errors
+from ml_exporter.statistics.scores import brier_scores, log_losses
 
 _SCORE_BINS = 50  # of a class; of many classes, fewer each
 _LEAST_SCORE_BINS = 25  # with fewer, the area under the ROC curve is off by more than 2e-3
@@ -24,7 +30,7 @@ _MASS_DIGITS = 12  # of an edge just below scores that are alike
 _ERROR_BINS = 20
 
 
-class ScoreBins(msgspec.Struct, frozen=True):
+class ScoreBins(msgspec.Struct, frozen=True, omit_defaults=True):
     """The scores of one class, on labelled rows, by whether they are of it.
 
     Bins are named by their inclusive upper edge, as a histogram's buckets are: `edges[1:]` and
@@ -35,6 +41,7 @@ class ScoreBins(msgspec.Struct, frozen=True):
     edges: list[float]  # k + 1
     positives: list[int]  # k + 1, the last of +Inf
     negatives: list[int]
+    sums: list[float] = []  # of the scores themselves, kept within [0, 1]; older files have none
 
     @property
     def bins(self) -> list[str]:
@@ -51,6 +58,8 @@ class ScoreBins(msgspec.Struct, frozen=True):
             return f"positives and negatives need {edges.size} counts each, as there are edges"
         if min(*self.positives, *self.negatives) < 0:
             return "counts can't be negative"
+        if self.sums and len(self.sums) != edges.size:
+            return f"sums need {edges.size} numbers, as there are edges"
         return None
 
 
@@ -60,7 +69,24 @@ def score_counts(values: Floats, edges: Floats) -> Counts:
     return np.array([below + first, *rest], dtype=np.int64)
 
 
-class Errors(msgspec.Struct, frozen=True):
+def score_sums(values: Floats, edges: Floats) -> Floats:
+    """Sums of scores, kept within [0, 1], of the same bins."""
+    there = values[~np.isnan(values)]
+    codes = bin_codes(there, edges[1:])
+    return np.asarray(
+        np.bincount(codes, weights=np.clip(there, 0.0, 1.0), minlength=edges.size), dtype=np.float64
+    )
+
+
+class Losses(msgspec.Struct, frozen=True):
+    """Sums of what the scores of labelled rows lost."""
+
+    rows: int
+    log_loss: float
+    brier_score: float
+
+
+class Errors(msgspec.Struct, frozen=True, omit_defaults=True):
     """The errors of a regression on labelled rows, as sums."""
 
     rows: int
@@ -73,6 +99,7 @@ class Errors(msgspec.Struct, frozen=True):
     over: float
     under: float
     squared_deviation: float  # of the truth about its mean
+    counts: list[int] = []  # absolute errors up to each edge, and all; older files have none
 
     @property
     def problem(self) -> str | None:
@@ -81,12 +108,61 @@ class Errors(msgspec.Struct, frozen=True):
             return "errors need one or more finite edges in ascending order"
         if not abs(self.mean_actual) <= LARGEST:
             return f"mean_actual can't be beyond {LARGEST:g}"
+        if self.counts and (len(self.counts) != edges.size + 1 or min(np.diff(self.counts)) < 0):
+            return f"counts need {edges.size + 1} ascending numbers, one more than there are edges"
         return None
 
 
 def score_key(name: str, positive: str | None) -> Field:
     """Where a batch has the scores of a class."""
     return SCORE if positive is not None else Field("score", name)
+
+
+def class_scores(batch: Batch, classes: Sequence[str]) -> Floats | None:
+    """Scores of a multiclass model as (rows, classes), NaN where a row has none.
+
+    None where the batch has no scores at all.
+    """
+    columns = [batch.fields.get(score_key(name, None)) for name in classes]
+    if all(column is None for column in columns):
+        return None
+    blank = np.full(batch.rows, np.nan)
+    # A class's scores lie side by side, as its column has them.
+    return np.stack([blank if column is None else column.numbers.values for column in columns]).T
+
+
+def losses_of(batch: Batch, classes: Sequence[str], positive: str | None) -> tuple[Floats, Floats]:
+    """Log loss and Brier score of each labelled row with usable scores.
+
+    Those are all there and within [0, 1], and the label is one of the classes that have a score:
+    `classes`; of a binary model the score is of the `positive` class, and any other label is the
+    negative.
+    """
+    if positive is None:
+        return _losses_of_classes(batch, classes)
+    column = batch.fields.get(SCORE)
+    if column is None:
+        return np.empty(0), np.empty(0)
+    truth, scores = batch.fields[LABEL].categories, column.numbers.values
+    usable = ~truth.is_any(MISSING, INVALID) & _within_unit(scores)
+    is_positive, scores = truth.is_any(positive)[usable], scores[usable]
+    of_truth = np.where(is_positive, scores, 1 - scores)
+    return log_losses(of_truth), np.square(scores - is_positive)
+
+
+def _losses_of_classes(batch: Batch, classes: Sequence[str]) -> tuple[Floats, Floats]:
+    scores = class_scores(batch, classes)
+    if scores is None:
+        return np.empty(0), np.empty(0)
+    truth = batch.fields[LABEL].categories.among(classes)
+    usable = (truth >= 0) & _within_unit(scores).all(axis=1)
+    if not usable.all():
+        scores, truth = scores[usable], truth[usable]
+    return log_losses(scores[np.arange(truth.size), truth]), brier_scores(scores, truth)
+
+
+def _within_unit(scores: Floats) -> NDArray[np.bool_]:
+    return (scores >= 0) & (scores <= 1)
 
 
 def score_edges(sample: Floats, classes: int) -> Floats:
@@ -112,6 +188,7 @@ class ScoreCounter:
         self._edges = edges
         self._positives = np.zeros(edges.size, dtype=np.int64)
         self._negatives = np.zeros(edges.size, dtype=np.int64)
+        self._sums = np.zeros(edges.size)
 
     def update(self, batch: Batch, is_class: NDArray[np.bool_]) -> None:
         """`is_class`: which rows are of the class; all rows have a label."""
@@ -120,10 +197,16 @@ class ScoreCounter:
             values = column.numbers.values
             self._positives += score_counts(values[is_class], self._edges)
             self._negatives += score_counts(values[~is_class], self._edges)
+            self._sums += score_sums(values, self._edges)
 
     def result(self) -> ScoreBins:
-        edges, counts = self._edges.tolist(), (self._positives.tolist(), self._negatives.tolist())
-        return ScoreBins(self._name, edges, *counts)
+        return ScoreBins(
+            self._name,
+            self._edges.tolist(),
+            self._positives.tolist(),
+            self._negatives.tolist(),
+            self._sums.tolist(),
+        )
 
 
 def errors_of(batch: Batch) -> tuple[Floats, Floats]:
@@ -149,6 +232,7 @@ class ErrorCounter:
         self._edges = edges
         self._rows = self._percentage_rows = 0
         self._sums = np.zeros(6)
+        self._counts = np.zeros(edges.size + 1, dtype=np.int64)
 
     def update(self, batch: Batch) -> None:
         errors, actual = errors_of(batch)
@@ -163,6 +247,7 @@ class ErrorCounter:
             -errors[errors < 0].sum(),
             np.square(actual - self._mean).sum(),
         )
+        self._counts += histogram(np.abs(errors), self._edges.tolist())
 
     def result(self) -> Errors:
         absolute, squared, percentage, over, under, deviation = self._sums.tolist()
@@ -177,4 +262,24 @@ class ErrorCounter:
             over=over,
             under=under,
             squared_deviation=deviation,
+            counts=self._counts.tolist(),
         )
+
+
+class LossCounter:
+    """Sums what the scores of labelled rows lost; `classes` are those that have a score."""
+
+    def __init__(self, classes: Sequence[str], positive: str | None) -> None:
+        self._classes = classes
+        self._positive = positive
+        self._rows = 0
+        self._sums = np.zeros(2)
+
+    def update(self, batch: Batch) -> None:
+        """Add rows, all of which have a label."""
+        losses, squares = losses_of(batch, self._classes, self._positive)
+        self._rows += losses.size
+        self._sums += losses.sum(), squares.sum()
+
+    def result(self) -> Losses | None:
+        return Losses(self._rows, *self._sums.tolist()) if self._rows else None

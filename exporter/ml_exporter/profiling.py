@@ -32,6 +32,7 @@ from ml_exporter.batch import (
 )
 from ml_exporter.labelled_baseline import (
     ErrorCounter,
+    LossCounter,
     ScoreCounter,
     error_edges,
     errors_of,
@@ -88,6 +89,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
     classes = _classes(profiles, fields, request.categories)
     confusion: Counter[tuple[str, str]] = Counter()
     scores = _score_counters(profiles, classes, request)
+    losses = LossCounter(_scored_classes(profiles), request.positive)
     segments = segments_of(request.segments, fields.values())
     segment_counter = SegmentCounter(request.is_regression)
     regions = RegionsBuilder(fields.values(), classes, request.positive)
@@ -103,7 +105,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
         if classes and PREDICTION in batch.fields and LABEL in batch.fields:
             confusion.update(outcomes(batch, classes))
         if scores and LABEL in batch.fields:
-            _count_scores(batch, scores)
+            _count_scores(batch, scores, losses)
         if error_counter is not None:
             error_counter.update(batch)
         segment_counter.update(batch, segments.of(batch))
@@ -127,6 +129,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
         classes=classes,
         confusion=[Outcome(*cell, count) for cell, count in sorted(confusion.items())],
         scores=of_scores,
+        losses=losses.result(),
         errors=None if error_counter is None else error_counter.result(),
         regions=regions.fit(of_scores, confusion),
         segments=segment_counter.rows(request.categories),
@@ -163,13 +166,18 @@ def _score_counters(
     return counters
 
 
-def _count_scores(batch: Batch, counters: Mapping[str, ScoreCounter]) -> None:
+def _scored_classes(profiles: Mapping[Field, _Profile]) -> list[str]:
+    return sorted(key.name for key in profiles if key.role == "score")
+
+
+def _count_scores(batch: Batch, counters: Mapping[str, ScoreCounter], losses: LossCounter) -> None:
     label = batch.fields[LABEL].categories
     labelled = np.flatnonzero(~label.is_any(MISSING, INVALID))
     rows = batch if labelled.size == batch.rows else batch.take(labelled)
     label = rows.fields[LABEL].categories
     for name, counter in counters.items():
         counter.update(rows, label.is_any(name))
+    losses.update(rows)
 
 
 def outcomes(batch: Batch, classes: Sequence[str]) -> Counter[tuple[str, str]]:

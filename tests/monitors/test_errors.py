@@ -23,7 +23,7 @@ from ml_exporter.monitors.errors import (
     edges,
 )
 from ml_exporter.profiling import build
-from ml_exporter.statistics.regression import Sums, figures
+from ml_exporter.statistics.regression import QUANTILES, Sums, figures, quantile
 
 
 def labelled(actual, predicted):
@@ -102,12 +102,17 @@ class TestRealData:
         for monitor in monitors:
             monitor.update(labelled(actual, predicted))
         found = exposed(*monitors)
-        assert baseline_figures(errors) == pytest.approx(figures(sums_of(found)), rel=1e-12)
+        of_baseline = baseline_figures(errors)
+        buckets = {
+            float(key[-1]): value for key, value in found.items() if key[0].endswith("_bucket")
+        }
+        uppers, counts = list(buckets)[:-1], np.array(list(buckets.values()))
+        of_bins = {name: quantile(q, uppers, counts) for name, q in QUANTILES.items()}
+        assert of_baseline == pytest.approx(figures(sums_of(found)) | of_bins, rel=1e-12)
         assert found["ml_baseline_mean_actual",] == pytest.approx(np.mean(actual))
         # Its edges are quantiles: a twentieth of the errors is between two of them.
-        buckets = [value for (name, *_), value in found.items() if name.endswith("_bucket")]
-        assert np.diff([0, *buckets[:20]]) == pytest.approx(442 / 20, abs=2.5)
-        assert set(buckets[19:]) == {442}
+        assert np.diff([0, *counts[:20]]) == pytest.approx(442 / 20, abs=2.5)
+        assert set(counts[19:]) == {442}
 
 
 class TestRowsThatCount:

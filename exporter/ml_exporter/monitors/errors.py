@@ -112,7 +112,12 @@ def baseline_figures(errors: BaselineErrors | None) -> dict[str, float]:
     """The figures that a regression had on the rows of its baseline."""
     if errors is None:
         return {}
-    return regression.figures(
+    quantiles = {
+        name: regression.quantile(q, errors.edges, np.array(errors.counts))
+        for name, q in regression.QUANTILES.items()
+        if errors.counts
+    }
+    return quantiles | regression.figures(
         regression.Sums(
             rows=errors.rows,
             absolute=errors.absolute,

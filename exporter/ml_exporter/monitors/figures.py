@@ -17,7 +17,7 @@ def baseline_performance(
     """The model's figures, and those of each class, as far as the baseline has what they need."""
     if baseline is None:
         return {}, {}
-    of_scores = scores.figures((one.positives, one.negatives) for one in baseline.scores)
+    of_scores = _figures_of_scores(baseline)
     if not baseline.confusion:
         return of_scores | baseline_figures(baseline.errors), {}
     met = (name for cell in baseline.confusion for name in (cell.actual, cell.predicted))
@@ -30,3 +30,18 @@ def baseline_performance(
         performance.figures(confusion, classes, positive) | of_scores,
         performance.class_figures(confusion, classes),
     )
+
+
+def _figures_of_scores(baseline: Baseline) -> dict[str, float]:
+    found = scores.figures((one.positives, one.negatives) for one in baseline.scores)
+    distances = [
+        scores.expected_calibration_error(one.positives, one.negatives, one.sums)
+        for one in baseline.scores
+        if one.sums
+    ]
+    if distances:
+        found["expected_calibration_error"] = sum(distances) / len(distances)
+    if losses := baseline.losses:
+        found["log_loss"] = losses.log_loss / losses.rows
+        found["brier_score"] = losses.brier_score / losses.rows
+    return found

@@ -8,7 +8,7 @@ import numpy as np
 
 from ml_exporter.batch import LABEL, Batch, Field
 from ml_exporter.families import Family
-from ml_exporter.monitors.scores import class_scores
+from ml_exporter.labelled_baseline import class_scores
 from ml_exporter.statistics.bins import INVALID, MISSING, Floats
 from ml_exporter.statistics.ranks import (
     CUTOFFS,

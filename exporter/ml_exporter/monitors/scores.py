@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Categories
 from ml_exporter.families import Family
-from ml_exporter.labelled_baseline import ScoreBins, score_key
-from ml_exporter.statistics.bins import INVALID, MISSING, Floats, bin_codes
-from ml_exporter.statistics.scores import brier_scores, log_losses
+from ml_exporter.labelled_baseline import ScoreBins, class_scores, losses_of, score_key
+from ml_exporter.statistics.bins import INVALID, MISSING, bin_codes
 
 _MOST_BINS = 512  # of all classes together
 _SUM_TOLERANCE = 1e-3
@@ -151,9 +150,7 @@ class _ClassScores:
 class ScoreLosses:
     """Sums log loss and Brier score over labelled predictions: it needs no baseline.
 
-    A row is scored where its scores are all there and within [0, 1], and its label is one of the
-    classes that have a score. `classes` are those of a multiclass model; of a binary one the score
-    is of the `positive` class, and any other label is the negative.
+    `classes` are those of a multiclass model that have a score; see `losses_of`.
     """
 
     def __init__(
@@ -174,10 +171,7 @@ class ScoreLosses:
         self._positive = positive
 
     def update(self, batch: Batch) -> None:
-        if self._positive is not None:
-            losses, squares = self._of_binary(batch)
-        else:
-            losses, squares = self._of_multiclass(batch)
+        losses, squares = losses_of(batch, self._classes, self._positive)
         for family, amount in zip(
             self.families,
             (
@@ -190,26 +184,6 @@ class ScoreLosses:
             strict=True,
         ):
             family.inc(float(amount))
-
-    def _of_binary(self, batch: Batch) -> tuple[Floats, Floats]:
-        column = batch.fields.get(SCORE)
-        if column is None or self._positive is None:
-            return np.empty(0), np.empty(0)
-        truth, scores = batch.fields[LABEL].categories, column.numbers.values
-        usable = ~truth.is_any(MISSING, INVALID) & _within_unit(scores)
-        positive, scores = truth.is_any(self._positive)[usable], scores[usable]
-        of_truth = np.where(positive, scores, 1 - scores)
-        return log_losses(of_truth), np.square(scores - positive)
-
-    def _of_multiclass(self, batch: Batch) -> tuple[Floats, Floats]:
-        scores = class_scores(batch, self._classes)
-        if scores is None:
-            return np.empty(0), np.empty(0)
-        truth = batch.fields[LABEL].categories.among(self._classes)
-        usable = (truth >= 0) & _within_unit(scores).all(axis=1)
-        if not usable.all():
-            scores, truth = scores[usable], truth[usable]
-        return log_losses(scores[np.arange(truth.size), truth]), brier_scores(scores, truth)
 
 
 class ScoreViolations:
@@ -283,20 +257,3 @@ class ScoreViolations:
             highest = scores.max(axis=1)
             counts["contradiction"] = complete & (predicted >= 0) & (highest - own > _ROUNDING)
         return counts
-
-
-def class_scores(batch: Batch, classes: Sequence[str]) -> Floats | None:
-    """Scores of a multiclass model as (rows, classes), NaN where a row has none.
-
-    None where the batch has no scores at all.
-    """
-    columns = [batch.fields.get(score_key(name, None)) for name in classes]
-    if all(column is None for column in columns):
-        return None
-    blank = np.full(batch.rows, np.nan)
-    # A class's scores lie side by side, as its column has them.
-    return np.stack([blank if column is None else column.numbers.values for column in columns]).T
-
-
-def _within_unit(scores: Floats) -> NDArray[np.bool_]:
-    return (scores >= 0) & (scores <= 1)
