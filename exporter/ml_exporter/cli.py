@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ml_exporter import __version__, logs
+from ml_exporter import __version__, logs, memory
 from ml_exporter.units import parse_address, parse_duration
 
 _DONE, _BAD_INPUT = 0, 1  # argparse exits with 2 on wrong usage
@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     options = _parser().parse_args(arguments)
     logs.configure(options.log_level, options.log_format)
+    memory.keep_freed()
     try:
         code = int(options.command(options))
         sys.stdout.flush()
