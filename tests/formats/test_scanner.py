@@ -206,7 +206,7 @@ def test_any_moment(moment: datetime, precision: str) -> None:
     assert (seconds.tolist(), bad) == ([expected], [])
 
 
-@given(st.lists(st.binary(max_size=12), max_size=40))
+@given(st.lists(st.binary(max_size=20), max_size=40))
 def test_distinct_values_have_distinct_codes(texts: list[bytes]) -> None:
     column = spans_of(texts, NUMBER)
     codes = np.empty(len(texts), dtype=np.int32)

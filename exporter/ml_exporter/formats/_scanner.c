@@ -29,8 +29,38 @@ static inline uint64_t load8(cursor p) {
     return word;
 }
 
+static inline uint32_t load4(cursor p) {
+    uint32_t word;
+    memcpy(&word, p, 4);
+    return word;
+}
+
 #define EVERY(byte) (0x0101010101010101ULL * (byte))
+/* The highest bit of each byte that is zero, or has one before it. */
 #define HAS_ZERO(word) (((word) - EVERY(0x01)) & ~(word) & EVERY(0x80))
+#define HAS_CONTROL(word) (((word) - EVERY(0x20)) & ~(word) & EVERY(0x80))
+
+/* How many bytes there are before the first one that is marked. */
+static inline int before_mark(uint64_t marks) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return __builtin_ctzll(marks) >> 3;
+#else
+    return 0;
+#endif
+}
+
+/* Whether two texts are the same: of a few bytes it is faster than a call. */
+static inline int same(cursor a, cursor b, Py_ssize_t size) {
+    if (size >= 8) {
+        for (Py_ssize_t i = 0; i < size - 8; i += 8)
+            if (load8(a + i) != load8(b + i)) return 0;
+        return load8(a + size - 8) == load8(b + size - 8);
+    }
+    if (size >= 4) return load4(a) == load4(b) && load4(a + size - 4) == load4(b + size - 4);
+    for (Py_ssize_t i = 0; i < size; i++)
+        if (a[i] != b[i]) return 0;
+    return 1;
+}
 
 /* Whether some bytes are UTF-8 (RFC 3629). */
 static int is_utf8(cursor p, cursor end) {
@@ -75,13 +105,32 @@ static double divide(uint64_t digits, int places) {
     return ldexp((double)kept, drop + 1 - 63);
 }
 
-/* A decimal as JSON writes it, a plus sign allowed where `text`: 1, or 0 if it is none. */
-static int decimal(cursor p, cursor end, int text, double *value) {
+/* The number that digits, a power of ten and a sign make: NaN where that is left to the slow way. */
+static inline double scaled(uint64_t digits, int significant, int exponent, int negative) {
+    double size = Py_NAN;
+    if (digits == 0 && significant < 20) {
+        size = 0.0;
+    } else if (significant < 20 && exponent >= -22 && exponent <= 22 && digits <= 1ULL << 53) {
+        /* Both are exact, so one operation rounds once (Clinger, 1990). */
+        size = exponent < 0 ? (double)digits / POWERS[-exponent] : (double)digits * POWERS[exponent];
+    } else if (significant < 20 && exponent >= -19 && exponent <= 0 && digits > 1ULL << 53) {
+        size = exponent ? divide(digits, -exponent) : (double)digits;
+        if (size < 0.0) size = Py_NAN;
+    }
+    return negative ? -size : size;
+}
+
+/* The end of the decimal that begins somewhere, and its value; NULL where there is none.
+ *
+ * As JSON writes it; where `text`, as Python does, with a plus sign, more zeros, or digits on one
+ * side of the point alone. The value is NaN where it is left to the slow way. */
+static inline cursor read_decimal(cursor p, cursor end, int text, double *value) {
     int negative = p < end && *p == '-';
     if (p < end && (*p == '-' || (text && *p == '+'))) p++;
     uint64_t digits = 0;
-    int significant = 0, exponent = 0, any = 0;
-    for (; p < end && *p >= '0' && *p <= '9'; p++, any = 1) {
+    int significant = 0, exponent = 0;
+    cursor whole = p;
+    for (; p < end && *p >= '0' && *p <= '9'; p++) {
         if (significant < 19) {
             digits = digits * 10 + (*p - '0');
             significant += digits != 0;
@@ -90,8 +139,11 @@ static int decimal(cursor p, cursor end, int text, double *value) {
             exponent++;
         }
     }
+    Py_ssize_t before = p - whole, after = 0;
+    if (!text && (!before || (before > 1 && *whole == '0'))) return NULL;
     if (p < end && *p == '.') {
-        for (p++; p < end && *p >= '0' && *p <= '9'; p++, any = 1) {
+        cursor part = ++p;
+        for (; p < end && *p >= '0' && *p <= '9'; p++) {
             if (significant < 19) {
                 digits = digits * 10 + (*p - '0');
                 significant += digits != 0;
@@ -100,42 +152,33 @@ static int decimal(cursor p, cursor end, int text, double *value) {
                 significant = 20;
             }
         }
+        after = p - part;
+        if (!text && !after) return NULL;
     }
-    if (!any) return 0;
+    if (!before && !after) return NULL;
     if (p < end && (*p | 32) == 'e') {
         int sign = 1, power = 0;
-        cursor first = ++p;
-        if (p < end && (*p == '+' || *p == '-')) sign = *p++ == '-' ? -1 : 1, first++;
+        p++;
+        if (p < end && (*p == '+' || *p == '-')) sign = *p++ == '-' ? -1 : 1;
+        cursor first = p;
         for (; p < end && *p >= '0' && *p <= '9'; p++)
             if (power < 100000) power = power * 10 + (*p - '0');
-        if (p == first) return 0;
+        if (p == first) return NULL;
         exponent += sign * power;
     }
-    if (p != end) return 0;
-    double size = -1.0;
-    if (digits == 0 && significant < 20) {
-        size = 0.0;
-    } else if (significant < 20 && exponent >= -22 && exponent <= 22 && digits <= 1ULL << 53) {
-        /* Both are exact, so one operation rounds once (Clinger, 1990). */
-        size = exponent < 0 ? (double)digits / POWERS[-exponent] : (double)digits * POWERS[exponent];
-    } else if (significant < 20 && exponent >= -19 && exponent <= 0 && digits > 1ULL << 53) {
-        size = exponent ? divide(digits, -exponent) : (double)digits;
-    }
-    if (size < 0.0) return -1; /* left to the slow way */
-    *value = negative ? -size : size;
-    return 1;
+    *value = scaled(digits, significant, exponent, negative);
+    return p;
 }
 
-/* The same for any number of digits and any exponent: too large is infinite, and what Python must
- * be asked about is NaN. */
-static double number(cursor p, cursor end, int text) {
-    double value = Py_NAN;
+/* What a decimal says that has any number of digits and any exponent: too large is infinite, and
+ * what Python must be asked about is NaN. */
+static double long_decimal(cursor p, cursor end) {
     char copy[1100];
     Py_ssize_t size = end - p;
-    if (decimal(p, end, text, &value) >= 0 || size >= (Py_ssize_t)sizeof copy) return value;
+    if (size >= (Py_ssize_t)sizeof copy) return Py_NAN;
     memcpy(copy, p, (size_t)size);
     copy[size] = 0;
-    value = PyOS_string_to_double(copy, NULL, NULL);
+    double value = PyOS_string_to_double(copy, NULL, NULL);
     if (value == -1.0 && PyErr_Occurred()) {
         PyErr_Clear();
         return Py_NAN;
@@ -205,10 +248,12 @@ static cursor scan_string(cursor p, cursor end, int *escaped) {
     for (;;) {
         while (end - p >= 8) {
             uint64_t word = load8(p);
-            uint64_t quote = HAS_ZERO(word ^ EVERY('"')), slash = HAS_ZERO(word ^ EVERY('\\'));
-            uint64_t control = (word - EVERY(0x20)) & ~word & EVERY(0x80);
-            uint64_t high = word & EVERY(0x80);
-            if (quote | slash | control | high) break;
+            uint64_t marks = HAS_ZERO(word ^ EVERY('"')) | HAS_ZERO(word ^ EVERY('\\')) | HAS_CONTROL(word) |
+                             (word & EVERY(0x80));
+            if (marks) {
+                p += before_mark(marks);
+                break;
+            }
             p += 8;
         }
         if (p >= end) return NULL;
@@ -238,41 +283,17 @@ static cursor scan_string(cursor p, cursor end, int *escaped) {
     return ascii || is_utf8(begin, p) ? p : NULL;
 }
 
-static cursor scan_number(cursor p, cursor end) {
-    if (p < end && *p == '-') p++;
-    if (p >= end) return NULL;
-    if (*p == '0') {
-        p++;
-    } else {
-        cursor first = p;
-        while (p < end && *p >= '0' && *p <= '9') p++;
-        if (p == first) return NULL;
-    }
-    if (p < end && *p == '.') {
-        cursor first = ++p;
-        while (p < end && *p >= '0' && *p <= '9') p++;
-        if (p == first) return NULL;
-    }
-    if (p < end && (*p | 32) == 'e') {
-        p++;
-        if (p < end && (*p == '+' || *p == '-')) p++;
-        cursor first = p;
-        while (p < end && *p >= '0' && *p <= '9') p++;
-        if (p == first) return NULL;
-    }
-    return p;
-}
-
 static cursor scan_word(cursor p, cursor end, const char *word) {
     size_t size = strlen(word);
     return (size_t)(end - p) >= size && !memcmp(p, word, size) ? p + size : NULL;
 }
 
-static cursor skip_value(cursor p, cursor end, int *kind, int depth);
+static cursor skip_value(cursor p, cursor end, int *kind, double *value, int depth);
 
 /* An object or a list of which nothing is wanted, from its opening bracket on. */
 static cursor skip_nested(cursor p, cursor end, int depth) {
     int is_object = *p++ == '{', escaped, kind;
+    double value;
     unsigned char close = is_object ? '}' : ']';
     if (depth >= DEEPEST) return NULL;
     p = skip_spaces(p, end);
@@ -284,7 +305,7 @@ static cursor skip_nested(cursor p, cursor end, int depth) {
             if (p >= end || *p++ != ':') return NULL;
             p = skip_spaces(p, end);
         }
-        if (!(p = skip_value(p, end, &kind, depth + 1))) return NULL;
+        if (!(p = skip_value(p, end, &kind, &value, depth + 1))) return NULL;
         p = skip_spaces(p, end);
         if (p >= end) return NULL;
         if (*p == close) return p + 1;
@@ -293,7 +314,8 @@ static cursor skip_nested(cursor p, cursor end, int depth) {
     }
 }
 
-static cursor skip_value(cursor p, cursor end, int *kind, int depth) {
+/* `value` is that of a number. */
+static cursor skip_value(cursor p, cursor end, int *kind, double *value, int depth) {
     int escaped;
     if (p >= end) return NULL;
     switch (*p) {
@@ -318,16 +340,16 @@ static cursor skip_value(cursor p, cursor end, int *kind, int depth) {
         return scan_word(p, end, "null");
     default:
         *kind = NUMBER;
-        return scan_number(p, end);
+        return read_decimal(p, end, 0, value);
     }
 }
 
-static inline void put(scan *s, int slot, cursor start, cursor end, int kind) {
+static inline void put(scan *s, int slot, cursor start, cursor end, int kind, double value) {
     Py_ssize_t at = slot * s->capacity + s->row;
     s->starts[at] = (int32_t)(start - s->base);
     s->lengths[at] = (int32_t)(end - start);
     s->kinds[at] = (uint8_t)kind;
-    if (kind == NUMBER) s->values[at] = number(start, end, 0);
+    if (kind == NUMBER) s->values[at] = isnan(value) ? long_decimal(start, end) : value;
 }
 
 /* Which entry has a key; keys mostly come in the order in which they are expected. */
@@ -335,7 +357,7 @@ static const entry *find(const node *n, cursor key, Py_ssize_t size, int *expect
     for (int i = 0, at = *expected; i < n->size; i++, at++) {
         if (at >= n->size) at = 0;
         const entry *e = &n->entries[at];
-        if (e->size == size && !memcmp(e->key, key, (size_t)size)) {
+        if (e->size == size && same((cursor)e->key, key, size)) {
             *expected = at + 1;
             return e;
         }
@@ -363,23 +385,24 @@ static cursor scan_node(scan *s, int number, cursor p, cursor end, int depth);
 
 static cursor scan_member(scan *s, const entry *e, int lenient, cursor p, cursor end, int depth) {
     int kind;
+    double value;
     cursor start = p;
     if (e && e->child >= 0 && !clear(s, e->child)) return NULL;
     if (e && e->child >= 0 && p < end && (*p == '{' || (*p == '[' && s->shape->nodes[e->child].lenient))) {
         kind = *p == '{' ? OBJECT : ARRAY;
         p = scan_node(s, e->child, p, end, depth + 1);
     } else {
-        p = skip_value(p, end, &kind, depth + 1);
+        p = skip_value(p, end, &kind, &value, depth + 1);
     }
     if (!p) return NULL;
     if (!e) {
         if (lenient) return p;
         if (s->shape->others < 0) return NULL;
-        put(s, s->shape->others, start, p, kind);
+        put(s, s->shape->others, start, p, kind, value);
     } else if (e->slot >= 0) {
         if (e->shared && s->kinds[e->slot * s->capacity + s->row] != ABSENT) return NULL;
         int quote = kind == TEXT || kind == ESCAPED;
-        put(s, e->slot, start + quote, p - quote, kind);
+        put(s, e->slot, start + quote, p - quote, kind, value);
     }
     return p;
 }
@@ -398,7 +421,7 @@ static cursor scan_node(scan *s, int number, cursor p, cursor end, int depth) {
             if (p >= end || *p != '"') return NULL;
             cursor key = p + 1;
             e = expected < n->size ? &n->entries[expected] : NULL;
-            if (e && end - key > e->size && key[e->size] == '"' && !memcmp(key, e->key, (size_t)e->size)) {
+            if (e && end - key > e->size && key[e->size] == '"' && same(key, (cursor)e->key, e->size)) {
                 p = key + e->size + 1;
                 expected++;
             } else {
@@ -566,6 +589,10 @@ static PyObject *scan_json(PyObject *module, PyObject *args) {
     return Py_BuildValue("nn", (Py_ssize_t)(line - base), s.row);
 }
 
+static inline int ends_field(cursor p, cursor end, unsigned char delimiter) {
+    return p == end || *p == delimiter || *p == '\n' || (*p == '\r' && p + 1 < end && p[1] == '\n');
+}
+
 PyDoc_STRVAR(scan_csv_doc,
 "scan_csv(delimiter, slots, data, offset, row, starts, lengths, kinds, values) -> (offset, row)\n\n"
 "The same of lines of CSV. `slots` is an int32 array: of each column, its slot or -1. Records\n"
@@ -611,6 +638,7 @@ static PyObject *scan_csv(PyObject *module, PyObject *args) {
         for (;;) {
             cursor start, stop;
             int kind = TEXT;
+            double value = Py_NAN;
             if (p < end && *p == '"') {
                 start = ++p;
                 for (;;) {
@@ -628,18 +656,26 @@ static PyObject *scan_csv(PyObject *module, PyObject *args) {
                 }
                 if (!usual) break;
                 stop = p++;
-                if (p < end && *p != delimiter && *p != '\n' && !(*p == '\r' && p + 1 < end && p[1] == '\n')) {
+                if (!ends_field(p, end, delimiter)) {
                     usual = 0;
                     break;
                 }
+                if (read_decimal(start, stop, 1, &value) != stop) value = Py_NAN;
+                else if (isnan(value)) value = long_decimal(start, stop);
+            } else if ((stop = read_decimal(start = p, end, 1, &value)) && ends_field(stop, end, delimiter)) {
+                if (isnan(value)) value = long_decimal(start, stop);
+                p = stop;
             } else {
-                start = p;
+                value = Py_NAN; /* what begins like a number needn't be one */
                 while (end - p >= 8) {
                     uint64_t word = load8(p);
                     /* A control character, a quote or a byte beyond ASCII is looked at below. */
-                    if (HAS_ZERO(word ^ splitter) | HAS_ZERO(word ^ EVERY('"')) | (word & EVERY(0x80)) |
-                        ((word - EVERY(0x20)) & ~word & EVERY(0x80)))
+                    uint64_t marks = HAS_ZERO(word ^ splitter) | HAS_ZERO(word ^ EVERY('"')) | HAS_CONTROL(word) |
+                                     (word & EVERY(0x80));
+                    if (marks) {
+                        p += before_mark(marks);
                         break;
+                    }
                     p += 8;
                 }
                 while (p < end && *p != delimiter && *p != '\n' && *p != '"' && *p != '\r' && *p != 0) ascii &= *p++ < 0x80;
@@ -658,7 +694,7 @@ static PyObject *scan_csv(PyObject *module, PyObject *args) {
                 starts[at] = (int32_t)(start - base);
                 lengths[at] = (int32_t)(stop - start);
                 kinds[at] = (uint8_t)kind;
-                values[at] = kind == TEXT ? number(start, stop, 1) : Py_NAN;
+                values[at] = value;
             }
             column++;
             if (p < end && *p == delimiter) {
@@ -777,17 +813,40 @@ done:
     return result;
 }
 
-static inline uint64_t hash_of(cursor p, int32_t size, int kind, uint64_t seed) {
-    uint64_t hash = seed ^ ((uint64_t)size << 8 | (uint64_t)kind);
-    for (; size >= 8; p += 8, size -= 8) {
-        hash = (hash ^ load8(p)) * 0x9E3779B97F4A7C15ULL;
-        hash ^= hash >> 32;
+/* The first eight bytes of a text, zeros behind a shorter one. */
+static inline uint64_t beginning(cursor p, int32_t size, cursor end) {
+    uint64_t word = 0;
+    if (end - p < 8) {
+        memcpy(&word, p, (size_t)(size < 8 ? size : 8));
+        return word;
     }
+    word = load8(p);
+    if (size >= 8) return word;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return word & ((1ULL << 8 * size) - 1);
+#else
+    return size ? word & ~(~0ULL >> 8 * size) : 0;
+#endif
+}
+
+static inline uint64_t mixed(uint64_t hash, uint64_t word) {
+    unsigned __int128 product = (unsigned __int128)(hash ^ word) * 0x9E3779B97F4A7C15ULL;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* The bytes of a text behind the first eight. */
+static inline uint64_t with_rest(uint64_t hash, cursor p, int32_t size) {
+    for (p += 8, size -= 8; size >= 8; p += 8, size -= 8) hash = mixed(hash, load8(p));
     uint64_t word = 0;
     memcpy(&word, p, (size_t)size);
-    hash = (hash ^ word) * 0x9E3779B97F4A7C15ULL;
-    return hash ^ hash >> 29;
+    return mixed(hash, word);
 }
+
+typedef struct {
+    uint64_t word;  /* the first eight bytes */
+    uint64_t shape; /* length and kind */
+    cursor text;
+} value;
 
 PyDoc_STRVAR(distinct_doc,
 "distinct(seed, data, starts, lengths, kinds, codes, firsts) -> int\n\n"
@@ -809,41 +868,46 @@ static PyObject *distinct(PyObject *module, PyObject *args) {
     size_t size = 64;
     while (size < (size_t)in.rows * 2) size *= 2;
     int32_t *table = NULL;
+    value *known = NULL;
     if (out.len != in.rows * 4 || first.len != in.rows * 4) {
         PyErr_SetString(PyExc_ValueError, "codes and firsts must have an int32 for each row");
         goto done;
     }
-    if (!(table = PyMem_Malloc(size * sizeof *table))) {
+    table = PyMem_Malloc(size * sizeof *table);
+    known = PyMem_Malloc((size_t)in.rows * sizeof *known);
+    if (!table || !known) {
         PyErr_NoMemory();
         goto done;
     }
     memset(table, 0xFF, size * sizeof *table);
     const int32_t *starts = in.starts.buf, *lengths = in.lengths.buf;
     const uint8_t *kinds = in.kinds.buf;
-    cursor base = in.data.buf;
+    cursor base = in.data.buf, end = base + in.data.len;
     int32_t *codes = out.buf, *firsts = first.buf, count = 0;
     for (Py_ssize_t row = 0; row < in.rows; row++) {
         cursor p = base + starts[row];
         int32_t length = lengths[row];
         if (row + AHEAD < in.rows) __builtin_prefetch(base + starts[row + AHEAD]);
-        size_t at = hash_of(p, length, kinds[row], seed) & (size - 1);
-        for (;; at = (at + 1) & (size - 1)) {
-            int32_t known = table[at];
-            if (known < 0) {
-                table[at] = count;
-                firsts[count] = (int32_t)row;
-                codes[row] = count++;
-                break;
+        value v = {beginning(p, length, end), (uint64_t)length << 8 | kinds[row], p};
+        uint64_t hash = mixed(seed ^ v.shape, v.word);
+        if (length > 8) hash = with_rest(hash, p, length);
+        for (size_t at = (size_t)hash & (size - 1);; at = (at + 1) & (size - 1)) {
+            int32_t code = table[at];
+            if (code < 0) {
+                table[at] = code = count++;
+                known[code] = v;
+                firsts[code] = (int32_t)row;
+            } else if (known[code].word != v.word || known[code].shape != v.shape ||
+                       (length > 8 && !same(known[code].text + 8, p + 8, length - 8))) {
+                continue;
             }
-            int32_t other = firsts[known];
-            if (lengths[other] == length && kinds[other] == kinds[row] && !memcmp(base + starts[other], p, (size_t)length)) {
-                codes[row] = known;
-                break;
-            }
+            codes[row] = code;
+            break;
         }
     }
     result = PyLong_FromLong(count);
 done:
+    PyMem_Free(known);
     PyMem_Free(table);
     PyBuffer_Release(&out);
     PyBuffer_Release(&first);

@@ -14,7 +14,7 @@ class Shape:
 
 def scan_json(
     shape: Shape,
-    data: bytes,
+    data: bytes | memoryview,
     offset: int,
     row: int,
     starts: Array,
@@ -26,7 +26,7 @@ def scan_json(
 def scan_csv(
     delimiter: int,
     slots: Array,
-    data: bytes,
+    data: bytes | memoryview,
     offset: int,
     row: int,
     starts: Array,

@@ -91,13 +91,14 @@ class Csv:
         rejected: Counter[str],
     ) -> int:
         """Read the records of some bytes; returns where it came to."""
-        data = spans.data[:stop]
+        data = spans.data
+        records = memoryview(data)[:stop]
         slots = np.full(header.width, -1, dtype=np.int32)
         slots[list(header.read.values())] = np.arange(len(header.read))
         offset = start
         while True:
             offset, spans.rows = _scanner.scan_csv(
-                *(ord(self._delimiter), slots, data, offset, spans.rows),
+                *(ord(self._delimiter), slots, records, offset, spans.rows),
                 *(spans.starts, spans.lengths, spans.kinds, spans.values),
             )
             if offset >= stop:
@@ -105,7 +106,7 @@ class Csv:
             if spans.rows == spans.capacity:
                 spans.grow()
                 continue
-            record = self._record(data, offset, header)
+            record = self._record(data, offset, stop, header)
             if record.problem == "unclosed" and not end:
                 all_read = offset + record.size == stop and record.lines < _MOST_LINES
                 if all_read and len(spans.data) - offset <= _LONGEST_RECORD:
@@ -115,15 +116,15 @@ class Csv:
                     spans.add([record.fields[column] for column in header.read.values()])
                 offset += record.size
                 continue
-            line = data.find(b"\n", offset) + 1 or stop
+            line = data.find(b"\n", offset, stop) + 1 or stop
             last = end and line == stop and not data.endswith(b"\n")
             reason = "malformed" if record.problem == "unclosed" else record.problem
             rejected["truncated" if last and reason != "too_large" else reason] += 1
             offset = line
 
-    def _record(self, data: bytes, start: int, header: _Header) -> _Record:
-        """Read the record that begins somewhere."""
-        lines = _Lines(data, start)
+    def _record(self, data: bytes, start: int, stop: int, header: _Header) -> _Record:
+        """Read the record that begins somewhere, and may end at `stop`."""
+        lines = _Lines(data, start, stop)
         if lines.first_is_too_large:
             return _Record(0, 1, [], "too_large")
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
@@ -186,20 +187,22 @@ class Csv:
 class _Lines(Iterable[str]):
     """The lines that a record may have, decoded as they are asked for."""
 
-    def __init__(self, data: bytes, start: int) -> None:
+    def __init__(self, data: bytes, start: int, stop: int) -> None:
         self._data = data
         self._start = start
+        self._stop = stop
         self.size = 0  # bytes, of those that were asked for
 
     @property
     def first_is_too_large(self) -> bool:
-        stop = self._data.find(b"\n", self._start, self._start + _LONGEST_RECORD)
-        return stop < 0 and len(self._data) - self._start > LONGEST_ROW
+        last = min(self._stop, self._start + _LONGEST_RECORD)
+        found = self._data.find(b"\n", self._start, last)
+        return found < 0 and self._stop - self._start > LONGEST_ROW
 
     def __iter__(self) -> Iterator[str]:
         for _ in range(_MOST_LINES):
             start = self._start + self.size
-            stop = self._data.find(b"\n", start) + 1 or len(self._data)
+            stop = self._data.find(b"\n", start, self._stop) + 1 or self._stop
             if start == stop or stop - self._start > _LONGEST_RECORD:
                 return
             self.size += stop - start

@@ -65,7 +65,7 @@ class JsonLines:
             table = self._table_of_objects([row for row in objects if row is not None])
         else:
             consumed = whole(data, end)
-            table = self._table(data if consumed == len(data) else data[:consumed], rejected)
+            table = self._table(data, consumed, rejected)
         return assemble(table, self._layout, rejected, consumed)
 
     def _expect(self) -> None:
@@ -84,8 +84,10 @@ class JsonLines:
         self._slots = len(slot_of) + MOST_EXTRA_FIELDS + 1
         self._shape = shape(self._tree, paths, extra, self._slots, others)
 
-    def _table(self, lines: bytes, rejected: Counter[str]) -> Table:
-        spans = Spans(lines, self._slots, text=False)
+    def _table(self, data: bytes, stop: int, rejected: Counter[str]) -> Table:
+        """The rows of the lines before `stop`."""
+        spans = Spans(data, self._slots, text=False)
+        lines = memoryview(data)[:stop]
         extra: dict[str, list[int]] = {}  # rows that the scanner left out
         offset = 0
         while True:
@@ -99,18 +101,18 @@ class JsonLines:
                 spans.kinds,
                 spans.values,
             )
-            if offset == len(lines):
+            if offset == stop:
                 break
             if spans.rows == spans.capacity:
                 spans.grow()
                 continue
-            stop = lines.find(b"\n", offset) + 1 or len(lines)
-            if (row := self._object(Line.of(lines[offset:stop]), rejected)) is not None:
+            after = data.find(b"\n", offset, stop) + 1 or stop
+            if (row := self._object(Line.of(data[offset:after]), rejected)) is not None:
                 for name in self._unknown(row):
                     extra.setdefault(name, []).append(spans.rows)
                 values = [value_at(row, path, names) for path, names in self._paths.items()]
                 spans.add(values)
-            offset = stop
+            offset = after
         columns = {path: spans.column(slot) for slot, path in enumerate(self._paths)}
         masks: dict[str, NDArray[np.bool_]] = {}
         for name, slot in self._extra_slots.items():
