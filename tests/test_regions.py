@@ -8,8 +8,16 @@ from hypothesis import strategies as st
 
 from ml_exporter.baseline import BaselineError, decode, encode
 from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field
-from ml_exporter.region_fitting import MOST_REGIONS, RegionsBuilder
-from ml_exporter.regions import Answers, Region, Regions, Split, corrected, region_names
+from ml_exporter.region_fitting import RegionsBuilder
+from ml_exporter.regions import (
+    MOST_REGIONS,
+    Answers,
+    Region,
+    Regions,
+    Split,
+    corrected,
+    region_names,
+)
 from tests.estimating import digits, progression, tumours
 
 AGE, COUNTRY = Field("feature", "age"), Field("feature", "country")
@@ -74,6 +82,36 @@ class TestRows:
             for age, country in rows
         ]
         assert found.codes(Batch(len(rows), fields)).tolist() == one_by_one
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_are_found_as_by_one_split_after_the_other(self, seed):
+        random = np.random.default_rng(seed)
+        names = ["DE", "FR", "IT", "<other>", "<missing>"]
+        splits = []
+        for new in range(1, MOST_REGIONS):
+            of = {"region": int(random.integers(new)), "new": new, "role": "feature"}
+            if random.random() < 0.5:
+                at, missing = float(random.integers(60)), bool(random.integers(2))
+                splits.append(Split(**of, field="age", at=at, missing=missing))
+            else:
+                stay = random.random(len(names)) < 0.5
+                among = [name for name, stays in zip(names, stay, strict=True) if stays]
+                others = [name for name in names if name not in among]
+                splits.append(Split(**of, field="country", among=among, others=others))
+        ages = [None, math.nan, *random.integers(-1, 61, 300).tolist()]
+        countries = random.choice(np.array([*names[:3], "XX", None]), len(ages)).tolist()
+        one_by_one = []
+        for age, country in zip(ages, countries, strict=True):
+            number = None if age is None or math.isnan(age) else float(age)
+            name = "<missing>" if country is None else country
+            at = 0
+            for split in splits:
+                if split.region == at and split.moves(number if split.field == "age" else name):
+                    at = split.new
+            one_by_one.append(at)
+        batch = Batch(len(ages), {AGE: Column(ages), COUNTRY: Column(countries)})
+        assert regions(*splits).codes(batch).tolist() == one_by_one
+        assert len(set(one_by_one)) > 5
 
     def test_a_column_of_them_is_one_of_text(self):
         column = regions(BY_AGE).of(Batch(3, {AGE: Column([1, 40, 2])}))
@@ -266,6 +304,7 @@ class TestFile:
         ("changes", "problem"),
         [
             ({"splits": []}, "one region more"),
+            ({"regions": [Region(name="a", rows=9)] * (MOST_REGIONS + 1)}, "no more"),
             ({"regions": [Region(name="a", rows=9)] * 2}, "different names"),
             ({"splits": [msgspec.structs.replace(BY_AGE, region=1)]}, "splits[0]"),
             ({"splits": [msgspec.structs.replace(BY_AGE, new=2)]}, "splits[0]"),

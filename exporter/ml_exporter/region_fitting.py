@@ -11,11 +11,10 @@ from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field
 from ml_exporter.calibrated_scores import Expectation, class_codes, known_classes
 from ml_exporter.labelled_baseline import ScoreBins, score_counts
 from ml_exporter.region_sample import Binned, Inputs, Sample, category_codes, number_codes
-from ml_exporter.regions import Answers, Estimator, Region, Regions, corrected
+from ml_exporter.regions import MOST_REGIONS, Answers, Estimator, Region, Regions, corrected
 from ml_exporter.statistics import trees
 from ml_exporter.statistics.bins import Floats
 
-MOST_REGIONS = 64
 _LEAST_ROWS = 50  # of a region, and of a part of the baseline that estimators are compared on
 _MOST_ROWS = 50_000  # of the sample
 _MOST_VALUES = 20_000_000  # of the sample, over all fields
