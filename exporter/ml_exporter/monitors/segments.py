@@ -25,13 +25,20 @@ class SegmentNames:
     """The segments that have series; all others are `<other>` together."""
 
     def __init__(self, expected: Sequence[str]) -> None:
-        self._names = dict.fromkeys([*expected, OTHER])
+        self._places = {name: place for place, name in enumerate(dict.fromkeys([*expected, OTHER]))}
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._places)
 
     def known(self, name: str) -> str:
-        return name if name in self._names else OTHER
+        return name if name in self._places else OTHER
+
+    def sums(self, counts: NDArray[np.intp], names: Sequence[str]) -> NDArray[np.intp]:
+        """Counts of names, (names, ...), as those of the segments that they are, in order."""
+        other = self._places[OTHER]
+        sums = np.zeros((len(self._places), *counts.shape[1:]), dtype=np.intp)
+        np.add.at(sums, [self._places.get(name, other) for name in names], counts)
+        return sums
 
 
 def expected_segments(baseline: Baseline, segment: Segment) -> list[str]:
@@ -85,25 +92,26 @@ class SegmentPredictions:
         protected = {one.name for one in segments if one.protected}
         self._segments = _named(segments, baseline)
         self._protected = protected if positive is not None else set()
+        self._indices: dict[str, NDArray[np.intp]] = {}
         for _, field, names in self._segments:
             info.set(1, field, "true" if field in protected else "false")
-            for name in names:
-                self._predictions.add(field, name)
-                if field in self._protected:
-                    self._positive_predictions.add(field, name)
+            self._indices[field] = self._predictions.add_all((field, name) for name in names)
+            if field in self._protected:
+                self._positive_predictions.add_all((field, name) for name in names)
         self.families = (self._predictions, self._positive_predictions, info)
 
     def update(self, batch: Batch) -> None:
         for key, field, names in self._segments:
             if (column := batch.fields.get(key)) is None:
                 continue
-            for name, rows in column.categories.counts.items():
-                self._predictions.inc(rows, field, names.known(name))
+            found = column.categories
+            rows = np.bincount(found.codes, minlength=len(found.names))
+            self._predictions.values[self._indices[field]] += names.sums(rows, found.names)
             if field in self._protected and PREDICTION in batch.fields:
                 predicted = batch.fields[PREDICTION].categories
-                for (name, said), rows in column.categories.cross(predicted).items():
+                for (name, said), many in found.cross(predicted).items():
                     if said == self._positive:
-                        self._positive_predictions.inc(rows, field, names.known(name))
+                        self._positive_predictions.inc(many, field, names.known(name))
 
 
 class SegmentOutcomes:
@@ -179,9 +187,11 @@ class SegmentOutcomes:
             for correct in ("false", "true")
         ]
         self._segments = _named(segments, baseline)
+        self._indices: dict[str, NDArray[np.intp]] = {}  # (segments, cells); -1: not begun
         for _, field, names_of in self._segments:
             for name in names_of:
                 self._begin(field, name)
+            self._indices[field] = np.full((len([*names_of]), len(self._cells)), -1)
         self._set_usual(baseline, {field for _, field, _ in self._segments})
         of_task = (
             (self._outcomes,)
@@ -234,12 +244,15 @@ class SegmentOutcomes:
     ) -> None:
         width = len(self._cells) + 1
         codes = of.codes * np.int32(width) + outcomes
-        counts = np.bincount(codes if among.all() else codes[among], minlength=1)
-        for cell in np.flatnonzero(counts).tolist():
-            segment, outcome = divmod(cell, width)
-            if outcome < len(self._cells):
-                name = names.known(of.names[segment])
-                self._outcomes.inc(int(counts[cell]), field, name, *self._cells[outcome])
+        size = len(of.names) * width
+        counts = np.bincount(codes if among.all() else codes[among], minlength=size)
+        by_segment = names.sums(counts.reshape(-1, width)[:, :-1], of.names)
+        indices, known = self._indices[field], [*names]
+        for segment, cell in np.argwhere((by_segment > 0) & (indices < 0)).tolist():
+            labels = field, known[segment], *self._cells[cell]
+            indices[segment, cell] = self._outcomes.add(*labels)
+        met = by_segment > 0
+        self._outcomes.values[indices[met]] += by_segment[met]
 
     def _shown(self, column: Categories) -> NDArray[np.int32]:
         """Classes of rows as they are shown: by place, the last for others; -1 for none."""
