@@ -163,6 +163,9 @@ class SpanColumn(Column):
             said |= np.equal(kinds, ESCAPED) & self.text
             values = np.where(said, values, np.nan)
         missing = self.missing_mask()
+        absent_or_empty = int(np.count_nonzero(missing))
+        if np.count_nonzero(np.isfinite(values)) + absent_or_empty == values.size:
+            return Numbers(values, absent_or_empty, invalid=0, wrong_type=0)
         wrong_type = values.size - int(np.count_nonzero(said | missing))
         for row in np.flatnonzero(np.isnan(values) & said & ~missing).tolist():
             value = self._value(row)
@@ -171,7 +174,7 @@ class SpanColumn(Column):
                 wrong_type += 1
             else:
                 values[row] = number
-        return numbers_of(values, int(np.count_nonzero(missing)), wrong_type)
+        return numbers_of(values, absent_or_empty, wrong_type)
 
     @cached_property
     def categories(self) -> Categories:

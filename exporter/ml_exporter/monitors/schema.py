@@ -32,8 +32,10 @@ class SchemaViolations:
             column = batch.fields.get(field.key)
             absent = batch.rows if column is None else column.absent
             wrong = 0 if column is None else field.wrong_type(column)
-            self._violations.inc(absent, "missing_field", field.name)
-            self._violations.inc(wrong, "wrong_type", field.name)
+            if absent:
+                self._violations.inc(absent, "missing_field", field.name)
+            if wrong:
+                self._violations.inc(wrong, "wrong_type", field.name)
         for name, mask in batch.extra.items():
             if rows := int(np.count_nonzero(mask)):
                 self._violations.inc(rows, "extra_field", extra_name(name, self._extra_names()))
