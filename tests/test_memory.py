@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from ml_exporter import memory
 
 _FAULTS = """\
 import resource
@@ -38,7 +41,14 @@ def test_an_array_takes_the_memory_of_the_one_before() -> None:
 
 
 def test_elsewhere_it_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ml_exporter import memory
-
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     memory.keep_freed()
+
+
+def test_cycles_are_looked_for_after_many_objects() -> None:
+    before = gc.get_threshold()
+    try:
+        memory.look_seldom()
+        assert gc.get_threshold() == (20_000, *before[1:])
+    finally:
+        gc.set_threshold(*before)

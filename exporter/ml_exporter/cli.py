@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logs.configure(options.log_level, options.log_format)
     memory.keep_freed()
+    memory.look_seldom()
     try:
         code = int(options.command(options))
         sys.stdout.flush()

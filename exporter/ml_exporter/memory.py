@@ -1,14 +1,17 @@
-"""What the process does with memory that it has freed."""
+"""What the process does with memory that it has freed, or might free."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 
 # Names and numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 _LARGEST_BLOCK = 32 << 20  # bytes; the most that glibc takes
 _MOST_KEPT = 64 << 20  # bytes
+
+_NEW_OBJECTS = 20_000
 
 
 def keep_freed() -> None:
@@ -24,3 +27,12 @@ def keep_freed() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK)
     mallopt(_M_TRIM_THRESHOLD, _MOST_KEPT)
+
+
+def look_seldom() -> None:
+    """Have Python look for unreachable cycles after more new objects than the usual 700.
+
+    Nearly all objects that live long are made by imports, and batches make no cycles: 8 % of
+    the time of a start went into looking.
+    """
+    gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])

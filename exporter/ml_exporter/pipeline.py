@@ -29,8 +29,6 @@ from ml_exporter.formats import Layout
 from ml_exporter.labels import Join, JoinRules, LabelJoin
 from ml_exporter.monitors.intake import Intake
 from ml_exporter.pairing import Pairing
-from ml_exporter.profiling import build
-from ml_exporter.redis_pending import RedisJoin
 from ml_exporter.sources import SourceError, open_source
 from ml_exporter.sources.spool import Spools
 from ml_exporter.store import Sample, Store
@@ -259,6 +257,8 @@ class Pipeline:
         )
         # What is read once is nobody else's.
         if labels.redis is not None and self._follow:
+            from ml_exporter.redis_pending import RedisJoin
+
             outbox = store.outbox(model.name)
             try:
                 return RedisJoin(model.name, self.version, outbox, labels.redis, rules)
@@ -371,6 +371,8 @@ class Pipeline:
                 self._learn(version)
 
     def _learn(self, version: Version) -> None:
+        from ml_exporter.profiling import build
+
         assert version.learner is not None
         layout = self._predictions.layout
         rows = learnable(version.learner.batches, layout)

@@ -188,7 +188,7 @@ class _NumberTest:
     """The regions that are left by the bin of a number."""
 
     def __init__(self, sides: Sequence[_Sides]) -> None:
-        self._uppers = np.unique([one.split.at for one in sides if one.split.at is not None])
+        self._uppers = np.array(sorted({one.split.at for one in sides if one.split.at is not None}))
         values = [*self._uppers.tolist(), math.inf, None]
         self._of_bins = np.array([_left(sides, value) for value in values], dtype=np.uint64)
 

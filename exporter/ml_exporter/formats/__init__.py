@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from ml_exporter.formats.cloudevents import CloudEvents
 from ml_exporter.formats.csv import Csv, HeaderError
-from ml_exporter.formats.exchange_lines import ExchangeLines
 from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.rows import Decoded, Decoder, Layout
-from ml_exporter.formats.sagemaker import SageMakerCapture, SageMakerGroundTruth
 from ml_exporter.pairing import Pairing
 from ml_exporter.source_settings import PROTOCOLS
 
@@ -27,11 +24,19 @@ def decoder(format: str, layout: Layout, pairing: Pairing | None = None) -> Deco
         case "tsv":
             return Csv(layout, "\t", layout.columns)
         case "sagemaker":
+            from ml_exporter.formats.sagemaker import SageMakerCapture
+
             return SageMakerCapture(layout)
         case "sagemaker-ground-truth":
+            from ml_exporter.formats.sagemaker import SageMakerGroundTruth
+
             return SageMakerGroundTruth(layout)
         case "cloudevents":
+            from ml_exporter.formats.cloudevents import CloudEvents
+
             return CloudEvents(layout, pairing)
         case _ if format in PROTOCOLS:
+            from ml_exporter.formats.exchange_lines import ExchangeLines
+
             return ExchangeLines(layout, format)
     raise ValueError(f"unknown format {format!r}")

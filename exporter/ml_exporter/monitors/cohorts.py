@@ -50,8 +50,11 @@ class Calendar:
             yield day_name(today), np.arange(batch.rows)
             return
         days = np.fmin(np.floor(batch.timestamps / _SECONDS), today)
-        for day in np.unique(days[days > today - DAYS]).tolist():
-            yield day_name(int(day)), np.flatnonzero(days == day)
+        held = days[days > today - DAYS]
+        for day in range(int(held.min(initial=today)), today + 1) if held.size else ():
+            rows = np.flatnonzero(days == day)
+            if rows.size:
+                yield day_name(day), rows
 
 
 def day_name(number: int) -> str:
