@@ -12,8 +12,8 @@ from ml_exporter.explanation import advise, explain_field, percent, summarize
 from ml_exporter.hindsight import Hindsight
 from ml_exporter.judgement import judge
 from ml_exporter.statistics import drift
-from ml_exporter.verdicts import FieldVerdict, ModelVerdict, worst
-from tests.watching import CONFIG, START, Row, Watch, sample, tumours
+from ml_exporter.verdicts import FieldVerdict, Importance, ModelVerdict, worst
+from tests.watching import CONFIG, FEATURES, START, Row, Watch, sample, tumours
 
 Change = Callable[[Row, int], Row]
 
@@ -229,11 +229,9 @@ def test_another_size_counts_where_it_has_a_threshold(start, size, expected):
 
 
 def test_a_label_that_moved_is_shown_and_alarms_nobody(start):
-    text = CONFIG.replace(
-        "{accuracy: {warning: 0.9, critical: 0.8}}", "{accuracy: false, f1: false}"
-    )
+    text = CONFIG.replace("{accuracy: {warning: 0.9, critical: 0.8}}", "{performance_gap: false}")
     watch = start(text)
-    watch.append([row | {"actual": "benign"} for row in sample(1200)])
+    watch.append([row | {"actual": "benign"} for row in sample(90)])  # too few to judge figures
     model = judged(watch)
     assert field(model, "label").state == "critical"
     assert model.versions[0].state == "ok"
@@ -346,3 +344,22 @@ def test_the_worst_state_is_the_one_that_needs_attention_most():
     assert worst(["ok", "no data", "learning"]) == "no data"
     assert worst(["warning", "critical", "no data"]) == "critical"
     assert worst([]) == "ok"
+
+
+def test_a_feature_has_its_importance_in_the_baseline(start):
+    model = judged(start())
+    found = [field(model, name).importance for name in FEATURES]
+    assert {one.of for one in found} == {"prediction"}
+    assert sorted(one.place for one in found) == [1, 2, 3, 4]
+    assert min(found, key=lambda one: one.place) == field(model, "mean radius").importance
+    assert field(model, "mean radius").importance.share > 0.4
+    assert field(model, "score").importance is None
+
+
+def test_the_share_of_attributions_goes_before_what_a_feature_tells(start):
+    text = CONFIG.replace("      score:", "      attributions: shap\n      score:")
+    shap = {"mean radius": -3.0, "mean texture": 1.0}
+    watch = start(text, training=[row | {"shap": shap} for row in sample(300)])
+    found = {name: field(judged(watch), name).importance for name in FEATURES}
+    assert found["mean radius"] == Importance("attribution", 0.75, 1, 2)
+    assert found["mean texture"] == Importance("attribution", 0.25, 2, 2)

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from ml_exporter.batch import PREDICTION, Column, Field, FieldType, Role
 from ml_exporter.labelled_baseline import Errors, Losses, ScoreBins
@@ -86,6 +88,12 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             counts[name if name in counts else rest] += rows
         return np.array(list(counts.values()), dtype=np.int64)
 
+    def places(self, column: Column) -> NDArray[np.intp]:
+        """The bin of each row, as its place in `bins`."""
+        found = BinnedField(self.bins, self.edges).categories(column)
+        place = {bin: number for number, bin in enumerate(self.counts)}
+        return np.array([place[name] for name in found.names], dtype=np.intp)[found.codes]
+
     def wrong_type(self, column: Column) -> int:
         return (column.numbers if self.edges is not None else column.categories).wrong_type
 
@@ -96,6 +104,16 @@ class Outcome(msgspec.Struct, frozen=True):
     actual: str
     predicted: str
     count: int
+
+
+class Importance(msgspec.Struct, frozen=True):
+    """How much each feature tells of the prediction: `statistics.importance`, from 0 to 1.
+
+    Of rows without predictions it is of the label.
+    """
+
+    of: Literal["prediction", "label"]
+    shares: dict[str, float]  # by feature
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
@@ -113,6 +131,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
     errors: Errors | None = None  # of a regression
     segments: list[SegmentRows] = []
     attributions: dict[str, float] = {}  # mean absolute attribution, by feature
+    importance: Importance | None = None
     regions: Regions | None = None  # where the model is right more or less often than it thinks
 
     @cached_property

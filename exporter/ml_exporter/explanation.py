@@ -8,12 +8,26 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter.rules.segments import CLEARLY, EXPLAINS
+from ml_exporter.segments import REGION_FIELD
 from ml_exporter.statistics import drift
 from ml_exporter.statistics.bins import ABOVE, ANY, BELOW, INVALID, MISSING, OTHER
 from ml_exporter.statistics.drift import Test
 from ml_exporter.statistics.figures import HIGHER_IS_BETTER
 from ml_exporter.thresholds import SEVERITIES
-from ml_exporter.verdicts import FieldVerdict, Figure, ModelVerdict, VersionVerdict
+from ml_exporter.verdicts import (
+    AttributionVerdict,
+    ChampionVerdict,
+    ConstraintVerdict,
+    EstimateVerdict,
+    FieldVerdict,
+    Figure,
+    Importance,
+    ModelVerdict,
+    SegmentVerdict,
+    Share,
+    VersionVerdict,
+)
 
 _SHARES: Mapping[Test, str] = {
     "missing": "missing",
@@ -37,6 +51,7 @@ _METRICS = {
     "gini": "Gini",
 }
 _LONGEST_NAME = 60  # characters
+_LONGEST_REGION = 120
 
 
 def percent(share: float) -> str:
@@ -61,24 +76,34 @@ def metric(name: str) -> str:
     return _METRICS.get(name, name.replace("_", " "))
 
 
-def quoted(name: str) -> str:
+def quoted(name: str, most: int = _LONGEST_NAME) -> str:
     """The name of a field in text, shortened where it is very long."""
-    if len(name) <= _LONGEST_NAME:
+    if len(name) <= most:
         return f"`{name}`"
-    half = _LONGEST_NAME // 2
+    half = most // 2
     return f"`{name[:half]}…{name[-half:]}`"
+
+
+def explain_share(field: FieldVerdict, share: Share) -> str:
+    """How many of a field's values are broken."""
+    return f"{quoted(field.name)}: {_share(share)}"
+
+
+def _share(share: Share) -> str:
+    usual = percent(share.baseline_ratio)
+    return f"{percent(share.ratio)} {_SHARES[share.kind]}, {usual} in the baseline"
+
+
+def name_and_explain(field: FieldVerdict) -> str:
+    text = explain_field(field)
+    return f"{quoted(field.name)}: {text[0].lower()}{text[1:].removesuffix('.')}"
 
 
 def explain_field(field: FieldVerdict) -> str:
     """What happened to a field."""
     if not field.rows:
         return "No values in this window."
-    parts = [
-        f"{percent(share.ratio)} {_SHARES[share.kind]}, "
-        f"{percent(share.baseline_ratio)} in the baseline"
-        for share in field.shares
-        if share.state in SEVERITIES
-    ]
+    parts = [_share(share) for share in field.shares if share.state in SEVERITIES]
     if field.drift in SEVERITIES and (shift := _shift(field, told=bool(parts))):
         parts.append(shift)
     if parts:
@@ -158,12 +183,80 @@ def explain_figure(figure: Figure) -> str:
     return text if limit is None else f"{text}, {side} {limit:.3g}"
 
 
+def explain_rejected(model: ModelVerdict) -> str:
+    reasons = ", ".join(
+        f"{count(rows)} {reason.replace('_', ' ')}"
+        for reason, rows in sorted(model.rejected.items(), key=lambda item: -item[1])
+    )
+    return f"{count(sum(model.rejected.values()), 'row')} rejected: {reasons}"
+
+
+def explain_constraint(one: ConstraintVerdict) -> str:
+    return f"{quoted(one.field)}: {percent(one.ratio)} of rows violate `{one.constraint}`"
+
+
+def segment_name(segment: SegmentVerdict) -> str:
+    """A segment in text; that of a region, which nobody has named, is its condition."""
+    name = segment.name if segment.field == REGION_FIELD else f"{segment.field} {segment.name}"
+    return quoted(name, most=_LONGEST_REGION)
+
+
+def explain_segment(one: SegmentVerdict) -> str:
+    """A segment's figure beside that of the baseline."""
+    return (
+        f"{segment_name(one)}: {metric(one.metric)} {one.value:.3f} of "
+        f"{count(one.labelled, 'label')}, {one.reference:.3f} in the baseline"
+    )
+
+
+def explain_gap(one: ChampionVerdict) -> str:
+    return f"{percent(one.gap)} worse than version {quoted(one.champion)}"
+
+
+def explain_concept(one: EstimateVerdict) -> str:
+    """Whether outcomes follow from scores as they did."""
+    errors = ", ".join(
+        f"{metric(name)} {error:+.3f}"
+        for name, error in one.errors.items()
+        if name in ("accuracy", "f1", "mean_absolute_error")
+    )
+    said = f"; expected less true: {errors}" if errors else ""
+    return f"outcomes no longer follow from scores as they did{said}"
+
+
+def explain_attribution(one: AttributionVerdict) -> str:
+    def first(attributions: Mapping[str, float]) -> str:
+        ordered = sorted(attributions, key=lambda name: -attributions[name])
+        return ", ".join(quoted(name) for name in ordered[:3])
+
+    return (
+        f"predictions rest on {first(one.now)} most, in the baseline on {first(one.baseline)} "
+        f"(NDCG {one.ndcg:.2f})"
+    )
+
+
+def explain_importance(one: Importance) -> str:
+    """`1st of 7 by importance: tells 80 % of the prediction`."""
+    what = (
+        f"{percent(one.share)} of the attribution"
+        if one.of == "attribution"
+        else f"tells {percent(one.share)} of the {one.of}"
+    )
+    return f"{ordinal(one.place)} of {one.features} by importance: {what}"
+
+
+def ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
 def summarize(version: VersionVerdict, window: str = "last hour") -> str:
     """What is wrong with a version, in one sentence."""
     parts = [explain_figure(figure) for figure in version.unwell_figures[:1]]
     if fields := version.unwell_fields:
         of = f"{len(fields)} of {count(len(version.fields), 'field')}"
-        parts.append(f"{of} {'has' if len(fields) == 1 else 'have'} changed: {_names(fields)}")
+        parts.append(f"{of} {'has' if len(fields) == 1 else 'have'} changed: {names(fields)}")
+    parts += _other_reasons(version) if not parts else []
     if parts:
         text = "; ".join(parts)
         return text[0].upper() + text[1:] + "."
@@ -174,10 +267,35 @@ def summarize(version: VersionVerdict, window: str = "last hour") -> str:
     return f"Nothing is beyond its threshold in the {window}."
 
 
-def _names(fields: Sequence[FieldVerdict], most: int = 3) -> str:
+def _other_reasons(version: VersionVerdict) -> list[str]:
+    """What is wrong where fields and figures are well."""
+    reasons = [explain_constraint(one) for one in version.unwell_constraints[:1]]
+    reasons += [explain_segment(one) for one in version.unwell_segments[:1]]
+    if (estimate := version.estimate) is not None:
+        reasons += [f"by estimate, {explain_figure(one)}" for one in estimate.unwell_figures[:1]]
+        reasons += [explain_concept(estimate)] if estimate.concept in SEVERITIES else []
+    if (gap := version.against_champion) is not None and gap.state in SEVERITIES:
+        reasons.append(explain_gap(gap))
+    if (order := version.attribution) is not None and order.state in SEVERITIES:
+        reasons.append(explain_attribution(order))
+    return reasons
+
+
+def names(fields: Sequence[FieldVerdict], most: int = 3) -> str:
     names = ", ".join(quoted(field.name) for field in fields[:most])
     rest = len(fields) - most
     return f"{names} and {rest} more" if rest > 0 else names
+
+
+def carriers(version: VersionVerdict) -> list[SegmentVerdict]:
+    """The segments that a loss of performance is in, if there is one: those with most of it first.
+
+    They are those that the alert `ModelPerformanceDegraded` names.
+    """
+    if not version.unwell_figures:
+        return []
+    found = [one for one in version.segments if one.drop_share > EXPLAINS and one.z > CLEARLY]
+    return sorted(found, key=lambda one: -one.drop_share)
 
 
 def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
@@ -193,12 +311,12 @@ def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
         advice.append(f"Most rejected rows are {reason}: look at what writes the log.")
     if broken:
         advice.append(
-            f"Look at what feeds {_names(broken)} first: broken input explains drift and lost "
+            f"Look at what feeds {names(broken)} first: broken input explains drift and lost "
             "performance, and is the quickest to mend."
         )
     if inputs:
         advice.append(
-            f"Find out what changed for {_names(inputs)} since then: a release upstream, a unit, "
+            f"Find out what changed for {names(inputs)} since then: a release upstream, a unit, "
             "a new group of users. If it is here to stay, retrain."
         )
     if outputs and not (inputs or broken):
@@ -206,6 +324,11 @@ def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
             "Predictions have moved and inputs haven't: look for a new model, threshold or "
             "preprocessing step."
         )
+    if carrying := carriers(version):
+        which = " and ".join(
+            f"{segment_name(one)} {percent(one.drop_share)}" for one in carrying[:2]
+        )
+        advice.append(f"Of the lost performance these segments carry the most: {which}.")
     if version.unwell_figures and not unwell:
         advice.append(
             "Inputs and predictions are as in training, and yet the model errs more: check the "

@@ -2,7 +2,7 @@
 
 A drift is one that is significant (`field:significance` above 1) and material (PSI, location
 shift or another effect above its threshold). Broken values are a share that is above its
-threshold and has grown significantly. Figures of performance are in `performance_verdicts`.
+threshold and has grown significantly. The other verdicts are in the modules `*_verdicts`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,28 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter.attribution_verdicts import judged_attribution
+from ml_exporter.constraint_verdicts import judged_constraints
+from ml_exporter.estimate_verdicts import judged_estimate
 from ml_exporter.families import Frozen
 from ml_exporter.performance_verdicts import judged_figures
 from ml_exporter.rules.integrity import REJECTED
 from ml_exporter.samples import Samples
+from ml_exporter.segment_verdicts import judged_segments
 from ml_exporter.statistics import drift, effects
 from ml_exporter.statistics.bins import BELOW, Floats
 from ml_exporter.statistics.drift import SHARES, STATISTICS, TESTS, Test
 from ml_exporter.thresholds import EFFECTS, SEVERITIES
 from ml_exporter.verdicts import (
+    ChampionVerdict,
     FieldVerdict,
+    Importance,
     Limits,
     ModelVerdict,
     Share,
@@ -33,6 +40,7 @@ from ml_exporter.verdicts import (
     rank,
     worst,
 )
+from ml_exporter.version_verdicts import against_champion
 
 LEAST_REJECTED = 10  # rows, for their share to be judged
 
@@ -58,10 +66,11 @@ def judge(samples: Iterable[Frozen], window: str = "1h") -> list[ModelVerdict]:
 
 def _model(name: str, versions: Mapping[str, Samples], window: str) -> ModelVerdict:
     # The series of what belongs to no version have that of rows which don't name theirs.
+    known = {version: samples for version, samples in versions.items() if samples["ml_model_info"]}
+    compared = against_champion(known)
     verdicts = [
-        _version(version, samples, window)
-        for version, samples in versions.items()
-        if samples["ml_model_info"]
+        _version(version, samples, window, compared.get(version))
+        for version, samples in known.items()
     ]
     every = list(versions.values())
     rejected = _sum_by(every, "ml_rows_rejected_total", "reason")
@@ -96,17 +105,31 @@ def _rejected_state(rejected: float, accepted: float) -> State:
     return _above(rejected / (rejected + accepted), limits)
 
 
-def _version(version: str, samples: Samples, window: str) -> VersionVerdict:
+def _version(
+    version: str, samples: Samples, window: str, compared: ChampionVerdict | None
+) -> VersionVerdict:
     task, positive = samples.labels("ml_model_info", "task", "positive")
     baseline_id, baseline_state = samples.labels("ml_baseline_info", "baseline_id", "state")
     predictions = samples.total("ml_predictions_total")
     labelled = samples.total("ml_labelled_predictions_total")
     figures = tuple(judged_figures(samples, positive or None, labelled))
+    truth = {one.metric: one.value for one in figures}
+    estimate = judged_estimate(samples, positive or None, labelled, truth)
+    attribution = judged_attribution(samples)
+    segments = judged_segments(samples, task)
+    constraints = judged_constraints(samples, predictions)
     fields = sorted(_fields(samples, window), key=_attention)
     quiet: State = "learning" if baseline_state == "learning" else "ok"
-    judged: list[State] = [one.state for one in figures if one.state in SEVERITIES]
+    states: list[State | None] = [one.state for one in figures]
+    states += [one.state for one in segments]
+    states += [one.state for one in constraints]
     # Alerts are not about the label: that the truth has moved is no fault by itself.
-    judged += [one.state for one in fields if one.state in SEVERITIES and one.role != "label"]
+    states += [one.state for one in fields if one.role != "label"]
+    if estimate is not None:
+        states += [estimate.concept, *(one.state for one in estimate.figures)]
+    states += [attribution.state] if attribution is not None else []
+    states += [compared.state] if compared is not None else []
+    judged: list[State] = [one for one in states if one in SEVERITIES]
     last = samples.total("ml_last_prediction_timestamp_seconds")
     return VersionVerdict(
         version=version,
@@ -121,6 +144,11 @@ def _version(version: str, samples: Samples, window: str) -> VersionVerdict:
         usual_label_delay=_median(samples.by("ml_label_delay_seconds_bucket", "le")),
         figures=figures,
         fields=tuple(fields),
+        segments=tuple(segments),
+        constraints=tuple(constraints),
+        estimate=estimate,
+        attribution=attribution,
+        against_champion=compared,
     )
 
 
@@ -154,6 +182,7 @@ def _fields(samples: Samples, window: str) -> Iterable[FieldVerdict]:
     for labels, value in samples["ml_field_critical_value"]:
         if labels["window"] == window:
             critical[labels["role"], labels["field"]][labels["test"]] = value  # type: ignore[index]
+    importances = _importances(samples)
     for labels, rows in samples["ml_field_baseline_rows"]:
         key = labels["role"], labels["field"]
         thresholds = {
@@ -161,7 +190,17 @@ def _fields(samples: Samples, window: str) -> Iterable[FieldVerdict]:
             for monitor in (*EFFECTS, *(f"{share}_ratio" for share in SHARES))
         }
         bins = _Bins(counts[key], ratios[key], ranks[key], distances[key])
-        yield _field(key, bins, rows, critical[key], thresholds)
+        field = _field(key, bins, rows, critical[key], thresholds)
+        yield replace(field, importance=importances.get(key))
+
+
+def _importances(samples: Samples) -> dict[tuple[str, str], Importance]:
+    shown = samples["ml_field_baseline_importance"]
+    ordered = sorted(shown, key=lambda one: -one[1])
+    return {
+        ("feature", of["field"]): Importance(of["of"], share, place, len(ordered))
+        for place, (of, share) in enumerate(ordered, start=1)
+    }
 
 
 class _Bins(NamedTuple):
@@ -233,6 +272,7 @@ def _field(
         critical_values=critical,
         significance=significance,
         shares=tuple(shares.values()),
+        importance=None,
     )
 
 

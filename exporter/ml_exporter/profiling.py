@@ -30,6 +30,7 @@ from ml_exporter.batch import (
     Role,
     WatchedRole,
 )
+from ml_exporter.importance import ImportanceCounter
 from ml_exporter.labelled_baseline import (
     ErrorCounter,
     LossCounter,
@@ -92,6 +93,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
     losses = LossCounter(_scored_classes(profiles), request.positive)
     segments = segments_of(request.segments, fields.values())
     segment_counter = SegmentCounter(request.is_regression)
+    importance = ImportanceCounter(fields.values())
     regions = RegionsBuilder(fields.values(), classes, request.positive)
     error_counter = ErrorCounter(truth.mean, error_edges(errors.values)) if truth.rows else None
     windows = WindowCounter({key: field.binned for key, field in fields.items()})
@@ -109,6 +111,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
         if error_counter is not None:
             error_counter.update(batch)
         segment_counter.update(batch, segments.of(batch))
+        importance.update(batch)
         if classes or request.is_regression:
             regions.update(batch)
     extremes = windows.extremes()
@@ -134,6 +137,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
         regions=regions.fit(of_scores, confusion),
         segments=segment_counter.rows(request.categories),
         attributions=attributions.means,
+        importance=importance.result(),
     )
 
 

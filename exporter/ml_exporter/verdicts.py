@@ -49,6 +49,16 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Importance:
+    """How important a feature is to the model, by its baseline."""
+
+    of: str  # "attribution": a share of all; "prediction" or "label": what it tells of that
+    share: float
+    place: int  # from 1
+    features: int
+
+
+@dataclass(frozen=True)
 class FieldVerdict:
     """One field against its baseline. Arrays have the shape (bins,); what is undefined is NaN."""
 
@@ -70,6 +80,78 @@ class FieldVerdict:
     critical_values: Mapping[Test, float]
     significance: float
     shares: tuple[Share, ...]
+    importance: Importance | None
+
+
+@dataclass(frozen=True)
+class SegmentVerdict:
+    """A part of the rows, against what it was in the baseline; what is undefined is NaN."""
+
+    field: str
+    name: str
+    state: State | None  # None where too few of its rows have a label
+    rows: float
+    share: float  # of the rows of all segments of the field
+    baseline_share: float
+    labelled: float
+    metric: Literal["accuracy", "mean_absolute_error"]
+    value: float
+    reference: float  # the segment's own figure in the baseline, else the model's there
+    drop: float  # by how much it is worse: of an error, in parts of the reference
+    drop_share: float  # in what its field's segments together are worse
+    z: float  # standard errors by which it is worse
+    thresholds: Limits  # what `drop` must not exceed
+
+
+@dataclass(frozen=True)
+class ConstraintVerdict:
+    """Rows in which a field violates a constraint."""
+
+    field: str
+    constraint: str
+    rows: float
+    ratio: float
+    thresholds: Limits
+    state: State
+
+
+@dataclass(frozen=True)
+class EstimateVerdict:
+    """What the better estimator expects of the figures, without labels."""
+
+    estimator: str
+    rows: float
+    figures: tuple[Figure, ...]
+    errors: Mapping[str, float]  # expected less true, of labelled predictions, by metric
+    calibration_drift: float  # above 1 is significant; NaN without labels
+    concept: State | None  # whether outcomes still follow from scores; None without labels
+
+    @property
+    def unwell_figures(self) -> list[Figure]:
+        return [figure for figure in self.figures if figure.state in SEVERITIES]
+
+
+@dataclass(frozen=True)
+class AttributionVerdict:
+    """What predictions rest on: mean absolute attributions by field, now and in the baseline."""
+
+    rows: float
+    ndcg: float
+    now: Mapping[str, float]
+    baseline: Mapping[str, float]
+    thresholds: Limits  # what `ndcg` must not be below
+    state: State
+
+
+@dataclass(frozen=True)
+class ChampionVerdict:
+    """A version against the one with the most predictions."""
+
+    champion: str
+    gap: float  # by how much it is worse
+    z: float
+    thresholds: Limits  # what `gap` must not exceed
+    state: State
 
 
 @dataclass(frozen=True)
@@ -88,10 +170,23 @@ class VersionVerdict:
     usual_label_delay: float  # seconds within which half of the labels came; NaN without labels
     figures: tuple[Figure, ...]
     fields: tuple[FieldVerdict, ...]  # the worst first
+    segments: tuple[SegmentVerdict, ...]  # the worst first
+    constraints: tuple[ConstraintVerdict, ...]
+    estimate: EstimateVerdict | None
+    attribution: AttributionVerdict | None
+    against_champion: ChampionVerdict | None  # None of the champion itself
 
     @property
     def unwell_fields(self) -> list[FieldVerdict]:
         return [field for field in self.fields if field.state in SEVERITIES]
+
+    @property
+    def unwell_segments(self) -> list[SegmentVerdict]:
+        return [segment for segment in self.segments if segment.state in SEVERITIES]
+
+    @property
+    def unwell_constraints(self) -> list[ConstraintVerdict]:
+        return [one for one in self.constraints if one.state in SEVERITIES]
 
     @property
     def unwell_figures(self) -> list[Figure]:

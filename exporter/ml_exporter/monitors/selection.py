@@ -17,6 +17,7 @@ from ml_exporter.monitors.errors import ErrorDistribution, ErrorSums
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.figures import baseline_performance
+from ml_exporter.monitors.importance import BaselineImportance
 from ml_exporter.monitors.info import BaselineInfo, ModelInfo
 from ml_exporter.monitors.money import OutcomeValue
 from ml_exporter.monitors.outcomes import Outcomes
@@ -138,6 +139,7 @@ def for_baseline(
             if name in model.fields.attributions
         }
         selection.of_predictions.append(BaselineAttributions(*of, usual))
+    selection.of_predictions.append(BaselineImportance(*of, baseline, [one.name for one in fields]))
     _add_segments(selection, model, version, baseline, take)
     _add_estimates(selection, model, version, baseline)
     return selection

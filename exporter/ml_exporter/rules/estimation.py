@@ -37,7 +37,7 @@ COUNTERS = tuple(
 
 _CELL = "actual, predicted, correct, baseline_id"
 _TASK = "task, positive"
-_SAME_ROWS = 0.9  # of labelled predictions that an estimator must have counted, to be compared
+SAME_ROWS = 0.9  # of labelled predictions that an estimator must have counted, to be compared
 
 
 def groups(timing: Timing) -> Iterable[Group]:
@@ -242,7 +242,7 @@ _END = {"": "The ", "_lower": "Lower end of the interval of the ", "_upper": "Up
 def _error(window: str) -> Rule:
     compared = (
         f"{_rows('labelled_estimated', window)}\n"
-        f">= ignoring (estimator) group_left ()\n{_SAME_ROWS} * model:labelled_predictions:{window}"
+        f">= ignoring (estimator) group_left ()\n{SAME_ROWS} * model:labelled_predictions:{window}"
     )
     return Rule(
         f"model:estimation_error:{window}",

@@ -19,6 +19,7 @@ from ml_exporter.statistics.fairness import LEAST_ROWS
 
 LEAST_LABELLED = 30  # labelled predictions of a segment, to be judged
 EXPLAINS = 0.1  # share of a drop, to be worth naming
+CLEARLY = 2  # standard errors that such a segment is worse by
 
 COUNTERS = (
     Counter("ml_segment_predictions_total", "segment:predictions", "Predictions, by segment,"),
@@ -323,9 +324,9 @@ def _explanation() -> Rule:
         _EXPLAINS_DROP,
         "A segment's share in what its field's segments together are worse than in the baseline, "
         f"over the window that is judged, where that is above {EXPLAINS:.0%} and the segment is "
-        "worse by two standard errors.",
+        f"worse by {CLEARLY} standard errors.",
         "\nor\n".join(
-            f"segment:drop_share:{window} > {EXPLAINS}\nand\nsegment:drop_z:{window} > 2\n"
+            f"segment:drop_share:{window} > {EXPLAINS}\nand\nsegment:drop_z:{window} > {CLEARLY}\n"
             f"and ignoring ({_IN_SEGMENT}, window)\n"
             f'model:judged_window{{window="{window}"}}'
             for window in JUDGED_WINDOWS

@@ -1,0 +1,105 @@
+"""The alerts that a verdict would set off, by name: what fires, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ml_exporter import explanation
+from ml_exporter.thresholds import SEVERITIES, Severity
+from ml_exporter.verdicts import ModelVerdict, State, VersionVerdict, rank
+
+DRIFT_ALERTS: Mapping[str, str] = {
+    "feature": "FeatureDrift",
+    "prediction": "PredictionDrift",
+    "score": "PredictionDrift",
+}
+"""By the role of the field. None is about the label."""
+
+
+Finding = tuple[State | None, str]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alert of a version of a model; or of all its versions, where `version` is None."""
+
+    alert: str
+    severity: Severity
+    model: str
+    version: str | None
+    summary: str
+    findings: tuple[str, ...]  # the worst first
+
+
+def alarms(models: Iterable[ModelVerdict]) -> list[Alarm]:
+    """All that models set off, the worst first; of equal ones, causes before consequences."""
+    found: list[Alarm] = []
+    for model in models:
+        found += _of_model(model)
+        for version in model.versions:
+            found += _of_version(model.name, version)
+    return sorted(found, key=lambda alarm: -rank(alarm.severity))
+
+
+def _of_model(model: ModelVerdict) -> Iterable[Alarm]:
+    rejected = [(model.rejected_state, explanation.explain_rejected(model))]
+    yield from _alarm("DataIntegrityViolations", model.name, None, rejected)
+
+
+def _of_version(model: str, of: VersionVerdict) -> Iterable[Alarm]:
+    def alarm(alert: str, findings: Sequence[Finding], summary: str | None = None) -> list[Alarm]:
+        return list(_alarm(alert, model, of.version, findings, summary))
+
+    yield from alarm("DataIntegrityViolations", _broken(of))
+    for alert in dict.fromkeys(DRIFT_ALERTS.values()):
+        fields = [field for field in of.fields if DRIFT_ALERTS.get(field.role) == alert]
+        drifted = [field for field in fields if field.drift in SEVERITIES]
+        which = explanation.names(drifted)
+        yield from alarm(
+            alert,
+            [(field.drift, explanation.name_and_explain(field)) for field in drifted],
+            f"{len(drifted)} of {explanation.count(len(fields), 'field')} drifted: {which}",
+        )
+    figures = [(one.state, explanation.explain_figure(one)) for one in of.unwell_figures]
+    yield from alarm("ModelPerformanceDegraded", figures)
+    segments = [(one.state, explanation.explain_segment(one)) for one in of.unwell_segments]
+    yield from alarm("SegmentUnderperforming", segments)
+    if (compared := of.against_champion) is not None:
+        gap = explanation.explain_gap(compared)
+        yield from alarm("VersionRegression", [(compared.state, gap)])
+    if (estimate := of.estimate) is not None:
+        figures = [(one.state, explanation.explain_figure(one)) for one in estimate.unwell_figures]
+        yield from alarm("ModelEstimatedPerformanceDegraded", figures)
+        concept = explanation.explain_concept(estimate)
+        yield from alarm("ConceptDrift", [(estimate.concept, concept)])
+    if (attribution := of.attribution) is not None:
+        order = explanation.explain_attribution(attribution)
+        yield from alarm("AttributionDrift", [(attribution.state, order)])
+
+
+def _broken(of: VersionVerdict) -> list[Finding]:
+    """Fields with broken values, then constraints that are violated."""
+    found: list[tuple[State, str]] = [
+        (share.state, explanation.explain_share(field, share))
+        for field in of.fields
+        for share in field.shares
+        if field.role != "label"
+    ]
+    found += [(one.state, explanation.explain_constraint(one)) for one in of.constraints]
+    return [*sorted(found, key=lambda finding: -rank(finding[0]))]
+
+
+def _alarm(
+    alert: str,
+    model: str,
+    version: str | None,
+    findings: Sequence[Finding],
+    summary: str | None = None,
+) -> Iterable[Alarm]:
+    """One with the findings that need attention, if any does; its summary is else the first."""
+    unwell = [(state, text) for state, text in findings if state in SEVERITIES]
+    if unwell:
+        severity: Severity = "critical" if "critical" in dict(unwell) else "warning"
+        texts = tuple(text for _, text in unwell)
+        yield Alarm(alert, severity, model, version, summary or texts[0], texts)

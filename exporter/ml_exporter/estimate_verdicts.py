@@ -1,0 +1,209 @@
+"""What is expected of figures before labels come, and whether that still holds.
+
+The judgements are those of `model:estimated_shortfall` and of the alert `ConceptDrift`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+
+from ml_exporter.rules.degradation import LEAST_LABELLED, USUAL_CRITICAL_VALUE
+from ml_exporter.rules.estimation import FIGURES, SAME_ROWS, SHARES
+from ml_exporter.rules.estimation_alerts import LEAST_PREDICTIONS, MATERIAL, MATERIAL_SHARE
+from ml_exporter.samples import Samples
+from ml_exporter.statistics import calibration, figures, performance
+from ml_exporter.statistics.intervals import UNKNOWN, Interval
+from ml_exporter.statistics.significance import interval_z
+from ml_exporter.verdicts import EstimateVerdict, Figure, Limits, State, worst
+
+Values = Mapping[str, float]
+
+
+def judged_estimate(
+    samples: Samples, positive: str | None, labelled: float, truth: Values
+) -> EstimateVerdict | None:
+    """By the better estimator, if there is one; `truth` has the figures that labels gave."""
+    estimator = next(
+        (of["estimator"] for of, _ in samples["ml_estimator_info"] if of["preferred"] == "true"),
+        None,
+    )
+    if estimator is None:
+        return None
+    rows, values = _expected(samples, "ml_estimated", estimator, positive)
+    errors = _errors(samples, estimator, positive, labelled, truth)
+    drift = _calibration_drift(samples, labelled, truth, errors)
+    concept: State | None = None
+    if labelled >= LEAST_LABELLED and not math.isnan(drift):
+        concept = "warning" if drift > 1 and _is_material(errors, truth) else "ok"
+    may_be_judged = rows >= LEAST_PREDICTIONS and not (concept is not None and drift > 1)
+    bounds = _bounds(samples, estimator, positive)
+    return EstimateVerdict(
+        estimator=estimator,
+        rows=rows,
+        figures=tuple(
+            _figure(samples, metric, values[metric], bounds.get(metric, UNKNOWN), may_be_judged)
+            for metric in FIGURES
+            if metric in values
+        ),
+        errors=errors,
+        calibration_drift=drift,
+        concept=concept,
+    )
+
+
+def _expected(
+    samples: Samples, of: str, estimator: str, positive: str | None
+) -> tuple[float, Values]:
+    """Rows that an estimator has counted, and the figures that it expects of them."""
+    rows, absolute, squared = (
+        sum(value for labels, value in samples[f"{of}_{kind}_total"] if _is(labels, estimator))
+        for kind in ("predictions", "absolute_error", "squared_error")
+    )
+    classes = _classes(samples, of, estimator)
+    if not rows:
+        return 0.0, {}
+    if classes:
+        return rows, performance.model_figures(classes, positive)
+    return rows, {
+        "mean_absolute_error": absolute / rows,
+        "root_mean_squared_error": math.sqrt(squared / rows),
+    }
+
+
+def _is(labels: Mapping[str, str], estimator: str) -> bool:
+    return labels["estimator"] == estimator
+
+
+def _classes(samples: Samples, of: str, estimator: str) -> Mapping[str, performance.Outcomes]:
+    return performance.of_cells(
+        (labels["actual"], labels["predicted"], labels["correct"] == "true", rows)
+        for labels, rows in samples[f"{of}_outcomes_total"]
+        if _is(labels, estimator)
+    )
+
+
+def _bounds(samples: Samples, estimator: str, positive: str | None) -> Mapping[str, Interval]:
+    """Intervals of the figures that are shares, if the estimator's probabilities are right."""
+    classes = _classes(samples, "ml_estimated", estimator)
+    if not classes or not sum(one.support for one in classes.values()):
+        return {}
+    found = performance.model_intervals(classes, positive)
+    known = SHARES if positive is not None else ("accuracy",)
+    return {metric: found[metric] for metric in known if metric in found}
+
+
+def _errors(
+    samples: Samples, estimator: str, positive: str | None, labelled: float, truth: Values
+) -> Values:
+    """What was expected of labelled predictions, less what came true."""
+    rows, values = _expected(samples, "ml_labelled_estimated", estimator, positive)
+    if not rows or rows < SAME_ROWS * labelled:
+        return {}
+    return {
+        metric: values[metric] - truth[metric]
+        for metric in FIGURES
+        if metric in values and metric in truth
+    }
+
+
+def _is_material(errors: Values, truth: Values) -> bool:
+    shares = any(abs(errors.get(metric, 0.0)) > MATERIAL for metric in ("accuracy", "f1"))
+    error = abs(errors.get("mean_absolute_error", 0.0))
+    return shares or error > MATERIAL_SHARE * truth.get("mean_absolute_error", math.inf)
+
+
+def _calibration_drift(samples: Samples, labelled: float, truth: Values, errors: Values) -> float:
+    """The greatest of statistic over critical value, as `model:calibration_drift`."""
+    critical = {
+        (of["class"], of["test"]): value for of, value in samples["ml_calibration_critical_value"]
+    }
+    now, usual = (
+        _score_counts(samples, name)
+        for name in ("ml_labelled_score_values_total", "ml_labelled_score_baseline_rows")
+    )
+    ratios: list[float] = []
+    for name, bins in now.items():
+        before = usual.get(name, {})
+        counts = [[values[of] for values in bins.values()] for of in (0, 1)]
+        counts += [[before.get(bin, (0.0, 0.0))[of] for bin in bins] for of in (0, 1)]
+        for test, statistic in (
+            ("bins", calibration.bin_statistic),
+            ("overall", calibration.overall_z),
+        ):
+            if (name, test) in critical:
+                ratios.append(abs(statistic(*counts)) / critical[name, test])
+    if ("", "error") in critical:
+        rows = samples.total("ml_estimator_baseline_rows")
+        ratios.append(abs(_error_z(errors, truth, labelled, rows)) / critical["", "error"])
+    return max((one for one in ratios if not math.isnan(one)), default=math.nan)
+
+
+def _score_counts(samples: Samples, name: str) -> dict[str, dict[str, tuple[float, float]]]:
+    """Labelled rows by class and score bin: those of the class, and the others."""
+    found: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+    for of, rows in samples[name]:
+        positives, negatives = found[of["class"]].get(of["bin"], (0.0, 0.0))
+        if of["actual"] == "true":
+            found[of["class"]][of["bin"]] = (positives + rows, negatives)
+        else:
+            found[of["class"]][of["bin"]] = (positives, negatives + rows)
+    return found
+
+
+def _error_z(errors: Values, truth: Values, labelled: float, baseline_rows: float) -> float:
+    """The estimator's own error over its standard error."""
+    if not labelled or not baseline_rows:
+        return math.nan
+    if "accuracy" in errors:
+        error, variance = errors["accuracy"], truth["accuracy"] * (1 - truth["accuracy"])
+    elif "mean_absolute_error" in errors:
+        mean, root = truth["mean_absolute_error"], truth["root_mean_squared_error"]
+        error, variance = errors["mean_absolute_error"], root**2 - mean**2
+    else:
+        return math.nan
+    squared = variance * (1 / labelled + 1 / baseline_rows)
+    return error / math.sqrt(squared) if squared > 0 else math.nan
+
+
+def _figure(
+    samples: Samples, metric: str, value: float, interval: Interval, may_be_judged: bool
+) -> Figure:
+    thresholds = samples.thresholds(metric)
+    baseline = next(
+        (
+            usual
+            for of, usual in samples["ml_baseline_performance"]
+            if of["metric"] == metric and "class" not in of
+        ),
+        None,
+    )
+    state: State | None = None
+    if thresholds:
+        state = "no data"
+        if may_be_judged:
+            state = _state(samples, metric, value, interval, thresholds)
+    return Figure(metric, value, interval, baseline, thresholds, state)
+
+
+def _state(
+    samples: Samples,
+    metric: str,
+    value: float,
+    interval: Interval,
+    thresholds: Limits,
+) -> State:
+    references = {
+        of["severity"]: reference
+        for of, reference in samples["ml_threshold_reference"]
+        if of["monitor"] == metric
+    }
+    critical = samples.total("ml_performance_critical_value") or USUAL_CRITICAL_VALUE
+    sign = 1 if metric in figures.HIGHER_IS_BETTER else -1
+    crossed: list[State] = []
+    for severity, threshold in thresholds.items():
+        z = -sign * interval_z(value, *interval, references.get(severity, threshold))
+        if sign * (threshold - value) > 0 and (math.isnan(z) or z > critical):
+            crossed.append(severity)
+    return worst(crossed)
