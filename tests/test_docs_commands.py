@@ -20,14 +20,15 @@ def test_every_command_is_on_the_page() -> None:
 
 def test_every_flag_is_on_the_page_with_its_default() -> None:
     flags = {
-        option: action
+        (option, action.default)
         for parser in commands().values()
         for action in parser._actions
         for option in action.option_strings
         if option.startswith("--") and option != "--help"
     }
-    rows = dict(re.findall(r"^\| `(--[\w.-]+)` \|([^|]*)\|", PAGE, re.MULTILINE))
-    assert rows.keys() == flags.keys()
-    for option, action in flags.items():
-        if isinstance(action.default, str):
-            assert f"`{action.default}`" in rows[option], option
+    rows = re.findall(r"^\| `(--[\w.-]+)` \|([^|]*)\|", PAGE, re.MULTILINE)
+    assert {option for option, _ in rows} == {option for option, _ in flags}
+    for option, default in flags:
+        if isinstance(default, str):
+            told = [text for name, text in rows if name == option and f"`{default}`" in text]
+            assert told, (option, default)

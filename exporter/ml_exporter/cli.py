@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ml_exporter import __version__, logs, memory
 from ml_exporter.units import parse_address, parse_duration
 
-_DONE, _BAD_INPUT = 0, 1  # argparse exits with 2 on wrong usage
+_DONE, _BAD_INPUT, _ALARMS = 0, 1, 3  # argparse exits with 2 on wrong usage
 _DEFAULT_CONFIG = "ml-exporter.yml"
 
 
@@ -44,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_baseline(commands)
     _add_check(commands)
+    _add_report(commands)
     return parser
 
 
@@ -167,6 +170,26 @@ def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.set_defaults(command=_baseline, parser=parser)
 
 
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "report", "judge finished logs against the baseline once, as the alerts would"
+    )
+    _add_config(parser)
+    parser.add_argument(
+        "--model", metavar="NAME", help="the model to judge; all, where it is not said"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "html"),
+        default="text",
+        help="how it is written (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", default="-", help="the report; - is stdout (default: -)"
+    )
+    parser.set_defaults(command=_report)
+
+
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "check", "validate the configuration and every file it names")
     _add_config(parser)
@@ -238,7 +261,7 @@ def _baseline(options: argparse.Namespace) -> int:
             config.limits,
             options.input,
             format_of(options.input, models[name].source.format),
-            _progress if sys.stderr.isatty() else lambda rows: None,
+            _progress_shown(),
         )
         if options.format == "sagemaker":
             made, files, rejected = describe_for_sagemaker(*read)
@@ -276,6 +299,38 @@ def _check(options: argparse.Namespace) -> int:
     return _BAD_INPUT if report.errors else _DONE
 
 
+def _report(options: argparse.Namespace) -> int:
+    from ml_exporter.baseline import BaselineError
+    from ml_exporter.config import ConfigError, load
+    from ml_exporter.report import FORMATS, judge_logs
+    from ml_exporter.report.text import plain
+
+    try:
+        config = load(options.config_file)
+        _say_notes(config.notes)
+        if options.model is not None:
+            models = tuple(model for model in config.models if model.name == options.model)
+            if not models:
+                names = ", ".join(model.name for model in config.models)
+                said = f"no model {options.model!r}; there are {names}"
+                return _fail(f"{options.config_file}: {said}")
+            config = replace(config, models=models)
+        report = judge_logs(config, _progress_shown())
+    except (ConfigError, BaselineError) as error:
+        return _fail(str(error))
+    text = FORMATS[options.format](report)
+    encoding = "utf-8"
+    if options.format == "text" and options.output == "-":
+        encoding = sys.stdout.encoding
+        if codecs.lookup(encoding).name != "utf-8":
+            text = plain(text)
+    code = _write(options.output, text.encode(encoding, "backslashreplace"))
+    _say_notes(list(report.notes()))
+    for path, problem in report.unread.items():
+        code = _fail(f"{path}: {problem}")
+    return code or (_ALARMS if report.alarms else _DONE)
+
+
 def _demo(options: argparse.Namespace) -> int:
     from ml_exporter.demo.run import demonstrate
 
@@ -287,8 +342,13 @@ def _demo(options: argparse.Namespace) -> int:
     )
 
 
-def _progress(rows: int) -> None:
-    print(f"\r{rows} rows read", end="\r", file=sys.stderr, flush=True)
+def _progress_shown() -> Callable[[int], None]:
+    """What shows on a terminal how many rows were read."""
+
+    def show(rows: int) -> None:
+        print(f"\r{rows} rows read", end="\r", file=sys.stderr, flush=True)
+
+    return show if sys.stderr.isatty() else lambda rows: None
 
 
 def _say_notes(notes: Sequence[str]) -> None:

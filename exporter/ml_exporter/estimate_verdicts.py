@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from ml_exporter.rules.degradation import LEAST_LABELLED, USUAL_CRITICAL_VALUE
-from ml_exporter.rules.estimation import FIGURES, SAME_ROWS, SHARES
+from ml_exporter.rules.estimation import FIGURES, REGRESSION, SAME_ROWS, SHARES
 from ml_exporter.rules.estimation_alerts import LEAST_PREDICTIONS, MATERIAL, MATERIAL_SHARE
 from ml_exporter.samples import Samples
 from ml_exporter.statistics import calibration, figures, performance
@@ -182,7 +182,8 @@ def _figure(
     state: State | None = None
     if thresholds:
         state = "no data"
-        if may_be_judged:
+        # A mean over classes has no interval: of few rows it is often as low by chance.
+        if may_be_judged and (metric in REGRESSION or not math.isnan(interval[0])):
             state = _state(samples, metric, value, interval, thresholds)
     return Figure(metric, value, interval, baseline, thresholds, state)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ _METRICS = {
 }
 _LONGEST_NAME = 60  # characters
 _LONGEST_REGION = 120
+_LEAST_MOVE = 0.005  # of a bin's share, to be told
 
 
 def percent(share: float) -> str:
@@ -173,6 +175,28 @@ def _what(field: FieldVerdict, index: int) -> str:
 def bin_range(field: FieldVerdict, index: int) -> str:
     """A bin by itself."""
     return _what(field, index).removeprefix("are ")
+
+
+class Move(NamedTuple):
+    """A bin whose share of the rows has changed."""
+
+    name: str
+    usual: float  # in the baseline
+    now: float
+
+
+def moved_bins(field: FieldVerdict, most: int = 3) -> tuple[list[Move], list[Move]]:
+    """The bins that gained and those that lost at least half a point, the most first."""
+    if not (field.rows and field.baseline_rows):
+        return [], []
+    usual, now = field.baseline_counts / field.baseline_rows, field.counts / field.rows
+    moves = [
+        Move(bin_range(field, index), float(usual[index]), float(now[index]))
+        for index in np.argsort(usual - now, kind="stable")
+    ]
+    gained = [move for move in moves if move.now - move.usual >= _LEAST_MOVE]
+    lost = [move for move in reversed(moves) if move.usual - move.now >= _LEAST_MOVE]
+    return gained[:most], lost[:most]
 
 
 def explain_figure(figure: Figure) -> str:

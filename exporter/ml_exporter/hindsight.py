@@ -46,6 +46,11 @@ class Hindsight:
         self._key = model, version.version
         self._version = version
 
+    @property
+    def now(self) -> float:
+        """The end of the window, in seconds since 1970."""
+        return self._window.end
+
     @cached_property
     def since(self) -> Onset | None:
         """When the first began of all that is unwell now; None where nothing is."""

@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from ml_exporter.config import Config
+from ml_exporter.config import Config, Model
 from ml_exporter.exposition import render
-from ml_exporter.families import freeze
+from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.monitors.exporter import ExporterInfo
-from ml_exporter.pipeline import Pipeline
+from ml_exporter.pipeline import Observer, Pipeline
 from ml_exporter.store import Store
 from ml_exporter.versions import Budget, given_baselines
 
 
-def run_once(config: Config) -> tuple[bytes, dict[str, str]]:
+@dataclass(frozen=True)
+class Reading:
+    """What logs hold: samples, and the files that couldn't be read, with why."""
+
+    samples: list[Frozen]
+    errors: Mapping[str, str]
+
+
+def run_once(config: Config) -> tuple[bytes, Mapping[str, str]]:
     """The exposition of all that the logs hold, and the files that couldn't be read, with why.
 
     Nothing is remembered, and nothing waits for a scrape. Raises BaselineError and ConfigError.
+    """
+    reading = read_all(config)
+    return render(reading.samples), reading.errors
+
+
+def read_all(
+    config: Config,
+    *,
+    observe: Callable[[Model], Observer | None] = lambda model: None,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Reading:
+    """Count all that the logs hold.
+
+    `observe` gives whoever is to look at the rows of a model; `progress` is told how many
+    predictions were read so far. Raises BaselineError and ConfigError.
     """
     store = Store(None)
     info = ExporterInfo()
@@ -34,12 +59,15 @@ def run_once(config: Config) -> tuple[bytes, dict[str, str]]:
             follow=False,
             start="start",
             budget=budget,
+            observer=observe(model),
         )
+        read = _predictions(families)
         while True:
             started = time.perf_counter()
             if pipeline.step(births_wait=False) == "idle":
                 break
             info.took(time.perf_counter() - started)
+            progress(read + _predictions(pipeline.families))
         pipeline.finish()
         errors |= pipeline.errors
         families += pipeline.families
@@ -50,6 +78,11 @@ def run_once(config: Config) -> tuple[bytes, dict[str, str]]:
         series=sum(len(family) for family in families),
         suppressed=budget.suppressed,
     )
-    samples = render(freeze(families))
+    samples = freeze(families)
     store.close()
-    return samples, errors
+    return Reading(samples, errors)
+
+
+def _predictions(families: list[Family]) -> int:
+    of = (family for family in families if family.name == "ml_predictions_total")
+    return int(sum(family.values.sum() for family in of))

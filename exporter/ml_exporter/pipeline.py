@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from ml_exporter import baseline as baselines
 from ml_exporter.baseline import Baseline
@@ -51,6 +51,16 @@ _PREDICTIONS_BEFORE_LABELS = 4  # chunks in a row, where both have some
 _WITHDRAWN_AFTER = 7 * 86400.0  # seconds without a row of a version that isn't configured
 
 
+class Observer(Protocol):
+    """Whoever looks at the rows of a model as they are counted."""
+
+    def predicted(self, version: str, baseline: Baseline | None, batch: Batch) -> None:
+        """Predictions, and the baseline that they are counted by."""
+
+    def joined(self, version: str, batch: Batch) -> None:
+        """Predictions whose label has come in a log of its own."""
+
+
 class Pipeline:
     def __init__(
         self,
@@ -63,6 +73,7 @@ class Pipeline:
         start: Literal["start", "end"],
         budget: Budget,
         spools: Spools | None = None,
+        observer: Observer | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`given` are the model's baselines by version; under None, the one of all versions.
@@ -77,6 +88,7 @@ class Pipeline:
         self._given = given
         self._budget = budget
         self._spools = spools
+        self._observer = observer
         self._now = now
         self._follow = follow
         self._start = start
@@ -310,6 +322,8 @@ class Pipeline:
             learner = version.learner
             part = version.annotated(rows)
             version.update(part)
+            if self._observer is not None:
+                self._observer.predicted(name, version.baseline, part)
             if learner is not None:
                 self._store.add_learning(self.model.name, name, part.rows, dump_rows(part))
             if LABEL in part.fields:
@@ -326,6 +340,8 @@ class Pipeline:
     def _update_labelled(self, batch: Batch) -> None:
         for name, part in self._by_version(batch):
             self._version(name).update_labelled(part)
+            if self._observer is not None:
+                self._observer.joined(name, part)
 
     def _by_version(self, batch: Batch) -> list[tuple[str, Batch]]:
         if batch.versions is None or not batch.rows:

@@ -17,6 +17,7 @@ from ml_exporter.rules.degradation import (
     USUAL_CRITICAL_VALUE,
     beyond_threshold,
 )
+from ml_exporter.rules.estimation import REGRESSION
 from ml_exporter.rules.groups import Alert, Rule
 from ml_exporter.rules.promql import indent, without
 from ml_exporter.statistics.significance import Z_95
@@ -47,7 +48,8 @@ def estimates(build: Builder, severity: str) -> Iterable[Rule | Alert]:
         + " > 0",
         help="A figure, as it is expected to be before labels come, is worse than its threshold "
         f"over 24h and, if there are {LEAST_PREDICTIONS} predictions, over the last hour, by more "
-        "than chance explains; and labels don't say that the estimate is wrong.",
+        "than chance explains; and labels don't say that the estimate is wrong. Means over "
+        "classes, which have no interval, are shown and not judged.",
         summary=f"{ABOUT_MODEL}{NAME}: {worst} by estimate, worse than its threshold",
         description=f"{ABOUT_MODEL}Expected to be worse than their thresholds over the last 24h, "
         f"from the inputs and scores alone:{every}{labels}{drift}",
@@ -122,7 +124,15 @@ def _shortfall(severity: str) -> Rule:
         "(\n  model:performance_critical_value\n"
         f"  or\n  0 * model:predictions:24h + {USUAL_CRITICAL_VALUE}\n)"
     )
-    # A figure that has no interval is judged by its threshold alone.
+    # A mean over classes has no interval: of few rows it is often as low by chance.
+    uncertain = (
+        without(
+            "max",
+            "estimator",
+            f'model:estimated_performance:24h{{monitor!~"{"|".join(REGRESSION)}"}}',
+        )
+        + f"\nunless\n{width}"
+    )
     by_chance = (
         f'model:threshold_reference{{severity="{severity}"}}\n'
         f"- ignoring (severity)\n{figure('24h')}\n"
@@ -138,6 +148,7 @@ def _shortfall(severity: str) -> Rule:
         f"{worse('24h')} > 0\n"
         f"and ignoring (monitor, severity) (\n{indent(rows('24h'))}\n)\n"
         f"unless ignoring (severity) (\n{indent(by_chance)}\n)\n"
+        f"unless ignoring (severity) (\n{indent(uncertain)}\n)\n"
         f"unless (\n{indent(worse('1h'))} <= 0\n"
         f"  and ignoring (monitor, severity) (\n{indent(rows('1h'), 4)}\n  )\n)\n"
         "unless ignoring (monitor, severity) (\n"

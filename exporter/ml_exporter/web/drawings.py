@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter.explanation import percent
 from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER
 from ml_exporter.trends import Line
 from ml_exporter.verdicts import FieldVerdict, Limits
@@ -16,6 +18,13 @@ _SPECIAL = (BELOW, ABOVE, MISSING, INVALID, OTHER)
 _BAR_WIDTH, _BAR_GAP = 9, 2
 _BARS_HEIGHT = 34
 _MOST_CATEGORIES = 12
+
+_PLOT_HEIGHT = 110
+_PLOT_WIDTH = 360  # of numbers
+_ROW_HEIGHT, _ROW_BAR = 24, 8  # of categories
+_ROW_NAME, _ROW_WIDTH, _ROW_SHARE = 130, 150, 80
+_MOST_LABELS = 6  # under an axis
+_LONGEST_LABEL = 18  # characters
 
 _LINE_WIDTH, _LINE_HEIGHT = 200, 40
 
@@ -29,6 +38,32 @@ class Bars:
     plain: str
     special: str  # of values out of range, missing and so on
     baseline: str
+
+
+class Bar(NamedTuple):
+    kind: str  # "before", "now" or "special"
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class Label(NamedTuple):
+    x: float
+    y: float
+    anchor: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A field's shares by bin, before and now side by side, with what the bins are."""
+
+    width: float
+    height: float
+    bars: tuple[Bar, ...]
+    labels: tuple[Label, ...]
+    axis: float | None  # y of the line that the bars stand on
 
 
 @dataclass(frozen=True)
@@ -71,6 +106,78 @@ def bars(field: FieldVerdict) -> Bars:
         special=draw(special, bar),
         baseline=draw(shown, tick),
     )
+
+
+def distribution(field: FieldVerdict) -> Distribution:
+    """Numbers as columns over an axis of their edges, categories as rows with their names."""
+    now, usual = (
+        counts / max(float(counts.sum()), 1) for counts in (field.counts, field.baseline_counts)
+    )
+    shown = _shown(field, np.maximum(now, usual))
+    top = max(float(np.max(np.maximum(now, usual)[shown], initial=0)), 1e-9)
+    draw = _columns if field.type == "number" else _rows
+    return draw(field, shown, usual / top, now / top)
+
+
+def _columns(
+    field: FieldVerdict, shown: list[int], usual: NDArray[np.float64], now: NDArray[np.float64]
+) -> Distribution:
+    step = _PLOT_WIDTH / max(len(shown), 1)
+    width = step * 0.4
+    bars = []
+    for place, index in enumerate(shown):
+        kind = "special" if field.bins[index] in _SPECIAL else "now"
+        for which, share, x in (
+            ("before", usual[index], (place + 0.08) * step),
+            (kind, now[index], (place + 0.08) * step + width),
+        ):
+            height = float(share) * _PLOT_HEIGHT
+            bars.append(Bar(which, *_rounded(x, _PLOT_HEIGHT - height, width, height)))
+    y = _PLOT_HEIGHT + 14
+    plain = [index for index in shown if field.bins[index] not in _SPECIAL]
+    every = max(1, -(-len(plain) // _MOST_LABELS))
+    labels = []
+    for place, index in enumerate(shown):
+        bin = field.bins[index]
+        if bin in _SPECIAL:
+            middle = round((place + 0.5) * step, 1)
+            labels.append(Label(middle, y + 13, "middle", bin.strip("<>")))
+        elif (len(plain) - 1 - plain.index(index)) % every == 0:
+            labels.append(Label(round((place + 1) * step, 1), y, "middle", bin.removesuffix(".0")))
+    return Distribution(_PLOT_WIDTH, y + 18, tuple(bars), tuple(labels), _PLOT_HEIGHT)
+
+
+def _rows(
+    field: FieldVerdict, shown: list[int], usual: NDArray[np.float64], now: NDArray[np.float64]
+) -> Distribution:
+    bars, labels = [], []
+    total, usual_total = (
+        max(float(field.counts.sum()), 1),
+        max(float(field.baseline_counts.sum()), 1),
+    )
+    for place, index in enumerate(shown):
+        y = place * _ROW_HEIGHT + 3
+        bin = field.bins[index]
+        kind = "special" if bin in _SPECIAL else "now"
+        bars.append(
+            Bar("before", *_rounded(_ROW_NAME, y, float(usual[index]) * _ROW_WIDTH, _ROW_BAR))
+        )
+        bars.append(
+            Bar(kind, *_rounded(_ROW_NAME, y + _ROW_BAR, float(now[index]) * _ROW_WIDTH, _ROW_BAR))
+        )
+        name = bin.strip("<>") if bin in _SPECIAL else bin
+        short = name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…"
+        labels.append(Label(_ROW_NAME - 8, y + 12, "end", short))
+        shares = field.baseline_counts[index] / usual_total, field.counts[index] / total
+        change = " → ".join(percent(float(share)) for share in shares)
+        width = max(float(usual[index]), float(now[index])) * _ROW_WIDTH
+        labels.append(Label(round(_ROW_NAME + width + 6, 1), y + 12, "start", change))
+    size = _ROW_NAME + _ROW_WIDTH + _ROW_SHARE
+    return Distribution(size, len(shown) * _ROW_HEIGHT + 2, tuple(bars), tuple(labels), None)
+
+
+def _rounded(*numbers: float) -> tuple[float, ...]:
+    return tuple(round(number, 1) for number in numbers)
 
 
 def _shown(field: FieldVerdict, shares: NDArray[np.float64]) -> list[int]:

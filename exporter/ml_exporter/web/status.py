@@ -5,27 +5,24 @@ All it says comes from the editions that Prometheus scrapes, by the twins of its
 
 from __future__ import annotations
 
-import math
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, render_template, request
-from markupsafe import Markup, escape
 
-from ml_exporter import explanation
+from ml_exporter import documents, explanation
+from ml_exporter.alarms import Alarm, alarms
 from ml_exporter.hindsight import Hindsight
 from ml_exporter.history import History, Window
 from ml_exporter.judgement import judge
-from ml_exporter.statistics.drift import STATISTICS
 from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.trends import Onset
-from ml_exporter.verdicts import FieldVerdict, Figure, ModelVerdict, State, VersionVerdict, worst
+from ml_exporter.verdicts import FieldVerdict, ModelVerdict, State, VersionVerdict, worst
 from ml_exporter.web import drawings
+from ml_exporter.web.views import FILTERS, FieldView, FigureView, clock, duration
 
 WINDOWS: Mapping[str, float] = {"5m": 300.0, "1h": 3600.0, "24h": 86400.0}
 _SPOKEN = {"5m": "last five minutes", "1h": "last hour", "24h": "last day"}
@@ -39,47 +36,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-
-
-@dataclass(frozen=True)
-class FieldView:
-    verdict: FieldVerdict
-    since: Onset | None
-
-    @property
-    def explanation(self) -> str:
-        return explanation.explain_field(self.verdict)
-
-    @property
-    def bars(self) -> drawings.Bars:
-        return drawings.bars(self.verdict)
-
-    @property
-    def tests(self) -> list[tuple[str, float, float]]:
-        """What was tested: name, statistic, and what it must exceed to be significant."""
-        critical = self.verdict.critical_values
-        return [
-            (STATISTICS[test], value, critical.get(test, math.nan))
-            for test, value in self.verdict.statistics.items()
-            if not math.isnan(value)
-        ]
-
-    @property
-    def moved_bins(self) -> list[tuple[str, float, float]]:
-        """The bins whose share has changed the most: name, share now, share in the baseline."""
-        of = self.verdict
-        now, usual = of.counts / max(of.rows, 1), of.baseline_counts / max(of.baseline_rows, 1)
-        order = sorted(range(len(of.bins)), key=lambda index: -abs(now[index] - usual[index]))
-        return [
-            (explanation.bin_range(of, index), float(now[index]), float(usual[index]))
-            for index in order[:5]
-        ]
-
-
-@dataclass(frozen=True)
-class FigureView:
-    verdict: Figure
-    curve: drawings.Curve
 
 
 @dataclass(frozen=True)
@@ -98,8 +54,8 @@ class VersionView:
         return explanation.advise(self.model, self.verdict)
 
     @property
-    def since(self) -> Onset | None:
-        return self.hindsight.since
+    def since(self) -> str:
+        return self._told(self.hindsight.since)
 
     @property
     def traffic(self) -> drawings.Curve:
@@ -117,11 +73,23 @@ class VersionView:
     @cached_property
     def fields(self) -> list[FieldView]:
         return [
-            FieldView(
-                field, self.hindsight.field_since(field) if field.state in SEVERITIES else None
-            )
-            for field in self.verdict.fields
+            FieldView(field, self._told(self.field_since(field))) for field in self.verdict.fields
         ]
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        return [one for one in alarms([self.model]) if one.version in (None, self.verdict.version)]
+
+    def field_since(self, field: FieldVerdict) -> Onset | None:
+        return self.hindsight.field_since(field) if field.state in SEVERITIES else None
+
+    def _told(self, onset: Onset | None) -> str:
+        if onset is None:
+            return ""
+        if not onset.seen:
+            return f"since before {clock(onset.time)} UTC"
+        ago = duration(self.hindsight.now - onset.time)
+        return f"since about {clock(onset.time)} UTC, {ago} ago"
 
 
 @dataclass(frozen=True)
@@ -151,12 +119,8 @@ def status_pages(history: History, *, telemetry_path: str = "/metrics") -> Bluep
         "status", __name__, template_folder="templates", static_folder="static",
         static_url_path="/assets",
     )  # fmt: skip
-    pages.add_app_template_filter(_clock, "clock")
-    pages.add_app_template_filter(_duration, "duration")
-    pages.add_app_template_filter(_number, "number")
-    pages.add_app_template_filter(_marked, "marked")
-    for function in (explanation.percent, explanation.count, explanation.metric):
-        pages.add_app_template_filter(function)
+    for name, function in FILTERS.items():
+        pages.add_app_template_filter(function, name)
 
     @pages.after_request
     def add_headers(response: Response) -> Response:
@@ -213,7 +177,7 @@ def _look(history: History, name: str) -> Page:
     window = history.window(WINDOWS[name])
     if window is None:
         return Page(name, 0.0, None, [], {})
-    spoken = _SPOKEN[name] if window.complete else f"last {_duration(window.seconds)}"
+    spoken = _SPOKEN[name] if window.complete else f"last {duration(window.seconds)}"
     models = judge(window.samples, _CRITICAL_VALUES.get(name, name))
     versions = {
         model.name: [
@@ -252,95 +216,10 @@ def _document(page: Page) -> dict[str, Any]:
 
 
 def _version(view: VersionView) -> dict[str, Any]:
-    of = view.verdict
-    return {
-        "version": of.version,
-        "state": of.state,
-        "summary": view.summary,
-        "since": _since(view.since),
-        "advice": view.advice,
-        "task": of.task,
-        "positive": of.positive or None,
-        "baseline": {"id": of.baseline_id or None, "state": of.baseline_state},
-        "predictions": of.predictions,
-        "last_prediction": of.last_prediction,
-        "labelled_predictions": of.labelled,
-        "performance": {
-            figure.metric: {
-                "value": figure.value,
-                "interval": None if math.isnan(figure.interval[0]) else figure.interval,
-                "baseline": figure.baseline,
-                "thresholds": figure.thresholds,
-                "state": figure.state,
-            }
-            for figure in of.figures
-        },
-        "fields": [_field(field) for field in view.fields],
-    }
-
-
-def _field(view: FieldView) -> dict[str, Any]:
-    of = view.verdict
-    return {
-        "role": of.role,
-        "field": of.name,
-        "type": of.type,
-        "state": of.state,
-        "explanation": view.explanation,
-        "since": _since(view.since),
-        "rows": of.rows,
-        "psi": _defined(of.psi),
-        "location_shift": _defined(of.location_shift),
-        "effects": {name: _defined(size) for name, size in of.effects.items()},
-        "significance": _defined(of.significance),
-        "thresholds": of.thresholds,
-        "tests": {
-            name: {"statistic": statistic, "critical_value": _defined(critical)}
-            for name, statistic, critical in view.tests
-        },
-        "shares": {
-            share.kind: {
-                "ratio": share.ratio,
-                "baseline_ratio": share.baseline_ratio,
-                "thresholds": share.thresholds,
-                "state": share.state,
-            }
-            for share in of.shares
-        },
-        "bins": [
-            {"bin": bin, "rows": rows, "baseline_rows": usual}
-            for bin, rows, usual in zip(
-                of.bins, of.counts.tolist(), of.baseline_counts.tolist(), strict=True
-            )
-        ],
-    }
-
-
-def _since(onset: Onset | None) -> dict[str, Any] | None:
-    return None if onset is None else {"time": onset.time, "seen": onset.seen}
-
-
-def _defined(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _number(value: float, digits: int = 3) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
-
-
-def _marked(text: str) -> Markup:
-    """A sentence as HTML: names in backticks are set as code, and no percent sign stands alone."""
-    coded = re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text)))
-    return Markup(coded.replace(" %", "\N{NO-BREAK SPACE}%"))
-
-
-def _clock(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%S")
-
-
-def _duration(seconds: float) -> str:
-    """About how long: `40 s`, `12 min`, `3 h`, `5 d`."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size or (seconds >= size and unit == "d"):
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
+    return documents.of_version(
+        view.verdict,
+        summary=view.summary,
+        advice=view.advice,
+        since=view.hindsight.since,
+        field_since=view.field_since,
+    )

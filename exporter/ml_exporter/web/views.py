@@ -1,0 +1,100 @@
+"""What templates show of verdicts, and how they write numbers, names and times."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
+
+from ml_exporter import explanation
+from ml_exporter.explanation import Move
+from ml_exporter.statistics.drift import STATISTICS
+from ml_exporter.thresholds import SEVERITIES
+from ml_exporter.verdicts import FieldVerdict, Figure
+from ml_exporter.web import drawings
+
+
+@dataclass(frozen=True)
+class FieldView:
+    verdict: FieldVerdict
+    since: str  # when it began, in words; "" where that isn't known
+
+    @property
+    def explanation(self) -> str:
+        return explanation.explain_field(self.verdict)
+
+    @property
+    def importance(self) -> str:
+        of = self.verdict.importance
+        return "" if of is None else explanation.explain_importance(of)
+
+    @property
+    def bars(self) -> drawings.Bars:
+        return drawings.bars(self.verdict)
+
+    @property
+    def distribution(self) -> drawings.Distribution:
+        return drawings.distribution(self.verdict)
+
+    @property
+    def tests(self) -> list[tuple[str, float, float]]:
+        """What was tested: name, statistic, and what it must exceed to be significant."""
+        critical = self.verdict.critical_values
+        return [
+            (STATISTICS[test], value, critical.get(test, math.nan))
+            for test, value in self.verdict.statistics.items()
+            if not math.isnan(value)
+        ]
+
+    @property
+    def moved_bins(self) -> tuple[list[Move], list[Move]]:
+        """The bins that gained, and those that lost."""
+        return explanation.moved_bins(self.verdict)
+
+    @property
+    def is_unwell(self) -> bool:
+        return self.verdict.state in SEVERITIES
+
+
+@dataclass(frozen=True)
+class FigureView:
+    verdict: Figure
+    curve: drawings.Curve | None = None
+
+
+def number(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def marked(text: str) -> Markup:
+    """A sentence as HTML: names in backticks are set as code, and no percent sign stands alone."""
+    coded = re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(coded.replace(" %", "\N{NO-BREAK SPACE}%"))
+
+
+def clock(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%H:%M:%S")
+
+
+def duration(seconds: float) -> str:
+    """About how long: `40 s`, `12 min`, `3 h`, `5 d`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size or (seconds >= size and unit == "d"):
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+FILTERS: Mapping[str, Callable[..., object]] = {
+    "clock": clock,
+    "duration": duration,
+    "number": number,
+    "marked": marked,
+    "percent": explanation.percent,
+    "count": explanation.count,
+    "metric": explanation.metric,
+    "segment_name": explanation.segment_name,
+}
