@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules import attributions, constant, estimation_alerts, labels, segments, versions
+from ml_exporter.rules import (
+    attributions,
+    constant,
+    estimation_alerts,
+    labels,
+    root_cause,
+    segments,
+    versions,
+)
 from ml_exporter.rules.annotations import (
     ABOUT_MODEL,
     ABOUT_SOURCE,
@@ -108,9 +116,11 @@ def _drift(build: Builder, severity: str) -> Iterable[Rule | Alert]:
             ".Labels.role",
             ".Labels.field",
         )
+        cause = root_cause.of_field(build.timing)
         fields = each(
-            f"topk(5, max by (role, field) ({of_model}))",
-            f"\n- {{{{ .Labels.field }}}}: PSI {number('%.3f')}{shift}{significance}",
+            f"topk(5, max by (role, field, baseline_id) ({of_model}))",
+            f"\n- {{{{ .Labels.field }}}}{root_cause.ABOUT_FIELD}: PSI {number('%.3f')}"
+            f"{shift}{significance}{cause}",
         )
         accuracy = each("model:accuracy:24h{%s}", f"\nAccuracy over 24h: {number('%.3f')}")
         yield build.alert(
@@ -124,7 +134,7 @@ def _drift(build: Builder, severity: str) -> Iterable[Rule | Alert]:
             "for, until it is a day old or has half of the traffic.",
             summary=f"{ABOUT_MODEL}{NAME}: {how_many}{worst}",
             description=f"{ABOUT_MODEL}Differ from the baseline over the last 24h and the last "
-            f"hour, the most first:{fields}{accuracy}",
+            f"hour, the most first:{fields}{root_cause.more_rows()}{accuracy}",
         )
 
 
