@@ -61,7 +61,7 @@ def _expected(
         sum(value for labels, value in samples[f"{of}_{kind}_total"] if _is(labels, estimator))
         for kind in ("predictions", "absolute_error", "squared_error")
     )
-    classes = _classes(samples, of, estimator)
+    classes = performance.of_cells(_cells(samples, of, estimator))
     if not rows:
         return 0.0, {}
     if classes:
@@ -76,20 +76,20 @@ def _is(labels: Mapping[str, str], estimator: str) -> bool:
     return labels["estimator"] == estimator
 
 
-def _classes(samples: Samples, of: str, estimator: str) -> Mapping[str, performance.Outcomes]:
-    return performance.of_cells(
+def _cells(samples: Samples, of: str, estimator: str) -> list[performance.Cell]:
+    return [
         (labels["actual"], labels["predicted"], labels["correct"] == "true", rows)
         for labels, rows in samples[f"{of}_outcomes_total"]
         if _is(labels, estimator)
-    )
+    ]
 
 
 def _bounds(samples: Samples, estimator: str, positive: str | None) -> Mapping[str, Interval]:
     """Intervals of the figures that are shares, if the estimator's probabilities are right."""
-    classes = _classes(samples, "ml_estimated", estimator)
-    if not classes or not sum(one.support for one in classes.values()):
+    cells = _cells(samples, "ml_estimated", estimator)
+    if not sum(rows for *_, rows in cells):
         return {}
-    found = performance.model_intervals(classes, positive)
+    found = performance.model_intervals(cells, positive)
     known = SHARES if positive is not None else ("accuracy",)
     return {metric: found[metric] for metric in known if metric in found}
 

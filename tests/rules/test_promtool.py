@@ -19,7 +19,9 @@ from tests.support import ROOT, find_tool
 
 FOLDER = ROOT / "prometheus/tests"
 PROMTOOLS = ("promtool", "prometheus-2.42/promtool")
-RULES = [r for groups in rule_files().values() for group in groups for r in group.rules]
+_GROUPS = [group for groups in rule_files().values() for group in groups]
+RULES = [rule for group in _GROUPS for rule in group.rules]
+GROUPS = [group.name for group in _GROUPS]
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _NAMES = re.compile(r'__name__=~"([^"]*)"')
@@ -83,10 +85,12 @@ def write(folder: Path, case: Case) -> Path:
     names = needed([rule for group in groups for rule in group["rules"]], case.content["tests"][0])
     kept = [
         {**group, "rules": [rule for rule in group["rules"] if name_of(rule) in names]}
-        for group in groups
+        for group in sorted(groups, key=lambda group: GROUPS.index(group["name"]))
     ]
     dump(folder / "rules.yml", {"groups": kept})
-    return dump(folder / "test.yml", {**case.content, "rule_files": ["rules.yml"]})
+    # promtool's own order is random, and with it whether an alert sees this minute or the last.
+    order = {"group_eval_order": [group["name"] for group in kept if group["rules"]]}
+    return dump(folder / "test.yml", {**case.content, **order, "rule_files": ["rules.yml"]})
 
 
 def dump(path: Path, content: Yaml) -> Path:
