@@ -43,7 +43,6 @@ from ml_exporter.source_settings import (
     read_source,
 )
 from ml_exporter.thresholds import Threshold, read_thresholds
-from ml_exporter.yaml_file import read_yaml
 from ml_exporter.yaml_nodes import ConfigError, Node, Section, suggestion
 
 __all__ = [
@@ -73,6 +72,7 @@ __all__ = [
     "VersionField",
     "format_of",
     "load",
+    "read_model",
 ]
 
 # Every key of every section; docs/configuration.md has a section of the same name for each.
@@ -190,6 +190,8 @@ def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Conf
     `environment` is what `${VAR}` is taken from; by default, the process's. Raises ConfigError
     with everything that is wrong in the file; whether the files it names exist isn't looked at.
     """
+    from ml_exporter.yaml_file import read_yaml  # whoever has no file needs no YAML
+
     root = read_yaml(str(path), os.environ if environment is None else environment)
     if root is None:
         raise ConfigError([f"{path}: is empty"])
@@ -211,7 +213,7 @@ def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Conf
 def _models(node: Node, folder: Path) -> tuple[Model, ...]:
     models: list[Model] = []
     for item in node.items():
-        model = _model(item, folder)
+        model = read_model(item, folder)
         for i, other in enumerate(models):
             if model.name and other.name == model.name:
                 name = item.mapping().require("name")
@@ -224,7 +226,8 @@ def _models(node: Node, folder: Path) -> tuple[Model, ...]:
     return tuple(models)
 
 
-def _model(node: Node, folder: Path) -> Model:
+def read_model(node: Node, folder: Path) -> Model:
+    """The model that a section describes; relative paths are under `folder`."""
     section = node.mapping()
     section.check_keys(KEYS["model"])
     task = section.require("task").choice(get_args(Task))

@@ -30,7 +30,7 @@ from ml_exporter.labels import Join, JoinRules, LabelJoin
 from ml_exporter.monitors.intake import Intake
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources import SourceError, open_source
-from ml_exporter.sources.spool import Spools
+from ml_exporter.sources.events import LinesOfModels
 from ml_exporter.store import Sample, Store
 from ml_exporter.streams import Stream, Work, label_layout, prediction_layout
 from ml_exporter.versions import (
@@ -72,7 +72,7 @@ class Pipeline:
         follow: bool,
         start: Literal["start", "end"],
         budget: Budget,
-        spools: Spools | None = None,
+        spools: LinesOfModels | None = None,
         observer: Observer | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:

@@ -15,7 +15,7 @@ from ml_exporter.history import History
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.publication import Birth, Publication
-from ml_exporter.sources.spool import Spools
+from ml_exporter.sources.events import LinesOfModels
 from ml_exporter.state_folder import StateError
 from ml_exporter.store import Store
 from ml_exporter.versions import Budget, given_baselines
@@ -38,15 +38,17 @@ class Telemetry:
         config: Config,
         store: Store,
         publication: Publication,
-        history: History,
-        spools: Spools | None = None,
+        history: History | None,
+        spools: LinesOfModels | None = None,
         place: str = "",
+        others: Sequence[Family] = (),
     ) -> None:
-        """`place` is what Prometheus knows the process by. Raises BaselineError, ConfigError and
-        StateError.
+        """`place` is what Prometheus knows the process by; `others` are counted by others, and kept
+        with the rest. Raises BaselineError, ConfigError and StateError.
         """
         self.config = config
         self.info = ExporterInfo()
+        self._of_exporter = (*self.info.families, *others)
         self.info.loaded(True, time.time())
         self._store = store
         self._spools = spools
@@ -166,7 +168,7 @@ class Telemetry:
         if is_dirty or seen != self._seen:
             for pipeline in self.pipelines:
                 pipeline.save()
-            self._store.save_counters(_OF_NO_MODEL, self.info.families)
+            self._store.save_counters(_OF_NO_MODEL, self._of_exporter)
             self._store.note_shown(self._place, seen)
             self._seen, self._worked = seen, False
         elif not self._store.is_in_memory:
@@ -218,7 +220,7 @@ class Telemetry:
         self._publish([pipeline.model.name for pipeline in self.pipelines])
 
     def _restore_info(self) -> None:
-        families = {family.name: family for family in self.info.families if family.kept}
+        families = {family.name: family for family in self._of_exporter if family.kept}
         for (name, key), value in self._store.counters(_OF_NO_MODEL):
             if name in families:
                 families[name].restore(key, value)
@@ -265,7 +267,7 @@ class Telemetry:
 
     def families(self) -> list[Family]:
         of_models = (family for pipeline in self.pipelines for family in pipeline.families)
-        return [*self.info.families, *of_models]
+        return [*self._of_exporter, *of_models]
 
     def close(self) -> None:
         for pipeline in self.pipelines:
@@ -304,7 +306,8 @@ class Telemetry:
             suppressed=self._budget.suppressed,
         )
         edition = self._publication.publish(families)
-        self._history.add(edition, time.time())
+        if self._history is not None:
+            self._history.add(edition, time.time())
         for name in born:
             self._births[name] = self._publication.wait_for(edition.number)
 

@@ -6,10 +6,11 @@ Whatever keeps a file from being read is a ConfigError with the name of the file
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import yaml
 
-from ml_exporter.yaml_nodes import ConfigError, Document, Node
+from ml_exporter.yaml_nodes import ConfigError, Document, Node, RawNode
 
 
 def read_yaml(path: str, environment: Mapping[str, str] | None = None) -> Node | None:
@@ -30,7 +31,7 @@ def read_yaml(path: str, environment: Mapping[str, str] | None = None) -> Node |
         raise ConfigError([f"{path}: is nested too deeply"]) from None
     if root is None or root.tag == "tag:yaml.org,2002:null":
         return None
-    return Node(Document(path, environment), "", root.start_mark.line + 1, root)
+    return Node(Document(path, environment), "", root.start_mark.line + 1, cast(RawNode, root))
 
 
 def _read_text(path: str) -> str:

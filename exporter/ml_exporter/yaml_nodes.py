@@ -13,9 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeVar
-
-import yaml
+from typing import Any, Protocol, TypeVar
 
 from ml_exporter.units import parse_duration, parse_size
 
@@ -34,13 +32,24 @@ _KINDS = {
     "float": "a number",
 }
 _MERGE = f"{_TAG}merge"
-_BOOLEANS = yaml.SafeLoader.bool_values  # yes and on are YAML 1.1's, as in Prometheus
+# As YAML 1.1 has them, and Prometheus.
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 _VARIABLE = re.compile(r"\$\{(?:([A-Za-z_]\w*)\})?", re.ASCII)
 _PLAIN_KEY = re.compile(r"[\w-]+")
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d*(_\d+)*)", re.ASCII)
 # `1e-3` is text in YAML 1.1 and a number to everyone else.
 _NUMBER = re.compile(r"[+-]?(\d+(_\d+)*\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+class RawNode(Protocol):
+    """What a node of PyYAML has. Whoever has values of their own need not have PyYAML."""
+
+    id: str  # "scalar", "sequence" or "mapping"
+    tag: str
+    value: Any  # text, a list of nodes, or of pairs of them
+    style: str | None  # of a scalar: its quotes
+    start_mark: Any  # with a `line`, from 0
 
 
 class ConfigError(Exception):
@@ -87,7 +96,7 @@ class Node:
     document: Document
     key: str  # such as models[0].fields.prediction
     line: int
-    raw: yaml.Node | None
+    raw: RawNode | None
 
     @property
     def kind(self) -> str:
@@ -103,15 +112,14 @@ class Node:
         self.document.remarks.append((self.line, self.document.message(self.line, self.key, text)))
 
     def mapping(self) -> Section:
-        if self._expect(yaml.MappingNode, "map", "a mapping"):
+        if self._expect("mapping", "map", "a mapping"):
             return Section(self, _entries(self))
         return Section(replace(self, raw=None), {})
 
     def items(self) -> list[Node]:
         """The items of a list."""
-        if not self._expect(yaml.SequenceNode, "seq", "a list"):
+        if not self._expect("sequence", "seq", "a list") or self.raw is None:
             return []
-        assert isinstance(self.raw, yaml.SequenceNode)
         return [
             Node(self.document, f"{self.key}[{i}]", item.start_mark.line + 1, item)
             for i, item in enumerate(self.raw.value)
@@ -199,10 +207,10 @@ class Node:
             self.error(str(error))
             return placeholder
 
-    def _expect(self, node_type: type[yaml.Node], tag: str, wanted: str) -> bool:
+    def _expect(self, id: str, tag: str, wanted: str) -> bool:
         if self.raw is None:
             return False
-        if isinstance(self.raw, node_type) and self.raw.tag == _TAG + tag:
+        if self.raw.id == id and self.raw.tag == _TAG + tag:
             return True
         self.error(self._stranger() or f"must be {wanted}, not {self.kind}")
         return False
@@ -216,7 +224,7 @@ class Node:
         return f"unknown tag {tag!r}"
 
     def _is_quoted(self) -> bool:
-        return isinstance(self.raw, yaml.ScalarNode) and self.raw.style is not None
+        return self.raw is not None and self.raw.id == "scalar" and self.raw.style is not None
 
     def _describe(self, text: str) -> str:
         return f"the string {text!r}" if self._is_quoted() else repr(text)
@@ -226,7 +234,7 @@ class Node:
         node = self.raw
         if node is None:
             return "", ""
-        if not isinstance(node, yaml.ScalarNode) or node.tag == f"{_TAG}null" or self._stranger():
+        if node.id != "scalar" or node.tag == f"{_TAG}null" or self._stranger():
             self.error(self._stranger() or f"must be {wanted}, not {self.kind}")
             return "", ""
         tag, text = node.tag, str(node.value)
@@ -320,7 +328,7 @@ def _entries(node: Node) -> dict[str, tuple[Node, Node]]:
     stack = [node.raw]
     while stack:
         mapping = stack.pop()
-        assert isinstance(mapping, yaml.MappingNode)
+        assert mapping is not None
         if id(mapping) not in seen:
             seen.add(id(mapping))
             own, merged = _own_entries(node, mapping)
@@ -330,14 +338,14 @@ def _entries(node: Node) -> dict[str, tuple[Node, Node]]:
 
 
 def _own_entries(
-    node: Node, mapping: yaml.MappingNode
-) -> tuple[dict[str, tuple[Node, Node]], list[yaml.Node]]:
+    node: Node, mapping: RawNode
+) -> tuple[dict[str, tuple[Node, Node]], list[RawNode]]:
     """The entries that stand in the mapping itself, and the mappings to merge into it."""
     own: dict[str, tuple[Node, Node]] = {}
-    merged: list[yaml.Node] = []
+    merged: list[RawNode] = []
     for key, value in mapping.value:
         line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode):
+        if key.id != "scalar":
             Node(node.document, node.key, line, key).error("a key must be text")
             continue
         path = _join(node.key, key.value)
@@ -351,10 +359,11 @@ def _own_entries(
     return own, merged
 
 
-def _to_merge(node: Node) -> list[yaml.Node]:
+def _to_merge(node: Node) -> list[RawNode]:
     """What a merge key (`<<`) names: a mapping, or a list of them."""
-    values = node.raw.value if isinstance(node.raw, yaml.SequenceNode) else [node.raw]
-    mappings = [value for value in values if isinstance(value, yaml.MappingNode)]
+    assert node.raw is not None
+    values = node.raw.value if node.raw.id == "sequence" else [node.raw]
+    mappings = [value for value in values if value.id == "mapping"]
     if len(mappings) < len(values):
         node.error("must be a mapping to merge, or a list of them")
     return list(mappings)
@@ -368,6 +377,8 @@ def _join(key: str, name: str) -> str:
 
 def _implicit_tag(text: str) -> str:
     """The tag that YAML gives a plain scalar."""
+    import yaml  # whoever has no file needs none
+
     resolver: Any = yaml.resolver.Resolver()  # untyped
     return str(resolver.resolve(yaml.ScalarNode, text, (True, False)))
 

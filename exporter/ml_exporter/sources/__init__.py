@@ -7,10 +7,9 @@ from ml_exporter.source_settings import FileSource as FileSettings
 from ml_exporter.source_settings import KafkaSource as KafkaSettings
 from ml_exporter.source_settings import SourceSettings
 from ml_exporter.source_settings import SqlSource as SqlSettings
-from ml_exporter.sources.events import PostedSource
+from ml_exporter.sources.events import Lines, PostedSource
 from ml_exporter.sources.files import FileSource
 from ml_exporter.sources.parts import Chunk, Part, Source, SourceError, Start
-from ml_exporter.sources.spool import Spool
 from ml_exporter.sources.tables import TableFiles
 from ml_exporter.store import Position
 
@@ -22,7 +21,7 @@ def open_source(
     positions: dict[str, Position],
     follow: bool,
     start: Start,
-    spool: Spool | None = None,
+    spool: Lines | None = None,
 ) -> Source:
     """The source that the configuration describes, at what was counted of it.
 

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ml_exporter.sources.matching import problem, source_id
 from ml_exporter.sources.parts import Chunk, Part, Start
-from ml_exporter.sources.spool import Spool
 from ml_exporter.store import Position
 
 _CHUNK = 1 << 19  # bytes
 _KEY = "spool"
 
 
+class Lines(Protocol):
+    """Lines that wait to be counted, on a disk or in memory. Offsets only grow."""
+
+    @property
+    def place(self) -> str:
+        """Where they are; no two processes have lines in one place."""
+
+    def read(self, offset: int, length: int) -> tuple[int, bytes]:
+        """About so many bytes of whole lines from an offset on, and where they begin."""
+
+    def resume(self, offset: int) -> None:
+        """What is before an offset is counted: it doesn't wait."""
+
+    def release(self, offset: int) -> None:
+        """What is before an offset is counted, and saved as counted: it need not be kept."""
+
+    def waiting(self, offset: int) -> int:
+        """Bytes from an offset on."""
+
+
+class LinesOfModels(Protocol):
+    """The lines of each model's predictions, and of its labels."""
+
+    def of(self, model: str, stream: str) -> Lines: ...
+
+
 @dataclass
 class PostedSource:
     """Posted lines, from those not yet counted on. Without a spool nothing is ever posted."""
 
-    spool: Spool | None
+    spool: Lines | None
     positions: dict[str, Position]
     name: str = "posted"
     start: Start = "start"  # whatever was accepted is counted
@@ -32,7 +58,7 @@ class PostedSource:
 
     @property
     def source_id(self) -> str:
-        return source_id(str(self.spool.folder / "*")) if self.spool else "none"
+        return source_id(f"{self.spool.place}/*") if self.spool else "none"
 
     def look(self) -> None:
         """A spool need not be looked for."""
@@ -45,7 +71,7 @@ class PostedSource:
         try:
             start, data = self.spool.read(position.offset, position.length or _CHUNK)
         except OSError as error:
-            self.errors[str(self.spool.folder)] = problem(error)
+            self.errors[self.spool.place] = problem(error)
             return None
         if not data:
             return None

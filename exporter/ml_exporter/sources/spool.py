@@ -50,6 +50,10 @@ class Spool:
             for path in sorted(found, key=lambda path: int(path.stem))
         ]
 
+    @property
+    def place(self) -> str:
+        return str(self.folder)
+
     def append(self, lines: bytes, limit: int) -> None:
         """Keep whole lines: all of them, or none.
 
