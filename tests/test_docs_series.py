@@ -9,6 +9,7 @@ from ml_exporter.config import load
 from ml_exporter.families import Family
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.monitors.fields import FieldValues
+from ml_exporter.monitors.observations import DroppedObservations
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.profiling import build
 from ml_exporter.store import Store
@@ -54,7 +55,7 @@ def families(tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline) -> li
     path = tmp_path_factory.mktemp("models") / "ml-exporter.yml"
     path.write_text(MODELS)
     config = load(path)
-    found = [*ExporterInfo().families, *pipeline.families]
+    found = [*ExporterInfo().families, *DroppedObservations().families, *pipeline.families]
     for model in config.models:
         given = {None: build(lambda: [rows(400)], request(model, None, config.limits))}
         budget = Budget(10_000)

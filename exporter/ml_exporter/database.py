@@ -122,6 +122,18 @@ class Database:
         self._begin()
         return False
 
+    def abandon(self) -> None:
+        """In a child that was forked: leave file and lock to the parent, whose they stay.
+
+        Not even the end of the child may close the connection: that would write to the file.
+        See https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
+        """
+        import ctypes  # of no use to a process that doesn't fork
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.connection))
+        if self._folder is not None:
+            self._folder.close()
+
     def close(self) -> None:
         self.connection.close()
         if self._folder is not None:

@@ -144,6 +144,10 @@ class Store:
     def close(self) -> None:
         self._database.close()
 
+    def abandon(self) -> None:
+        """In a child that was forked: leave everything to the parent, whose it stays."""
+        self._database.abandon()
+
     def begin(self, model: str, stream: str, pattern: str) -> bool:
         """Note that what matches a pattern is being read; False if that was so already."""
         row = (model, stream, pattern)

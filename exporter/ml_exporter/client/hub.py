@@ -1,0 +1,429 @@
+"""What the Monitors of a process have in common: a queue, and the thread that empties it.
+
+Of the processes that share a state folder one counts, and the others send it what they observe.
+Whoever has the folder's lock counts; when that process dies, the next one to ask gets the lock.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ml_exporter.client import wire
+from ml_exporter.client.wire import Lines
+
+if TYPE_CHECKING:
+    from ml_exporter.client.counting import Counting
+    from ml_exporter.client.http import MetricsServer
+    from ml_exporter.client.lines import Writer
+    from ml_exporter.config import Model
+
+log = logging.getLogger(__name__)
+
+ROW, TABLE, LABEL, EXCHANGE = range(4)  # what is observed
+
+_INTERVAL = 0.1  # seconds between looks at the queue
+_AT_ONCE = 1000  # observations that are written before anything else gets its turn
+_RETRY = 1.0  # seconds after something failed
+_LAST_WORDS = 10.0  # seconds that the end of the process waits for what is queued
+
+Entry = tuple[str, int, Any]  # name of a model, what it is, and that
+
+
+class Role(Protocol):
+    """What a process does with what it observed."""
+
+    def take(self, lines: Lines) -> None:
+        """Raises OSError where it can't be taken."""
+
+    def drop(self, observations: Counter[str]) -> None:
+        """Count what was let go; raises OSError."""
+
+    def work(self) -> bool:
+        """Do what there is to be done; whether there is more. Raises OSError."""
+
+    def close(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+class Peer:
+    """Sends all to the process that counts."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        self._link = wire.Link(path)
+        self.close = self.abandon = self._link.close
+
+    def take(self, lines: Lines) -> None:
+        self._link.send(wire.LINES, wire.packed(lines))
+
+    def drop(self, observations: Counter[str]) -> None:
+        self._link.send(wire.DROPPED, json.dumps(observations).encode())
+
+    def work(self) -> bool:
+        if self._link.is_broken:
+            raise wire.WireError("the process that counted is gone")
+        return False
+
+
+class Chief:
+    """Counts for all."""
+
+    def __init__(self, counting: Counting, path: Path | None) -> None:
+        """`path` is where the others find it. Raises OSError."""
+        self.counting = counting
+        self.take, self.drop, self.work = counting.take, counting.drop, counting.work
+        self._exchange = None if path is None else wire.Exchange(path, self._answer)
+
+    def close(self) -> None:
+        if self._exchange is not None:
+            self._exchange.close()
+        self.counting.close()
+
+    def abandon(self) -> None:
+        if self._exchange is not None:
+            self._exchange.abandon()
+        self.counting.abandon()
+
+    def shown(self, kind: str) -> tuple[bytes, Callable[[], None]]:
+        """What a scrape sees, and what is to be called when it has seen it."""
+        from ml_exporter import exposition
+        from ml_exporter.client import metrics
+
+        edition = self.counting.edition
+        if kind == "samples":
+            shown = metrics.dump(edition.samples)
+        else:
+            shown = exposition.render(edition.samples, kind == "openmetrics")
+        return shown, lambda: self.counting.scraped(edition.number)
+
+    def _answer(self, kind: int, body: bytes) -> tuple[bytes, Callable[[], None]] | None:
+        if kind == wire.LINES:
+            self.take(wire.unpacked(body))
+        elif kind == wire.DROPPED:
+            said = {str(reason): int(count) for reason, count in json.loads(body).items()}
+            self.drop(Counter(said))
+        elif kind == wire.SCRAPE:
+            return self.shown(body.decode())
+        return None
+
+
+class Hub:
+    """The queue of a process, and the thread that takes it to where it is counted."""
+
+    def __init__(self, state: Path | None, wait: float, limit: int) -> None:
+        """`limit`: observations that may be queued. Raises ValueError."""
+        self.state, self.wait, self.limit = state, wait, limit
+        self._path = None if state is None else wire.socket_path(state)
+        self._writers: dict[str, Writer] = {}
+        self._address: tuple[str, int] | None = None
+        self._forget_threads()
+
+    def _forget_threads(self) -> None:
+        """Begin with an empty queue, and no thread; so does a child that was forked."""
+        self._queue: deque[Entry] = deque()
+        self._lock = threading.Lock()
+        self._dropped: Counter[str] = Counter()
+        self._outgoing: deque[Lines] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._is_watching: set[str] = set()  # models that are counted
+        self._role: Role | None = None
+        self._server: MetricsServer | None = None
+        self._thread: threading.Thread | None = None
+        self._said: set[str] = set()
+        self._failing_since: float | None = None
+        self.is_running = False
+
+    def add(self, model: Model) -> None:
+        """Watch one more model; raises ValueError where there is one of that name."""
+        from ml_exporter.client.lines import Writer
+
+        with self._lock:
+            if model.name in self._writers:
+                raise ValueError(
+                    f"Monitor: name: {model.name!r} has a Monitor already; close() it first"
+                )
+            self._writers = {**self._writers, model.name: Writer(model)}
+        self.start()
+
+    def remove(self, name: str) -> None:
+        """Count what was observed of a model, and watch it no more."""
+        if self._writers.keys() <= {name}:
+            self.close()
+            return
+        self.flush()
+        with self._lock:
+            self._writers = {key: one for key, one in self._writers.items() if key != name}
+
+    def put(self, name: str, kind: int, observed: Any) -> None:
+        """Queue what was observed; never waits."""
+        queue = self._queue
+        if len(queue) >= self.limit:
+            self.drop("queue_full")
+            return
+        queue.append((name, kind, observed))
+        if not self.is_running:
+            self.start()
+
+    def drop(self, reason: str, observations: int = 1) -> None:
+        with self._lock:
+            self._dropped[reason] += observations
+
+    def complain(self, text: str) -> None:
+        """Say once in the log what is wrong."""
+        if text not in self._said and len(self._said) < 100:
+            self._said.add(text)
+            log.error(text)
+
+    def start(self) -> None:
+        """Start the thread, where there is none: in a child that was forked there isn't."""
+        with self._lock:
+            if self.is_running or self._stopping:
+                return
+            self.is_running = True
+            self._thread = threading.Thread(target=self._run, name="ml-exporter", daemon=True)
+            self._thread.start()
+
+    def serve(self, address: str, port: int) -> int:
+        """Let /metrics be answered at an address; the port. Raises OSError.
+
+        Where several processes share the state, the one that counts answers.
+        """
+        self._address = (address, port)
+        if self.state is None:
+            self._serve()
+            assert self._server is not None
+            return self._server.port
+        return port
+
+    def shown(self, kind: str) -> tuple[bytes, Callable[[], None]]:
+        """What a scrape sees, as text, openmetrics or samples; raises OSError.
+
+        To be called: that it was seen.
+        """
+        self.start()
+        deadline = time.monotonic() + _RETRY
+        while (role := self._role) is None:
+            if time.monotonic() >= deadline:
+                raise wire.WireError("no process counts yet")
+            time.sleep(0.01)
+        if isinstance(role, Chief):
+            return role.shown(kind)
+        assert self._path is not None
+        link = wire.Link(self._path)
+        try:
+            return link.ask(wire.SCRAPE, kind.encode()), lambda: None
+        finally:
+            link.close()
+
+    def flush(self, timeout: float = _LAST_WORDS) -> bool:
+        """Wait until what is queued has gone where it is counted; False where that takes longer."""
+        deadline = time.monotonic() + timeout
+        while self._queue or self._outgoing:
+            if time.monotonic() >= deadline or not self.is_running:
+                return False
+            self._wake.set()
+            time.sleep(0.005)
+        return True
+
+    def close(self) -> None:
+        """Send or count what is queued, and stop."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(_LAST_WORDS)
+
+    def abandon(self) -> None:
+        """In a child that was forked: leave all to the parent, and begin anew."""
+        if self._role is not None:
+            with suppress(OSError):
+                self._role.abandon()
+        if self._server is not None:
+            self._server.abandon()
+        if self.state is None and self._address is not None:
+            log.warning(
+                "this process counts what it observes by itself, and nobody can scrape that:"
+                " give Monitor a state folder, which all processes share"
+            )
+            self._address = None
+        self._forget_threads()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(_INTERVAL)
+            self._wake.clear()
+            self._step()
+        deadline = time.monotonic() + _LAST_WORDS / 2
+        while (self._queue or self._outgoing) and time.monotonic() < deadline:
+            if not self._step():
+                break
+        if self._server is not None:
+            self._server.close()
+        if self._role is not None:
+            with suppress(OSError):
+                self._role.close()
+        self._role = None
+        self.is_running = False
+
+    def _step(self) -> bool:
+        """Take some of the queue to where it is counted; whether that went well."""
+        try:
+            role = self._role or self._elected()
+            if role is None:
+                time.sleep(0 if self._stopping else _INTERVAL)
+                return False
+            self._role = role
+            self._deliver(role)
+            if role.work() or self._queue:
+                self._wake.set()
+        except OSError as error:
+            if self._role is not None:
+                with suppress(OSError):
+                    self._role.close()
+            self._role = None
+            log.info("looking for the process that counts", extra={"error": str(error)})
+        except Exception:
+            if "error" not in self._said:
+                self._said.add("error")
+                log.exception("observations can't be counted")
+            time.sleep(0 if self._stopping else _RETRY)
+            return False
+        return True
+
+    def _deliver(self, role: Role) -> None:
+        if isinstance(role, Chief):
+            self._watch(role.counting)
+            if self._address is not None and self._server is None:
+                self._serve_if_possible()
+        if not self._outgoing:
+            self._outgoing.extend(self._written())
+        while self._outgoing:
+            role.take(self._outgoing[0])
+            self._outgoing.popleft()
+        with self._lock:
+            dropped, self._dropped = self._dropped, Counter()
+        if dropped:
+            try:
+                role.drop(dropped)
+            except OSError:
+                with self._lock:
+                    self._dropped += dropped
+                raise
+
+    def _written(self) -> Iterator[Lines]:
+        """What is queued, or some of it, as lines."""
+        rows: dict[str, list[tuple[bool, Any]]] = {}
+        labels: dict[str, list[Any]] = {}
+        for _ in range(min(len(self._queue), _AT_ONCE)):
+            name, kind, observed = self._queue.popleft()
+            if kind == LABEL:
+                labels.setdefault(name, []).append(observed)
+            else:
+                rows.setdefault(name, []).append((kind == TABLE, observed))
+        for name in (*rows, *(name for name in labels if name not in rows)):
+            writer = self._writers.get(name)
+            if writer is None:
+                self.drop("unknown_model", len(rows.get(name, ())) + len(labels.get(name, ())))
+                continue
+            yield from writer.write(rows.get(name, ()))
+            yield from writer.write_labels(labels.get(name, ()))
+            if writer.unreadable:
+                self.drop("unreadable", writer.unreadable)
+                self.complain(f"{name}: an observation can't be read: {writer.problem}")
+                writer.unreadable = 0
+
+    def _elected(self) -> Role | None:
+        """Count, if nobody does, or else find who does; None if neither can be done yet."""
+        from ml_exporter.client.counting import Counting
+        from ml_exporter.state_folder import StateError
+
+        writers = self._writers
+        models = [writer.model for writer in writers.values()]
+        try:
+            counting = Counting(models, self.state, self.wait)
+        except StateError as error:
+            assert self._path is not None
+            try:
+                peer = Peer(self._path)
+            except OSError:
+                self._fail(str(error))
+                return None
+            self._failing_since = None
+            return peer
+        self._is_watching = set(writers)
+        self._failing_since = None
+        try:
+            return Chief(counting, self._path)
+        except OSError:
+            counting.close()
+            raise
+
+    def _fail(self, problem: str) -> None:
+        """Say it where it lasts: a process that begins to count takes a moment to answer."""
+        self._failing_since = self._failing_since or time.monotonic()
+        if time.monotonic() - self._failing_since > 5 * _RETRY:
+            self.complain(f"nobody counts observations: {problem}")
+
+    def _watch(self, counting: Counting) -> None:
+        writers = self._writers
+        if writers.keys() != self._is_watching:
+            counting.watch([writer.model for writer in writers.values()], self.state)
+            self._is_watching = set(writers)
+
+    def _serve(self) -> None:
+        from ml_exporter.client.http import MetricsServer
+
+        assert self._address is not None
+        self._server = MetricsServer(*self._address, self.shown)
+
+    def _serve_if_possible(self) -> None:
+        try:
+            self._serve()
+        except OSError as error:
+            self.complain(f"can't listen on port {self._address and self._address[1]}: {error}")
+
+
+_hubs: dict[str, Hub] = {}  # by the state's folder
+_hubs_lock = threading.Lock()
+
+
+def hub_of(state: Path | None, wait: float, limit: int) -> Hub:
+    """The hub of a state folder; raises ValueError where it was made with other settings."""
+    key = "" if state is None else str(state.absolute())
+    with _hubs_lock:
+        hub = _hubs.get(key)
+        if hub is None or hub._stopping:
+            hub = _hubs[key] = Hub(state, wait, limit)
+        elif (hub.wait, hub.limit) != (wait, limit):
+            raise ValueError(
+                "Monitor: first_scrape_wait and queue must be the same in all Monitors of one state"
+            )
+    return hub
+
+
+def _close_all() -> None:
+    for hub in list(_hubs.values()):
+        hub.close()
+
+
+def _abandon_all() -> None:
+    global _hubs_lock  # noqa: PLW0603 - another thread of the parent may have had it
+    _hubs_lock = threading.Lock()
+    for hub in _hubs.values():
+        hub.abandon()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)

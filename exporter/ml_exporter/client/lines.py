@@ -1,0 +1,227 @@
+"""Observations as lines of JSON, which are counted as those of a log are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ml_exporter.client import paths
+from ml_exporter.client.wire import Lines, Stream
+from ml_exporter.client.wrapping import Unnamed
+from ml_exporter.config import Model, VersionField
+
+
+class Observation(NamedTuple):
+    """One prediction as it was logged, or a table of several with a column for each of the rest."""
+
+    features: Any
+    prediction: Any
+    score: Any = None
+    id: Any = None
+    label: Any = None
+    version: Any = None
+    time: Any = None
+
+
+@dataclass
+class Writer:
+    """Writes what one model observed."""
+
+    model: Model
+    unreadable: int = 0  # observations that no line could be made of
+    problem: str = ""  # of the last one
+    _names: Sequence[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._names = list(self.model.fields.features or ())
+        self._classes = list(self.model.fields.scores)
+        self._joins = self.model.labels is not None
+        self._versions = isinstance(self.model.version, VersionField)
+
+    def write(self, observed: Iterable[tuple[bool, tuple[Any, ...]]]) -> list[Lines]:
+        """The lines of observations, and whether each is a table of several."""
+        rows: list[dict[str, Any]] = []
+        labels: list[dict[str, Any]] = []
+        for is_table, one in observed:
+            try:
+                found = list(self._rows(Observation(*one))) if is_table else [Observation(*one)]
+                rows_of = [self._row(row) for row in found]
+            except Exception as error:
+                self._fail(error)
+                continue
+            rows += rows_of
+            if self._joins:
+                labels += [
+                    _label(row.id, row.label, row.time) for row in found if row.label is not None
+                ]
+        return self._lines(("predictions", rows), ("labels", labels))
+
+    def write_labels(self, labels: Iterable[tuple[Any, Any, Any]]) -> list[Lines]:
+        """The lines of labels that came later: id, label and time of each."""
+        return self._lines(("labels", [_label(*one) for one in labels]))
+
+    def _lines(self, *streams: tuple[Stream, list[dict[str, Any]]]) -> list[Lines]:
+        made = []
+        for stream, rows in streams:
+            written = self._encode(rows)
+            if written:
+                made.append(Lines(self.model.name, stream, len(written), b"".join(written)))
+        return made
+
+    def _encode(self, rows: Sequence[dict[str, Any]]) -> list[bytes]:
+        written = []
+        for row in rows:
+            try:
+                written.append(line(row))
+            except Exception as error:
+                self._fail(error)
+        return written
+
+    def _row(self, one: Observation) -> dict[str, Any]:
+        row = self._features(one.features)
+        row[paths.PREDICTION] = one.prediction
+        row[paths.TIME] = one.time
+        if self._classes and one.score is not None:
+            row[paths.SCORE] = self._score(one.score)
+        if self._joins:
+            row[paths.ID] = one.id
+        else:
+            row[paths.LABEL] = one.label
+        if self._versions and one.version is not None:
+            row[paths.VERSION] = one.version
+        return row
+
+    def _features(self, features: Any) -> dict[str, Any]:
+        if isinstance(features, dict):
+            return dict(features)
+        if hasattr(features, "to_dict"):  # a Series of pandas
+            return dict(features.to_dict())
+        if isinstance(features, Mapping):
+            return dict(features)
+        values = _listed(features)
+        if len(values) == 1 and isinstance(values[0], list):
+            values = values[0]
+        return dict(zip(self._named(len(values)), values, strict=True))
+
+    def _named(self, number: int) -> Sequence[str]:
+        if len(self._names) != number:
+            known = f"{len(self._names)} names" if self._names else "no names"
+            raise ValueError(
+                f"{number} values without names, and Monitor(features=...) has {known}"
+            )
+        return self._names
+
+    def _score(self, score: Any) -> Any:
+        if isinstance(score, Mapping):
+            if self.model.task == "binary":
+                return _by_name(score).get(self._classes[0])
+            named = _by_name(score)
+            return [named.get(name) for name in self._classes]
+        return score
+
+    def _rows(self, table: Observation) -> Iterator[Observation]:
+        """The rows of a table, whose other columns are lists, or one value for all."""
+        features, number = self._table(table.features)
+        columns = [_column(values, number) for values in table[1:]]
+        for values in zip(features, *columns, strict=True):
+            yield Observation(*values)
+
+    def _table(self, table: Any) -> tuple[Iterable[Any], int]:
+        if isinstance(table, Unnamed):
+            rows, known = _listed(table.table), _listed(table.names)
+            return [dict(zip(known, row, strict=True)) for row in rows], len(rows)
+        if hasattr(table, "columns"):  # a DataFrame
+            return _of_columns({str(name): _present(table[name]) for name in table.columns})
+        if isinstance(table, Mapping):
+            return _of_columns({name: _listed(values) for name, values in table.items()})
+        rows = _listed(table)
+        if rows and isinstance(rows[0], list | tuple):
+            names = self._named(len(rows[0]))
+            return [dict(zip(names, row, strict=True)) for row in rows], len(rows)
+        return rows, len(rows)
+
+    def _fail(self, error: Exception) -> None:
+        self.unreadable += 1
+        self.problem = f"{type(error).__name__}: {error}"
+
+
+def line(row: dict[str, Any]) -> bytes:
+    """A row as a line of JSON, in which NaN is not null."""
+    try:
+        data = _encoder.encode(row)
+    except (TypeError, UnicodeError, msgspec.MsgspecError):
+        return _lenient_line(row)
+    if b"null" in data and data.count(b"null") > sum(value is None for value in row.values()):
+        return _lenient_line(row)
+    return data + b"\n"
+
+
+def _lenient_line(row: dict[str, Any]) -> bytes:
+    named = {str(name): value for name, value in row.items()}
+    return json.dumps(named, default=_plain, skipkeys=True).encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """What JSON knows in place of a value of NumPy or pandas; an object is of no type at all."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    return {}
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number")
+
+
+def _label(id: Any, label: Any, time: Any) -> dict[str, Any]:
+    return {paths.ID: id, paths.LABEL: label, paths.TIME: time}
+
+
+def _by_name(scores: Mapping[Any, Any]) -> dict[str, Any]:
+    from ml_exporter.batch import category_name
+
+    return {category_name(_scalar(name)): value for name, value in scores.items()}
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _listed(values: Any) -> list[Any]:
+    for name in ("tolist", "to_list", "to_pylist"):
+        if hasattr(values, name):
+            return list(getattr(values, name)())
+    return list(values)
+
+
+def _present(column: Any) -> list[Any]:
+    """A column of a DataFrame, whose NaN is how it says that there is nothing."""
+    values = _listed(column)
+    if hasattr(column, "isna"):
+        return [
+            None if gone else value
+            for value, gone in zip(values, column.isna().tolist(), strict=True)
+        ]
+    return values
+
+
+def _of_columns(columns: Mapping[str, list[Any]]) -> tuple[Iterable[dict[str, Any]], int]:
+    names = list(columns)
+    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return rows, len(rows)
+
+
+def _column(values: Any, number: int) -> Sequence[Any]:
+    if values is None or isinstance(values, str | int | float):
+        return [values] * number
+    listed = _present(values)
+    if len(listed) != number:
+        raise ValueError(f"{len(listed)} values for {number} rows")
+    return listed
