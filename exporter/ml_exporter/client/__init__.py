@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ml_exporter.client.middleware import MonitorMiddleware, MonitorWsgiMiddleware
 from ml_exporter.client.monitor import Monitor
+from ml_exporter.client.wrapping import WatchedModel
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "MonitorMiddleware", "MonitorWsgiMiddleware", "WatchedModel"]

@@ -11,6 +11,8 @@ from typing import Any
 from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.client import paths
 from ml_exporter.config import ConfigError, Model, read_model
+from ml_exporter.formats import Layout
+from ml_exporter.streams import prediction_layout
 from ml_exporter.versions import given_baselines
 from ml_exporter.yaml_nodes import Document, Node
 
@@ -84,6 +86,40 @@ def _read(name: str, arguments: Mapping[str, object]) -> Model:
     except ConfigError as error:
         raise ValueError(str(error)) from None
     return model
+
+
+def layout_of(model: Model, fields: Mapping[str, object] | None, format: str) -> Layout:
+    """What is read of requests and responses of a format, which `fields` lead into.
+
+    Where they don't say it, everything is at the top of the bodies under its name. Raises
+    ValueError.
+    """
+    document = _Arguments("MonitorMiddleware")
+    request, response = ("request.", "response.") if format == "json" else ("", "")
+    said: dict[str, object] = {"prediction": f"{response}prediction"}
+    if model.task == "binary" and model.fields.scores:
+        said["score"] = f"{response}score"
+    elif classes := list(model.fields.scores):
+        said["score"] = {"path": f"{response}scores", "classes": classes}
+    if model.fields.features is not None:
+        said["features"] = {name: request + name for name in model.fields.features}
+    section: dict[str, object] = {
+        "name": model.name,
+        "task": model.task,
+        "source": {"type": "file", "path": "bodies", "format": format},
+    }
+    if model.positive is not None:
+        section["positive"] = model.positive
+    if model.labels is not None:
+        said["id"] = f"{response}id"
+        section["labels"] = _labels(document, True)
+    section["fields"] = {**said, **(fields or {})}
+    read = read_model(Node(document, "", 1, _raw(document, "", section)), Path.cwd())
+    try:
+        document.check()
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return prediction_layout(read, None)
 
 
 def _score(document: Document, task: object, score: object) -> object:

@@ -23,8 +23,9 @@ from ml_exporter.client.wire import Lines
 
 if TYPE_CHECKING:
     from ml_exporter.client.counting import Counting
+    from ml_exporter.client.exchanges import Copied, Reading
     from ml_exporter.client.http import MetricsServer
-    from ml_exporter.client.lines import Writer
+    from ml_exporter.client.lines import Observation, Writer
     from ml_exporter.config import Model
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ class Hub:
         """Begin with an empty queue, and no thread; so does a child that was forked."""
         self._queue: deque[Entry] = deque()
         self._lock = threading.Lock()
+        self._in_step = threading.Lock()
         self._dropped: Counter[str] = Counter()
         self._outgoing: deque[Lines] = deque()
         self._wake = threading.Event()
@@ -142,11 +144,16 @@ class Hub:
         self._server: MetricsServer | None = None
         self._thread: threading.Thread | None = None
         self._said: set[str] = set()
+        self._pause = 0.0
+        self._is_held = False
         self._failing_since: float | None = None
         self.is_running = False
 
     def add(self, model: Model) -> None:
         """Watch one more model; raises ValueError where there is one of that name."""
+        # All that the thread will need: in a child that is forked while a thread imports something,
+        # nobody can import that any more.
+        from ml_exporter.client import counting, http, metrics  # noqa: F401
         from ml_exporter.client.lines import Writer
 
         with self._lock:
@@ -161,10 +168,15 @@ class Hub:
         """Count what was observed of a model, and watch it no more."""
         if self._writers.keys() <= {name}:
             self.close()
+            self._writers = {}
             return
         self.flush()
         with self._lock:
             self._writers = {key: one for key, one in self._writers.items() if key != name}
+
+    @property
+    def is_used(self) -> bool:
+        return bool(self._writers)
 
     def put(self, name: str, kind: int, observed: Any) -> None:
         """Queue what was observed; never waits."""
@@ -189,7 +201,7 @@ class Hub:
     def start(self) -> None:
         """Start the thread, where there is none: in a child that was forked there isn't."""
         with self._lock:
-            if self.is_running or self._stopping:
+            if self.is_running or self._stopping or not self._writers:
                 return
             self.is_running = True
             self._thread = threading.Thread(target=self._run, name="ml-exporter", daemon=True)
@@ -238,11 +250,20 @@ class Hub:
         return True
 
     def close(self) -> None:
-        """Send or count what is queued, and stop."""
+        """Send or count what is queued, and stop, until there is something new."""
         self._stopping = True
         self._wake.set()
         if self._thread is not None:
             self._thread.join(_LAST_WORDS)
+        self._forget_threads()
+
+    def before_fork(self) -> None:
+        """Let nothing be half done in the child; who forks waits for that, but not for long."""
+        self._is_held = self._in_step.acquire(timeout=_RETRY)
+
+    def after_fork(self) -> None:
+        if self._is_held:
+            self._in_step.release()
 
     def abandon(self) -> None:
         """In a child that was forked: leave all to the parent, and begin anew."""
@@ -263,7 +284,10 @@ class Hub:
         while not self._stopping:
             self._wake.wait(_INTERVAL)
             self._wake.clear()
-            self._step()
+            with self._in_step:
+                self._step()
+            if self._pause:
+                time.sleep(self._pause)
         deadline = time.monotonic() + _LAST_WORDS / 2
         while (self._queue or self._outgoing) and time.monotonic() < deadline:
             if not self._step():
@@ -278,10 +302,10 @@ class Hub:
 
     def _step(self) -> bool:
         """Take some of the queue to where it is counted; whether that went well."""
+        self._pause = 0.0  # seconds until it makes sense to try again
         try:
             role = self._role or self._elected()
             if role is None:
-                time.sleep(0 if self._stopping else _INTERVAL)
                 return False
             self._role = role
             self._deliver(role)
@@ -297,7 +321,7 @@ class Hub:
             if "error" not in self._said:
                 self._said.add("error")
                 log.exception("observations can't be counted")
-            time.sleep(0 if self._stopping else _RETRY)
+            self._pause = _RETRY
             return False
         return True
 
@@ -329,6 +353,8 @@ class Hub:
             name, kind, observed = self._queue.popleft()
             if kind == LABEL:
                 labels.setdefault(name, []).append(observed)
+            elif kind == EXCHANGE:
+                rows.setdefault(name, []).extend((False, row) for row in self._read(*observed))
             else:
                 rows.setdefault(name, []).append((kind == TABLE, observed))
         for name in (*rows, *(name for name in labels if name not in rows)):
@@ -342,6 +368,14 @@ class Hub:
                 self.drop("unreadable", writer.unreadable)
                 self.complain(f"{name}: an observation can't be read: {writer.problem}")
                 writer.unreadable = 0
+
+    def _read(self, reading: Reading, copied: Copied) -> list[Observation]:
+        """What a request and its response say."""
+        rows, rejected = reading.observations(copied)
+        if rejected:
+            self.drop("unreadable", rejected.total())
+            self.complain(f"a request or its response can't be read: {', '.join(rejected)}")
+        return rows
 
     def _elected(self) -> Role | None:
         """Count, if nobody does, or else find who does; None if neither can be done yet."""
@@ -403,7 +437,7 @@ def hub_of(state: Path | None, wait: float, limit: int) -> Hub:
     key = "" if state is None else str(state.absolute())
     with _hubs_lock:
         hub = _hubs.get(key)
-        if hub is None or hub._stopping:
+        if hub is None or not hub.is_used:
             hub = _hubs[key] = Hub(state, wait, limit)
         elif (hub.wait, hub.limit) != (wait, limit):
             raise ValueError(
@@ -417,6 +451,16 @@ def _close_all() -> None:
         hub.close()
 
 
+def _before_fork() -> None:
+    for hub in list(_hubs.values()):
+        hub.before_fork()
+
+
+def _after_fork() -> None:
+    for hub in _hubs.values():
+        hub.after_fork()
+
+
 def _abandon_all() -> None:
     global _hubs_lock  # noqa: PLW0603 - another thread of the parent may have had it
     _hubs_lock = threading.Lock()
@@ -425,5 +469,4 @@ def _abandon_all() -> None:
 
 
 atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_abandon_all)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_abandon_all)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
+    from ml_exporter.client.exchanges import Copied, Reading
     from ml_exporter.client.wrapping import WatchedModel
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -216,9 +217,19 @@ class Monitor:
         self._registries.clear()
         self._hub.remove(self.name)
 
-    def exchanged(self, exchange: tuple[Any, ...]) -> None:
+    def hand_over(self) -> None:
+        """Count what was observed, and let another worker count, as this one is about to end."""
+        self._hub.close()
+
+    def reading(self, fields: Mapping[str, object] | None, format: str) -> Reading:
+        """How middleware reads bodies; raises ValueError."""
+        from ml_exporter.client.exchanges import Reading
+
+        return Reading(self._model, fields, format)
+
+    def exchanged(self, reading: Reading, copied: Copied) -> None:
         """Observe a request and its response, which middleware has copied."""
-        self._put(self.name, EXCHANGE, exchange)
+        self._put(self.name, EXCHANGE, (reading, copied))
 
     def dropped(self, reason: str, observations: int = 1) -> None:
         """Count observations that could not be taken."""

@@ -1,0 +1,58 @@
+"""What the client offers, and what it costs to import."""
+
+import subprocess
+import sys
+
+import ml_exporter
+from ml_exporter import client
+from tests.support import ROOT
+
+LIGHT = {"numpy", "prometheus_client"}
+PROGRAM = """
+import sys
+{statement}
+roots = {{name.partition(".")[0] for name in sys.modules}}
+print(*sorted(root for root in roots if root not in sys.stdlib_module_names))
+"""
+
+
+def imported(statement: str) -> set[str]:
+    """What a fresh interpreter has imported, the standard library and ourselves aside."""
+    command = [sys.executable, "-c", PROGRAM.format(statement=statement)]
+    done = subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT / "exporter")},
+    )
+    return {name for name in done.stdout.split() if not name.startswith(("ml_exporter", "_"))}
+
+
+def test_the_public_names() -> None:
+    assert client.__all__ == [
+        "Monitor",
+        "MonitorMiddleware",
+        "MonitorWsgiMiddleware",
+        "WatchedModel",
+    ]
+    assert ml_exporter.__all__ == ["Monitor", "__version__"]
+    assert ml_exporter.Monitor is client.Monitor
+
+
+def test_to_import_it_costs_nothing() -> None:
+    assert imported("from ml_exporter import Monitor") <= LIGHT
+    assert imported("from ml_exporter.client import MonitorMiddleware") <= LIGHT
+
+
+def test_to_use_it_takes_numpy_and_the_decoder() -> None:
+    statement = """
+from ml_exporter import Monitor
+monitor = Monitor("m", task="binary", positive="1", learn={"rows": 50}, first_scrape_wait=0)
+monitor.start_http_server(0, "127.0.0.1")
+for row in range(100):
+    monitor.log({"x": row}, prediction="1")
+monitor.register()
+monitor.close()
+"""
+    assert imported(statement) <= {*LIGHT, "msgspec", "typing_extensions"}
