@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ml_exporter import Monitor
+from ml_exporter.baseline import Baseline, Request, encode
+from ml_exporter.batch import PREDICTION, Batch, Column, Field
 from ml_exporter.config import load
 from ml_exporter.once import run_once
+from ml_exporter.profiling import build
 from tests.support import wait_until
 
 Samples = dict[tuple[str, ...], float]
@@ -85,12 +91,16 @@ def of_a_log(folder: Path, config: str, **logs: list[Row]) -> Samples:
 
 
 def samples(text: str) -> Samples:
-    """All samples about models, by name and labels; where they were read is another thing."""
+    """All samples about models, by name and labels.
+
+    Where rows were read is another thing, and only who follows a log knows of days to come.
+    """
     return {
         (one.name, *(f"{key}={one.labels[key]}" for key in sorted(one.labels))): one.value
         for family in text_string_to_metric_families(text)
         for one in family.samples
         if not one.name.startswith(("ml_exporter_", "ml_source_"))
+        and (one.value or not one.name.startswith("ml_cohort_"))
     }
 
 
@@ -142,3 +152,109 @@ def test_rows_one_by_one_are_those_of_a_log(tmp_path: Path, watch: Callable[...,
         monitor.log(**row)
     assert difference(expected, settled(monitor, 400)) == {}
     assert expected["ml_predictions_total", "model=m", "version=3"] == 400
+
+
+def test_tables_are_those_of_a_log(tmp_path: Path, watch: Callable[..., Monitor]) -> None:
+    logged = [row for row in rows(400) if row["features"]["age"] != "old"]
+    expected = of_a_log(tmp_path, BINARY, log=[flat(_without_nan(row)) for row in logged])
+    monitor = watch(**ARGUMENTS)
+    for start in range(0, len(logged), 100):
+        some = [_without_nan(row) for row in logged[start : start + 100]]
+        columns = {key: [row[key] for row in some] for key in some[0] if key != "features"}
+        features: Any = [row["features"] for row in some]
+        if start == 100:
+            features = pd.DataFrame(features)
+            columns["score"] = np.array(columns["score"])
+        if start == 200:
+            features = {name: [one[name] for one in features] for name in features[0]}
+        monitor.log_many(features, **columns)
+    assert difference(expected, settled(monitor, len(logged))) == {}
+
+
+def _without_nan(row: Row) -> Row:
+    """In a table NaN is how one says that there is nothing, and all rows have the same columns."""
+    features = {name: value for name, value in row["features"].items() if name != "new"}
+    if isinstance(features["age"], float) and math.isnan(features["age"]):
+        features["age"] = None
+    return {**row, "features": features}
+
+
+MULTICLASS = """\
+models:
+  - name: m
+    task: multiclass
+    version: {field: version}
+    baseline: {v1: BASELINE}
+    source: {type: file, path: log.jsonl}
+    fields:
+      id: id
+      prediction: prediction
+      timestamp: timestamp
+      score: {path: score, classes: [a, b, 3]}
+      features: [x]
+    labels:
+      source: {type: file, path: labels.jsonl}
+      fields: {id: id, label: label, timestamp: timestamp}
+      wait: 1d
+"""
+
+
+def test_labels_scores_and_versions_are_those_of_a_log(
+    tmp_path: Path, watch: Callable[..., Monitor]
+) -> None:
+    chance = random.Random(3)
+    classes = ["a", "b", 3]
+    predictions = [
+        {
+            "x": chance.gauss(0, 1),
+            "id": place,
+            "prediction": chance.choice(classes),
+            "score": [0.2, 0.5, 0.3],
+            "version": chance.choice(["v1", "v2"]),
+            "timestamp": NOW + place / 100,
+        }
+        for place in range(300)
+    ]
+    labels = [
+        {"id": chance.randrange(350), "label": chance.choice(classes), "timestamp": NOW + 10 + at}
+        for at in range(40)
+    ]
+    baseline = tmp_path / "baseline.json"
+    made = profile(predictions)
+    baseline.write_bytes(encode(made))
+    config = MULTICLASS.replace("BASELINE", str(baseline))
+    expected = of_a_log(tmp_path, config, log=predictions, labels=labels)
+    monitor = watch(
+        task="multiclass",
+        version={"field": "version"},
+        baseline={"v1": baseline},
+        score=classes,
+        features=["x"],
+        labels={"wait": "1d"},
+    )
+    for number, row in enumerate(predictions):
+        said = {key: value for key, value in row.items() if key not in ("x", "score")}
+        ways = (row["score"], dict(zip(classes, row["score"], strict=True)), np.array(row["score"]))
+        monitor.log([row["x"]], score=ways[number % 3], **said)
+    monitor.flush()
+    for label in labels:
+        monitor.label(label["id"], label["label"], label["timestamp"])
+    found = settled(monitor, 300)
+    # A log ends, after which no label can come any more; here one may.
+    unmatched = ("ml_labels_total", "model=m", "result=unmatched", "version=unversioned")
+    assert difference(expected, found).keys() == {unmatched}
+    joined = ("ml_labels_total", "model=m", "result=joined", "version=unversioned")
+    assert found[joined] == expected[joined] > 20
+
+
+def profile(rows: list[Row]) -> Baseline:
+    fields = {
+        PREDICTION: Column([row["prediction"] for row in rows]),
+        Field("feature", "x"): Column([row["x"] for row in rows]),
+        **{
+            Field("score", name): Column([row["score"][place] for row in rows])
+            for place, name in enumerate(("a", "b", "3"))
+        },
+    }
+    wanted = Request("m", "v1", {PREDICTION: "category"}, paths={}, bins=10, categories=50)
+    return build(lambda: [Batch(len(rows), fields)], wanted)
