@@ -32,7 +32,7 @@ def samples(text: str) -> set[tuple[str, ...]]:
             family.documentation,
             one.name,
             str(sorted(one.labels.items())),
-            str(one.value),
+            str(float(one.value)),
         )
         for family in text_string_to_metric_families(text)
         for one in family.samples

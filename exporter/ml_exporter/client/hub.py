@@ -35,6 +35,7 @@ ROW, TABLE, LABEL, EXCHANGE = range(4)  # what is observed
 _INTERVAL = 0.1  # seconds between looks at the queue
 _AT_ONCE = 1000  # observations that are written before anything else gets its turn
 _RETRY = 1.0  # seconds after something failed
+_PATIENCE = 3.0  # seconds that a scrape waits while another process begins to count
 _LAST_WORDS = 10.0  # seconds that the end of the process waits for what is queued
 
 Entry = tuple[str, int, Any]  # name of a model, what it is, and that
@@ -225,19 +226,23 @@ class Hub:
         To be called: that it was seen.
         """
         self.start()
-        deadline = time.monotonic() + _RETRY
-        while (role := self._role) is None:
-            if time.monotonic() >= deadline:
-                raise wire.WireError("no process counts yet")
-            time.sleep(0.01)
-        if isinstance(role, Chief):
-            return role.shown(kind)
-        assert self._path is not None
-        link = wire.Link(self._path)
-        try:
-            return link.ask(wire.SCRAPE, kind.encode()), lambda: None
-        finally:
-            link.close()
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            role = self._role
+            try:
+                if isinstance(role, Chief):
+                    return role.shown(kind)
+                if role is None or self._path is None:
+                    raise wire.WireError("no process counts yet")
+                link = wire.Link(self._path)
+                try:
+                    return link.ask(wire.SCRAPE, kind.encode()), lambda: None
+                finally:
+                    link.close()
+            except OSError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.02)
 
     def flush(self, timeout: float = _LAST_WORDS) -> bool:
         """Wait until what is queued has gone where it is counted; False where that takes longer."""
@@ -365,9 +370,10 @@ class Hub:
             yield from writer.write(rows.get(name, ()))
             yield from writer.write_labels(labels.get(name, ()))
             if writer.unreadable:
-                self.drop("unreadable", writer.unreadable)
-                self.complain(f"{name}: an observation can't be read: {writer.problem}")
-                writer.unreadable = 0
+                self.drop("unreadable", writer.unreadable.total())
+                for problem in writer.unreadable:
+                    self.complain(f"{name}: an observation can't be read: {problem}")
+                writer.unreadable.clear()
 
     def _read(self, reading: Reading, copied: Copied) -> list[Observation]:
         """What a request and its response say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,8 +34,8 @@ class Writer:
     """Writes what one model observed."""
 
     model: Model
-    unreadable: int = 0  # observations that no line could be made of
-    problem: str = ""  # of the last one
+    # Observations that no line could be made of, by what is wrong with them.
+    unreadable: Counter[str] = field(default_factory=Counter)
     _names: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -146,8 +147,7 @@ class Writer:
         return rows, len(rows)
 
     def _fail(self, error: Exception) -> None:
-        self.unreadable += 1
-        self.problem = f"{type(error).__name__}: {error}"
+        self.unreadable[f"{type(error).__name__}: {error}"] += 1
 
 
 def line(row: dict[str, Any]) -> bytes:
