@@ -154,11 +154,10 @@ def line(row: dict[str, Any]) -> bytes:
     """A row as a line of JSON, in which NaN is not null."""
     try:
         data = _encoder.encode(row)
-    except (TypeError, UnicodeError, msgspec.MsgspecError):
-        return _lenient_line(row)
-    if b"null" in data and data.count(b"null") > sum(value is None for value in row.values()):
-        return _lenient_line(row)
-    return data + b"\n"
+        is_strict = b"null" not in data or data.count(b"null") <= list(row.values()).count(None)
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        is_strict = False
+    return data + b"\n" if is_strict else _lenient_line(row)
 
 
 def _lenient_line(row: dict[str, Any]) -> bytes:

@@ -219,7 +219,10 @@ class Monitor:
 
     def hand_over(self) -> None:
         """Count what was observed, and let another worker count, as this one is about to end."""
-        self._hub.close()
+        if self._hub.state is None:
+            self.flush()
+        else:
+            self._hub.close()
 
     def reading(self, fields: Mapping[str, object] | None, format: str) -> Reading:
         """How middleware reads bodies; raises ValueError."""
