@@ -90,6 +90,17 @@ def test_what_is_changed_after_it_was_logged_was_not_that(monitor: Monitor) -> N
     wait_until(lambda: sample(monitor, "ml_predictions_total") == 60)
 
 
+def test_tables_are_queued_in_pieces(monitor: Monitor) -> None:
+    table = {"x": list(range(2500)), "y": ["a"] * 2500}
+    monitor.log_many(table, prediction=["1"] * 2500, timestamp=time.time())
+    wait_until(lambda: sample(monitor, "ml_predictions_total") == 2500)
+    hub = Hub(None, wait=0, limit=1)
+    hub.is_running = True
+    hub.put("m", ROW, (), 1000)
+    hub.put("m", ROW, (), 500)
+    assert hub._dropped == Counter(queue_full=500)
+
+
 def test_many_threads_lose_nothing() -> None:
     monitor = Monitor("threads", task="binary", positive="1", first_scrape_wait=0, queue=100)
     monitor.close()
@@ -133,6 +144,7 @@ def test_the_port_answers_what_a_scraper_asks(monitor: Monitor) -> None:
     assert status == 200
     assert text.endswith("# EOF\n")
     other = Monitor("other", task="binary", positive="1", first_scrape_wait=0, queue=100)
+    assert other.start_http_server(0, "127.0.0.1") == port
     wait_until(lambda: 'model="other"' in get(url)[1], what="the other model")
     other.close()
     wait_until(lambda: 'model="other"' not in get(url)[1], what="one model less")

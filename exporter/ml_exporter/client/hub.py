@@ -179,11 +179,11 @@ class Hub:
     def is_used(self) -> bool:
         return bool(self._writers)
 
-    def put(self, name: str, kind: int, observed: Any) -> None:
+    def put(self, name: str, kind: int, observed: Any, rows: int = 1) -> None:
         """Queue what was observed; never waits."""
         queue = self._queue
         if len(queue) >= self.limit:
-            self.drop("queue_full")
+            self.drop("queue_full", rows)
             return
         queue.append((name, kind, observed))
         if not self.is_running:
@@ -213,6 +213,8 @@ class Hub:
 
         Where several processes share the state, the one that counts answers.
         """
+        if self._server is not None and self._address == (address, port):
+            return self._server.port
         self._address = (address, port)
         if self.state is None:
             self._serve()
@@ -354,8 +356,10 @@ class Hub:
         """What is queued, or some of it, as lines."""
         rows: dict[str, list[tuple[bool, Any]]] = {}
         labels: dict[str, list[Any]] = {}
-        for _ in range(min(len(self._queue), _AT_ONCE)):
+        left = _AT_ONCE
+        while self._queue and left > 0:
             name, kind, observed = self._queue.popleft()
+            left -= len(observed[1]) if kind == TABLE else 1
             if kind == LABEL:
                 labels.setdefault(name, []).append(observed)
             elif kind == EXCHANGE:

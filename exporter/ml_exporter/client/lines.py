@@ -139,7 +139,7 @@ class Writer:
         if hasattr(table, "columns"):  # a DataFrame
             return _of_columns({str(name): _present(table[name]) for name in table.columns})
         if isinstance(table, Mapping):
-            return _of_columns({name: _listed(values) for name, values in table.items()})
+            return _of_columns({name: _present(values) for name, values in table.items()})
         rows = _listed(table)
         if rows and isinstance(rows[0], list | tuple):
             names = self._named(len(rows[0]))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+PIECE = 1000  # rows of a table that are queued as one observation
 QUEUE = 10_000  # observations
 FIRST_SCRAPE_WAIT = 60.0  # seconds
 
@@ -129,13 +130,16 @@ class Monitor:
     ) -> None:
         """Observe the predictions of a table: a DataFrame, a 2-D array, or a list of rows.
 
-        The rest are columns, of one value a row; `version` and `timestamp` may be one for all.
+        It may be a mapping of names to columns, too. The rest are columns, of one value a row;
+        `version` and `timestamp` may be one for all.
         """
         try:
             now = time.time() if timestamp is None else timestamp
             table = (features, prediction, score, id, label, version, now)
-            copies = tuple(one.copy() if hasattr(one, "copy") else one for one in table)
-            self._put(self.name, TABLE, copies)
+            rows = len(prediction)
+            for start in range(0, rows, PIECE):
+                piece = tuple(_piece(one, start) for one in table)
+                self._put(self.name, TABLE, piece, min(PIECE, rows - start))
         except Exception as error:
             self.failed(error)
 
@@ -242,6 +246,17 @@ class Monitor:
         """Say once what kept something from being observed, and count it."""
         self._hub.drop("error")
         self._hub.complain(f"{self.name}: an observation failed: {type(error).__name__}: {error}")
+
+
+def _piece(table: Any, start: int) -> Any:
+    """Some rows of a table or a column, copied; what is one value for all is that."""
+    if table is None or isinstance(table, str | int | float):
+        return table
+    if isinstance(table, Mapping):
+        return {name: _piece(column, start) for name, column in table.items()}
+    rows = slice(start, start + PIECE)
+    piece = table.iloc[rows] if hasattr(table, "iloc") else table[rows]
+    return piece.copy() if hasattr(piece, "copy") else piece
 
 
 def _positive_number(name: str, value: float) -> float:

@@ -121,9 +121,9 @@ class Unnamed:
         self.names = names
         self.table = table
 
-    def copy(self) -> Unnamed:
-        copy = getattr(self.table, "copy", None)
-        return Unnamed(self.names, self.table if copy is None else copy())
+    def __getitem__(self, rows: slice) -> Unnamed:
+        piece = self.table[rows]
+        return Unnamed(self.names, piece.copy() if hasattr(piece, "copy") else piece)
 
 
 class Scores:
@@ -132,6 +132,9 @@ class Scores:
     def __init__(self, classes: Any, table: Any) -> None:
         self.classes = classes
         self.table = table
+
+    def __getitem__(self, rows: slice) -> Scores:
+        return Scores(self.classes, self.table[rows])
 
     def tolist(self) -> list[dict[Any, float]]:
         names = self.classes.tolist()
