@@ -122,7 +122,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         path,
         {"INGEST_TOKEN": "s3cret", "KAFKA_PASSWORD": "hush", "DB_URL": "sqlite:///labels.db"},
     )
-    credit, species, topics, spam, films, prices = loaded.models
+    credit, species, topics, spam, films, tickets, prices = loaded.models
     assert credit == Model(
         name="credit",
         version=VersionField("model_version"),
@@ -231,6 +231,23 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         redis="redis://redis:6379/0",
     )
     assert films.fields.ranked == tuple(f"items.{place}" for place in range(5))
+    assert tickets.fields.features == {
+        "product": "inputs.product",
+        "length": "inputs.body",
+        "words": "inputs.body",
+        "foreign": "inputs.body",
+        "attachments": "inputs.attachments",
+        "opened_hour": "inputs.opened",
+        "opened_day": "inputs.opened",
+    }
+    assert tickets.fields.extracted == {
+        "length": "length",
+        "words": "words",
+        "foreign": "non_ascii",
+        "attachments": "items",
+        "opened_hour": "hour",
+        "opened_day": "weekday",
+    }
     assert prices.constraints == (
         Constraint("prediction", comparisons=(("above", "cost"), ("at_most", "list_price"))),
         Constraint("bid", comparisons=(("at_least", "reserve"), ("below", "list_price"))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections import Counter
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.batch import PREDICTION, Column, Field, FieldType, Role
+from ml_exporter.extractors import Extractor
 from ml_exporter.labelled_baseline import Errors, Losses, ScoreBins
 from ml_exporter.regions import Regions
 from ml_exporter.segments import BinnedField, Segment, SegmentRows, Segments
@@ -47,6 +49,7 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     name: str
     type: FieldType
     path: str | None = None  # where the model's rows have it
+    extractor: Extractor | None = None  # what of the value there it is, if not that itself
     edges: list[float] | None = None  # of a number: k + 1 edges of k bins
     counts: dict[str, int]
     # By the length of a window and the test: the greatest statistic among the baseline's own.
@@ -230,6 +233,7 @@ class Request:
     categories: int
     positive: str | None = None  # binary: the positive class
     segments: tuple[Segment, ...] = ()
+    extracted: Mapping[Field, Extractor] = dataclasses.field(default_factory=dict)
 
     @property
     def is_regression(self) -> bool:

@@ -177,12 +177,28 @@ class Column:
         """All values, if each is text, and not empty; None if not, or if that isn't known yet."""
         return None
 
+    def text_lengths(self) -> list[int] | None:
+        """Characters of each of `texts`; None if there are none, or counting them takes as long."""
+        return None
+
     def seconds(self) -> tuple[Floats, list[int]] | None:
         """Seconds since 1970 of values that are times, NaN where a row has none.
 
         Rows in the list have a value that is anything else. None if that isn't known yet.
         """
         return None
+
+    def item_counts(self) -> list[object]:
+        """How many items each list or object has; an empty list stands for what is neither."""
+
+        def of(value: object) -> object:
+            if isinstance(value, list | dict):
+                return len(value)
+            if value is None or value is ABSENT:
+                return value
+            return None if value == "" else []
+
+        return [*map(of, self.values)]
 
     @cached_property
     def numbers(self) -> Numbers:

@@ -13,6 +13,7 @@ from typing import get_args
 
 from ml_exporter import (
     constraints,
+    extractors,
     field_paths,
     outcome_values,
     roles,
@@ -87,6 +88,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "learn": ("rows",),
     **source_settings.KEYS,
     **field_paths.KEYS,
+    **extractors.KEYS,
     "labels": ("source", "fields", "wait", "settle", "redis"),
     "label_fields": ("id", "label", "timestamp"),
     **segments.KEYS,

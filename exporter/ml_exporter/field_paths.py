@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ml_exporter.extractors import Extractor, read_feature
 from ml_exporter.yaml_nodes import Node
 
 RANKED_DEPTH = 10
@@ -40,6 +41,7 @@ class Fields:
     decided_by: tuple[str, ...] = ()
     label: str | None = None
     features: Mapping[str, str] | None = None  # name -> path; None: the baseline's, else learned
+    extracted: Mapping[str, Extractor] = field(default_factory=dict)  # what of features is watched
     attributions: Mapping[str, str] = field(default_factory=dict)  # feature -> path
     ranked: tuple[str, ...] = ()  # paths of the items that were recommended, the best one first
 
@@ -49,7 +51,7 @@ def read_fields(node: Node, task: Task | None, positive: str | None) -> Fields:
     section.check_keys(KEYS["fields"])
     prediction = section.require("prediction")
     path = prediction.text()
-    features = section.read("features", _features, None)
+    features, extracted = section.read("features", _features, (None, {}))
     scores = section.read("score", lambda node: _scores(node, task, positive), {})
     return Fields(
         prediction=path,
@@ -59,6 +61,7 @@ def read_fields(node: Node, task: Task | None, positive: str | None) -> Fields:
         decided_by=_decided_by(prediction, path, scores, positive),
         label=section.read("label", Node.text, None),
         features=features,
+        extracted=extracted,
         attributions=section.read("attributions", lambda node: _attributions(node, features), {}),
         ranked=section.read("ranked", lambda node: _ranked(node, task), ()),
     )
@@ -67,7 +70,7 @@ def read_fields(node: Node, task: Task | None, positive: str | None) -> Fields:
 def _attributions(node: Node, features: Mapping[str, str] | None) -> Mapping[str, str]:
     """The path of each feature's attribution; one path alone is that of all, by their names."""
     if node.kind == "a mapping":
-        return _features(node)
+        return {name.text(): path.text() for name, path in node.mapping()}
     if features is None:
         node.error("needs 'fields.features', whose names are looked for under this path")
     return {name: f"{node.text()}.{name}" for name in features or ()}
@@ -83,19 +86,24 @@ def _ranked(node: Node, task: Task | None) -> tuple[str, ...]:
     return tuple(f"{path}.{place}" for place in range(depth))
 
 
-def _features(node: Node) -> Mapping[str, str]:
+def _features(node: Node) -> tuple[Mapping[str, str], Mapping[str, Extractor]]:
+    """The path of each feature, and what is extracted of the value there, where it isn't that."""
     if node.kind == "a mapping":
-        return {name.text(): path.text() for name, path in node.mapping()}
+        found = {name.text(): read_feature(feature) for name, feature in node.mapping()}
+        return (
+            {name: path for name, (path, _) in found.items()},
+            {name: extractor for name, (_, extractor) in found.items() if extractor},
+        )
     if node.kind != "a list":
         node.error("must be a mapping of names to paths, or a list of names")
-        return {}
+        return {}, {}
     features: dict[str, str] = {}
     for item in node.items():
         name = item.text()
         if name in features:
             item.error(f"{name!r} is already in the list")
         features[name] = name
-    return features
+    return features, {}
 
 
 def feature_names(fields: Fields) -> Sequence[str] | None:

@@ -149,6 +149,7 @@ def _field(key: Field, profile: _Profile, request: Request) -> BaselineField:
         name=key.name,
         type="category" if edges is None else "number",
         path=request.paths.get(key, key.name) if key.role == "feature" else None,
+        extractor=request.extracted.get(key),
         edges=None if edges is None else edges.tolist(),
         counts=dict.fromkeys(names, 0),
     )

@@ -125,10 +125,11 @@ def prediction_layout(model: Model, baseline: Baseline | None) -> Layout:
     if names.label is not None:
         fields[LABEL] = names.label
     features: Mapping[str, str] = names.features or {}
+    extracted = names.extracted
     if names.features is None and baseline is not None:
-        features = {
-            one.name: one.path or one.name for one in baseline.fields if one.role == "feature"
-        }
+        of_baseline = [one for one in baseline.fields if one.role == "feature"]
+        features = {one.name: one.path or one.name for one in of_baseline}
+        extracted = {one.name: one.extractor for one in of_baseline if one.extractor}
     fields |= {Field("feature", name): path for name, path in features.items()}
     fields |= {Field("attribution", name): path for name, path in names.attributions.items()}
     for place, path in enumerate(names.ranked, start=1):
@@ -143,6 +144,7 @@ def prediction_layout(model: Model, baseline: Baseline | None) -> Layout:
         discover=names.features is None and baseline is None,
         columns=_columns(model.source),
         decision=_decision(model),
+        extracted={Field("feature", name): extractor for name, extractor in extracted.items()},
     )
 
 

@@ -93,11 +93,14 @@ def _layout(model: Model, pattern: str, format: str) -> Layout:
     looked_for = {*wanted.values(), *(k.name for k in wanted if k.role not in by_path_alone)}
     found = _paths(pattern, format, looked_for)
     fields: dict[Field, str] = {}
+    extracted = dict(rows.extracted)
     for key, path in wanted.items():
         places = (path,) if key.role in by_path_alone else (path, key.name)
         place = next((one for one in places if one in found), None)
         if place is not None:
             fields[key] = place
+            if place != path:
+                extracted.pop(key, None)  # it was extracted when the data was made
         elif key.role == "feature":
             or_name = f" or {key.name!r}" if key.name != path else ""
             there = ", ".join(sorted(found)[:20]) or "no fields"
@@ -108,7 +111,14 @@ def _layout(model: Model, pattern: str, format: str) -> Layout:
     time = names.timestamp
     if time is not None and not (time in found and _are_times(pattern, format, time)):
         time = None
-    return Layout(fields, timestamp=time, known=known, discover=rows.discover, decision=decision)
+    return Layout(
+        fields,
+        timestamp=time,
+        known=known,
+        discover=rows.discover,
+        decision=decision,
+        extracted=extracted,
+    )
 
 
 def _are_times(pattern: str, format: str, path: str) -> bool:

@@ -227,6 +227,7 @@ def request(model: Model, version: str | None, limits: Limits) -> baselines.Requ
         version=version,
         types=types,
         paths={Field("feature", name): path for name, path in features.items()},
+        extracted={Field("feature", name): one for name, one in model.fields.extracted.items()},
         bins=model.bins,
         categories=limits.categories,
         positive=model.positive,

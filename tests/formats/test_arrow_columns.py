@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ml_exporter.batch import ABSENT, Column
 from ml_exporter.formats.arrow_columns import ArrowColumn
-from ml_exporter.formats.rows import parse_timestamps
+from ml_exporter.formats.timestamps import parse_timestamps
 
 NAN, INF = math.nan, math.inf
 NOON = 1711972800  # 2024-04-01T12:00:00Z

@@ -17,8 +17,9 @@ from ml_exporter.batch import PREDICTION, Column, Field
 from ml_exporter.formats import _scanner
 from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.lines import lines_of
-from ml_exporter.formats.rows import Layout, assemble, parse_timestamps
+from ml_exporter.formats.rows import Layout, assemble
 from ml_exporter.formats.spans import NUMBER, TEXT, SpanColumn
+from ml_exporter.formats.timestamps import parse_timestamps
 from tests.support import ROOT
 
 SOURCE = ROOT / "exporter/ml_exporter/formats/_scanner.c"

@@ -109,6 +109,17 @@ class ArrowColumn(Column):
             return None
         return _without_nulls(values, array), []
 
+    def item_counts(self) -> list[object]:
+        sizes = _sizes(self._array)
+        if sizes is None:
+            return super().item_counts()
+        counts: list[object] = sizes.tolist()
+        for row in np.flatnonzero(~valid_mask(self._array)).tolist():
+            counts[row] = None
+        for row in np.flatnonzero(self.absent_mask()).tolist():
+            counts[row] = ABSENT
+        return counts
+
     @cached_property
     def numbers(self) -> Numbers:
         array = self._array
@@ -233,6 +244,20 @@ def valid_mask(array: pa.Array) -> Mask:
     bits = np.frombuffer(bitmap, np.uint8, (skipped + len(array) + 7) // 8, first)
     valid = np.unpackbits(bits, count=skipped + len(array), bitorder="little")[skipped:]
     return valid.view(np.bool_)
+
+
+def _sizes(array: pa.Array) -> NDArray[Any] | None:
+    """How many items the lists, maps or structs of an array have; None where it is of none."""
+    type = array.type
+    if kinds.is_struct(type):
+        return np.full(len(array), type.num_fields)
+    if kinds.is_map(type):
+        return np.diff(view_of(array.offsets))
+    if not _has_parts(type) or not hasattr(type, "value_type"):
+        return None
+    from pyarrow import compute
+
+    return view_of(compute.list_value_length(array))
 
 
 def _room(rows: int, dtype: type) -> NDArray[Any]:

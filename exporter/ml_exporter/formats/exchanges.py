@@ -44,7 +44,7 @@ class Exchange:
     """A request and its response as they were sent; either may be missing."""
 
     id: str | None
-    time: str | float | None  # as a log may write it: see rows.parse_timestamps
+    time: str | float | None  # as a log may write it: see timestamps.parse_timestamps
     request: Message | None
     response: Message | None
     model: str | None = None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +18,13 @@ from ml_exporter.batch import (
     Column,
     Field,
     category_name,
-    number_of_json,
-    number_of_text,
     without_fraction,
 )
+from ml_exporter.extractors import Extractor
 from ml_exporter.formats.decision import Decision
-from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Floats
+from ml_exporter.formats.extraction import extract
+from ml_exporter.formats.timestamps import parse_timestamps
+from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 
 REASONS = (
     "malformed",
@@ -45,9 +44,6 @@ MOST_EXTRA_FIELDS = 20  # names; what more there are is counted together
 OTHER_FIELDS = "<other>"
 MOST_FEATURES = 1000  # that are discovered in one file; there are no series for more
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_GREATEST_DATE = 99991231
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -61,6 +57,7 @@ class Layout:
     discover: bool = False  # whatever else a row has is a feature
     columns: tuple[str, ...] = ()  # names of columns, where the format has none
     decision: Decision | None = None  # what makes a class of scores
+    extracted: Mapping[Field, Extractor] = field(default_factory=dict)  # what is no value itself
 
     def paths(self) -> list[str]:
         """Every path that is read, once."""
@@ -114,20 +111,24 @@ def assemble(table: Table, layout: Layout, rejected: Counter[str], consumed: int
     rows = table.rows
     reasons: dict[int, str] = {}
 
-    def column(path: str) -> Column:
+    def raw(path: str) -> Column:
         values = table.columns.get(path)
         if values is None:
             return Column([ABSENT] * rows)
-        if isinstance(values, Column):
-            return values
-        column = Column(values, table.text)
-        if column.types & {dict, list}:
+        return values if isinstance(values, Column) else Column(values, table.text)
+
+    def column(path: str) -> Column:
+        column = raw(path)
+        if not isinstance(table.columns.get(path), Column) and column.types & {dict, list}:
             # They are of the wrong type, whatever is in them: that is all to remember.
-            values = [type(v)() if isinstance(v, dict | list) else v for v in values]
+            values = [type(v)() if isinstance(v, dict | list) else v for v in column.values]
             column = Column(values)
         return column
 
-    fields = {key: column(path) for key, path in layout.fields.items()}
+    fields = {
+        key: extract(layout.extracted[key], raw(path)) if key in layout.extracted else column(path)
+        for key, path in layout.fields.items()
+    }
     if layout.discover:
         named = set(layout.paths()) | layout.known
         fields.update(
@@ -190,70 +191,3 @@ def _rows_without_fields(columns: Iterable[Column], rows: int) -> list[int]:
             return []
         without &= column.absent_mask()
     return np.flatnonzero(without).tolist()
-
-
-def parse_timestamps(column: Column) -> tuple[Floats, list[int]]:
-    """Seconds since 1970 of a column, NaN where there is none, and the rows that can't be read.
-
-    ISO 8601 (without an offset it is UTC), or a number since 1970 in seconds, milliseconds,
-    microseconds or nanoseconds, by its magnitude. A text of eight digits is a date, if it can be.
-    """
-    known = column.seconds()
-    if known is not None:
-        seconds, rest = known
-        if rest:
-            others = Column([column.values[row] for row in rest], column.text)
-            values, bad = parse_timestamps(others)
-            seconds[rest] = values
-            return seconds, [rest[row] for row in bad]
-        return seconds, []
-    if column.types <= {int, float}:
-        values = column.numbers.values
-        return _seconds(values), np.flatnonzero(np.isnan(values)).tolist()
-    try:
-        return _seconds_of_iso(column.values), []
-    except (TypeError, ValueError):
-        pass
-    if column.text and np.all(column.numbers.values > _GREATEST_DATE):
-        return _seconds(column.numbers.values), []
-    return _timestamps_one_by_one(column.values)
-
-
-def _seconds_of_iso(texts: Sequence[Any]) -> Floats:
-    """What all are if each is a text with an offset; raises TypeError or ValueError if not."""
-    since = [datetime.fromisoformat(text) - _EPOCH for text in texts]
-    return np.array([duration.total_seconds() for duration in since], dtype=np.float64)
-
-
-def _timestamps_one_by_one(values: Sequence[object]) -> tuple[Floats, list[int]]:
-    seconds = np.full(len(values), np.nan)
-    bad = []
-    for row, value in enumerate(values):
-        if value is None or value is ABSENT or value == "":
-            continue
-        parsed = _timestamp(value)
-        if parsed is None:
-            bad.append(row)
-        else:
-            seconds[row] = parsed
-    return seconds, bad
-
-
-def _timestamp(value: object) -> float | None:
-    number = number_of_text(value) if isinstance(value, str) else number_of_json(value)
-    if isinstance(value, str) and (number is None or len(value) == len(str(_GREATEST_DATE))):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            pass
-        else:
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if number is None or not math.isfinite(number):
-        return None
-    return float(_seconds(np.array([number]))[0])
-
-
-def _seconds(values: Floats) -> Floats:
-    size = np.abs(values)
-    unit = np.select([size < 1e11, size < 1e14, size < 1e17], [1.0, 1e3, 1e6], 1e9)
-    return np.asarray(values / unit, dtype=np.float64)

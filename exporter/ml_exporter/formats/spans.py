@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -37,6 +37,8 @@ _SEED = secrets.randbits(64)
 
 
 _SAMPLE = 1 << 14  # bytes
+
+_PARTS = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
 
 # What a span holds; the quotes around a text are not in it.
 ABSENT_, NULL, TRUE, FALSE, NUMBER, TEXT, ESCAPED, OBJECT, LIST = range(9)
@@ -155,6 +157,10 @@ class SpanColumn(Column):
         data = self._data
         return [data[a:b].decode() for a, b in zip(starts, stops, strict=True)]
 
+    def text_lengths(self) -> list[int] | None:
+        are_texts = (self._kinds == TEXT) & (self._lengths > 0)
+        return self._lengths.tolist() if are_texts.all() and self._data.isascii() else None
+
     @cached_property
     def numbers(self) -> Numbers:
         kinds, values = self._kinds, self._scanned
@@ -188,6 +194,17 @@ class SpanColumn(Column):
         """Seconds since 1970 of ISO 8601 texts, and the rows whose value is anything else."""
         seconds = np.empty(len(self))
         return seconds, _scanner.moments(self._data, *self._spans, seconds)
+
+    def item_counts(self) -> list[object]:
+        counts: list[object] = [[]] * len(self)  # of what is no list
+        missing = self.missing_mask()
+        for row in np.flatnonzero(missing).tolist():
+            counts[row] = ABSENT if self._kinds[row] == ABSENT_ else None
+        nested = np.flatnonzero(self._kinds >= OBJECT)
+        starts, stops = self._starts[nested], self._starts[nested] + self._lengths[nested]
+        for row, start, stop in zip(nested.tolist(), starts.tolist(), stops.tolist(), strict=True):
+            counts[row] = len(_PARTS.decode(self._data[start:stop]))
+        return counts
 
     @property
     def _spans(self) -> tuple[Offsets, Offsets, Kinds]:
@@ -232,6 +249,11 @@ def integer(digits: str) -> float:
     return int(digits) if len(digits) < 300 else float(digits)
 
 
+def _as_many(parts: Sized) -> bytes:
+    """A list with as many items as something has; what they are is never asked."""
+    return b"[%b]" % b",".join([b"0"] * len(parts))
+
+
 def _token(value: object, text: bool) -> tuple[int, bytes]:
     """A value as a span of bytes of its own."""
     match value:
@@ -246,7 +268,7 @@ def _token(value: object, text: bool) -> tuple[int, bytes]:
         case bool():
             return (TRUE if value else FALSE), b""
         case dict():
-            return OBJECT, b""
+            return OBJECT, _as_many(value)
         case list():
-            return LIST, b""
+            return LIST, _as_many(value)
     return NUMBER, json.dumps(value).encode()

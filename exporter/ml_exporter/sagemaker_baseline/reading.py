@@ -129,7 +129,7 @@ def _key(name: str, request: Request, roles: Mapping[str, Field]) -> Field | Non
     key = Field("feature", name)
     if not request.paths:
         return key
-    by_path = {path: key for key, path in request.paths.items()}
+    by_path = {path: key for key, path in request.paths.items() if key not in request.extracted}
     return by_path.get(name) or (key if key in request.paths else None)
 
 
