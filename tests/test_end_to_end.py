@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ml_exporter.dashboards.queries import panel_queries
+from ml_exporter.dashboards.queries import MAY_BE_EMPTY, panel_queries
 from ml_exporter.demo.stream import write_folder, write_log
 from ml_exporter.rules import Timing, write_alertmanager, write_rules
 from tests.support import ROOT, find_tool, free_port, get, serving, wait_until
@@ -314,13 +314,17 @@ def test_drifted_traffic_is_delivered_with_its_worst_feature(world: World) -> No
     assert "hour" in page
 
 
+# The example's rows lack nothing of what they should have, and nobody has seen a week of them.
+WITHOUT_FAULT = MAY_BE_EMPTY - {"Firing alerts", "Alerts over time"}
+
+
 def test_every_panel_of_the_dashboard_has_data(world: World) -> None:
     dashboard = json.loads((ROOT / "grafana/dashboards/ml-exporter-overview.json").read_text())
     chosen = {"model": MODEL, "role": "feature", "field": "hour", "__rate_interval": "10s"}
     empty = [
         f"{title}: {expression}"
         for title, expression in panel_queries(dashboard, **chosen)
-        if not world.query(expression)
+        if not world.query(expression) and title not in WITHOUT_FAULT
     ]
     assert empty == []
 

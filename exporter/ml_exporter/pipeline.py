@@ -177,6 +177,7 @@ class Pipeline:
         if work.move(stop):
             # A chunk's rejected rows are counted with the last of its accepted ones.
             self._intake.reject(work.rejected)
+            self._intake.add_from_future(work.from_future, work.stream.name)
             self._work = None
         self._finish_learning()
         return "born" if self._series() > series else "counted"

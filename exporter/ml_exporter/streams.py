@@ -19,6 +19,8 @@ from ml_exporter.pairing import Pairing
 from ml_exporter.sources.parts import Chunk, Part, Source
 from ml_exporter.statistics.bins import INVALID, MISSING
 
+CLOCK_TOLERANCE = 300.0  # seconds by which the clock of whoever writes a log may be fast
+
 
 @dataclass
 class Work:
@@ -29,6 +31,7 @@ class Work:
     batch: Batch
     rejected: Counter[str]
     consumed: int
+    from_future: int = 0  # rows whose own time is later than that
     done: int = 0
     settle: Callable[[], None] | None = None
 
@@ -85,12 +88,14 @@ class Stream:
         if not decoded.consumed:
             return None
         batch, rejected = decoded.batch, decoded.rejected
+        from_future = _from_future(batch, now)
         if self.name == "labels":
             batch, rejected = present_labels(batch, rejected)
         else:
             batch = _dated(batch, now)
         done = chunk.part.position.rows
-        return Work(self, chunk, batch, rejected, decoded.consumed, done, decoded.settle)
+        consumed = decoded.consumed
+        return Work(self, chunk, batch, rejected, consumed, from_future, done, decoded.settle)
 
     def _decoder(self, part: Part) -> Decoder:
         if part not in self._decoders or part.position.offset == 0:
@@ -98,6 +103,12 @@ class Stream:
             if part.position.offset > 0:
                 self._decoders[part].resume(part.head())
         return self._decoders[part]
+
+
+def _from_future(batch: Batch, now: float) -> int:
+    if batch.timestamps is None:
+        return 0
+    return int(np.count_nonzero(batch.timestamps > now + CLOCK_TOLERANCE))
 
 
 def _dated(batch: Batch, now: float) -> Batch:

@@ -47,6 +47,7 @@ FIELD_MONITORS = (
     "out_of_range_ratio",
     "unseen_ratio",
     "constraint_violation_ratio",
+    "constant_z",
 )
 
 # Known, so that a file can be written for them, but no rule of this version reads them.

@@ -42,6 +42,8 @@ class TestIntake:
         intake = Intake("m", "1", "abc")
         assert samples(intake) == {
             **{("ml_rows_rejected_total", "m", "1", reason): 0 for reason in REASONS},
+            ("ml_future_timestamps_total", "m", "1", "predictions"): 0,
+            ("ml_future_timestamps_total", "m", "1", "labels"): 0,
             ("ml_source_info", "m", "1", "abc"): 1,
         }
 
@@ -49,10 +51,12 @@ class TestIntake:
         intake = Intake("m", "1", "abc")
         intake.reject(Counter(malformed=2, too_deep=1))
         intake.reject(Counter(malformed=1))
+        intake.add_from_future(4, "labels")
         intake.set_lag(100, 2.5)
         found = samples(intake)
         assert found["ml_rows_rejected_total", "m", "1", "malformed"] == 3
         assert found["ml_rows_rejected_total", "m", "1", "too_deep"] == 1
+        assert found["ml_future_timestamps_total", "m", "1", "labels"] == 4
         assert found["ml_source_lag_bytes", "m", "1"] == 100
         assert found["ml_source_lag_seconds", "m", "1"] == 2.5
 

@@ -102,7 +102,7 @@ class TestResolved:
                 "constraint_violation_ratio": (0.01, 0.05),
             }.items()
             for severity, value in zip(("warning", "critical"), values, strict=True)
-        }
+        } | {("constant_z", "warning", None): 16.0}
 
     def test_shares_are_above_the_baseline_s_own(self, baseline):
         found = self.resolved(baseline)

@@ -35,6 +35,15 @@ INHIBITIONS: dict[str, tuple[list[tuple[str, str]], set[tuple[str, str]]]] = {
             ("ModelPerformanceDegraded", "critical"),
         },
     ),
+    "a broken schema and frozen fields silence drift": (
+        [
+            ("SchemaViolations", "critical"),
+            ("FieldConstant", "warning"),
+            ("FeatureDrift", "critical"),
+            ("PredictionVolumeChanged", "warning"),
+        ],
+        {("FeatureDrift", "critical")},
+    ),
     "a warning silences no critical alert": (
         [("DataIntegrityViolations", "warning"), ("FeatureDrift", "critical")],
         set(),

@@ -31,7 +31,8 @@ from ml_exporter.monitors.thresholds import Thresholds
 from ml_exporter.once import run_once
 from ml_exporter.profiling import build
 from ml_exporter.rules import Timing
-from ml_exporter.statistics import drift, effects, performance
+from ml_exporter.rules.constancy import WINDOWS as JUDGED_WINDOWS
+from ml_exporter.statistics import constancy, drift, effects, performance
 from ml_exporter.thresholds import EFFECTS, Threshold
 from ml_exporter.training import profile
 from tests.rules.targets import Prometheus, Targets, prometheus
@@ -297,6 +298,29 @@ def test_fields(recorded: Prometheus, exposed: Exposed, window: str) -> None:
     assert len(baselines) == 6  # of five models, one of which has two
     for name, expected in twins.items():
         assert_equal(figures(recorded, f"field:{name}:{window}", *FIELD), expected)
+
+
+@pytest.mark.parametrize("window", JUDGED_WINDOWS)
+def test_fields_that_do_not_vary(recorded: Prometheus, exposed: Exposed, window: str) -> None:
+    counts = exposed.total("ml_field_values_total", *FIELD, "bin")
+    ratios = exposed.gauge("ml_field_baseline_ratio", *FIELD, "bin")
+    expected: Figures = {}
+    for field, rows in exposed.gauge("ml_field_baseline_rows", *FIELD).items():
+        bins = [bin for *of, bin in ratios if tuple(of) == field]
+        plain = [bin for bin in bins if not bin.startswith("<")]
+        others = {*bins} - {*plain, "<missing>", "<invalid>"}
+
+        def side(of: Figures, plain: list[str] = plain, others: set[str] = others) -> list[float]:
+            values = {bin: value for (*_, bin), value in of.items()}
+            return [*(values[bin] for bin in plain), sum(values[bin] for bin in others)]
+
+        w = {key: counts[key] for key in ratios if key[:-1] == field}
+        r = {key: ratio * rows for key, ratio in ratios.items() if key[:-1] == field}
+        expected[field] = constancy.constant_z(side(w), side(r))
+    found = figures(recorded, f"field:constant_z:{window}", *FIELD)
+    assert ("poor", "feature", "constant") in {key[:3] for key in found}
+    # Rounding of what should be 0 has a root.
+    assert found == pytest.approx(defined(expected), rel=1e-6, abs=1e-4)
 
 
 @pytest.mark.parametrize("window", WINDOWS)

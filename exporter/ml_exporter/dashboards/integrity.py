@@ -16,6 +16,7 @@ from ml_exporter.dashboards.panels import (
 )
 from ml_exporter.dashboards.selectors import CHOSEN, JUDGED_ROLES, MODEL, union
 from ml_exporter.rules.integrity import REJECTED, SHARES
+from ml_exporter.statistics.constancy import LEAST_Z
 
 _JUDGED = f"{MODEL},{JUDGED_ROLES}"
 _OF_FIELD = "version, role, field"
@@ -65,17 +66,83 @@ def integrity() -> Iterable[Panel]:
         Query(f"max(model:rejected_ratio:${{window}}{{{CHOSEN}}})", "rejected"),
         limits=True,
     )
-    violations = f"ml_schema_violations_total:${{window}}{{{MODEL}}}"
-    yield table_panel(
+    yield timeseries_panel(
         About(
-            "Schema violations",
-            "Rows of the window in which a field was gone altogether, of another type, or not "
-            "expected, for the ten that have most. Usually a release of the caller: roll it back "
-            "or retrain.",
+            "Rows twice and from the future",
+            "Shares of the window's predictions that have the id of an earlier one (known where "
+            "labels are joined), or a time more than 5 minutes after they were read. Limits as of "
+            "rejected rows.",
+            "percentunit",
+            decimals=1,
         ),
-        {"field": "Field", "violation": "Violation"},
-        Column("Rows", f"topk(10, sum by (field, violation) ({violations}))", steps=((1, ORANGE),)),
+        *(
+            Query(f"max(model:{kind}_ratio:${{window}}{{{CHOSEN}}})", legend)
+            for kind, legend in (("duplicate", "come twice"), ("future", "from the future"))
+        ),
+    )
+    yield _violations(
+        "Schema violations",
+        "Share of rows in which a field is gone altogether (missing_field), of another "
+        "type (wrong_type), or not expected (extra_field), for the ten that have most. Gone and "
+        "new at once is renamed. Usually a release of the caller: roll it back or retrain.",
+        "violation",
+        "schema_violation_ratio",
+    )
+    yield _violations(
+        "Constraint violations",
+        "Share of the window's rows in which a field violates a constraint of the configuration, "
+        "for the ten that have most.",
+        "constraint",
+        "constraint_violation_ratio",
+    )
+    yield _constant()
+    yield _volume()
+
+
+def _violations(title: str, description: str, label: str, ratio: str) -> Panel:
+    of_field = f"max by (field, {label}) (field:{ratio}:${{window}}{{{MODEL}}})"
+    return table_panel(
+        About(title, description, no_value="No row of the window violates any"),
+        {"field": "Field", label: label.capitalize()},
+        Column(
+            "Rows", f"topk(10, {of_field}) > 0", "percentunit", steps=((0, ORANGE),), decimals=1
+        ),
         worst=("Rows",),
+    )
+
+
+def _constant() -> Panel:
+    z = f"field:constant_z:1h{{{_JUDGED}}}"
+    usual = f"field:usually_constant_ratio:1h{{{_JUDGED}}}"
+    return table_panel(
+        About(
+            "Fields that no longer vary",
+            "Fields all of whose values of the last hour are in one bin, and how unlikely that is "
+            "by the baseline: from 16 on FieldConstant warns, unless it was so in more than a "
+            "tenth of the hours of the week before.",
+        ),
+        {"field": "Field", "bin": "Only bin"},
+        Column("z", f"max by (field, bin) ({z} > 1)", steps=((LEAST_Z, ORANGE),), decimals=0),
+        Column("Usual", f"max by (field) ({usual})", "percentunit", decimals=0),
+        worst=("z",),
+    )
+
+
+def _volume() -> Panel:
+    usual = "model:usual_predictions"
+    return timeseries_panel(
+        About(
+            "Predictions an hour, and as usual",
+            "Predictions of all versions in the last hour, beside the median of the same hour on "
+            "earlier days. Below half of the dashed line below, or above twice the one above, "
+            "PredictionVolumeChanged warns. There is nothing usual before a week has passed.",
+            width=16,
+        ),
+        Query(f"sum(model:all_predictions:1h{{{CHOSEN}}})", "predictions"),
+        Query(f"sum({usual}:1h{{{CHOSEN}}})", "usual"),
+        Query(f"sum({usual}_lower:1h{{{CHOSEN}}})", "baseline: second least"),
+        Query(f"sum({usual}_upper:1h{{{CHOSEN}}})", "baseline: second greatest"),
+        references=True,
     )
 
 

@@ -11,8 +11,14 @@ _BUILT_IN = {"__rate_interval": "5m", "__interval": "1m"}
 
 _REFERENCE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|([a-zA-Z_]\w*))")  # $1 is label_replace's
 
-MAY_BE_EMPTY = frozenset({"Firing alerts", "Alerts over time"})
-"""Panels whose queries rightly return nothing where no alert fires."""
+MAY_BE_EMPTY = frozenset(
+    {
+        *("Firing alerts", "Alerts over time"),
+        *("Schema violations", "Constraint violations", "Fields that no longer vary"),
+        "Predictions an hour, and as usual",
+    }
+)
+"""Panels whose queries rightly return nothing where nothing is wrong, or not for a week yet."""
 
 
 class PanelQuery(NamedTuple):

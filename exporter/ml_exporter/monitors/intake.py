@@ -22,6 +22,15 @@ class Intake:
         )
         for reason in REASONS:
             self._rejected.add(reason)
+        self._from_future = Family(
+            "ml_future_timestamps_total",
+            "Rows with a time more than 5 minutes after they were read, by log.",
+            "counter",
+            ("log",),
+            of=of,
+        )
+        for log in ("predictions", "labels"):
+            self._from_future.add(log)
         self._bytes = Family(
             "ml_source_lag_bytes", "Bytes that are there and not yet counted.", "gauge", of=of
         )
@@ -39,11 +48,14 @@ class Intake:
             of=of,
         )
         info.set(1, source_id)
-        self.families = (self._rejected, self._bytes, self._seconds, info)
+        self.families = (self._rejected, self._from_future, self._bytes, self._seconds, info)
 
     def reject(self, rows: Counter[str]) -> None:
         for reason, count in rows.items():
             self._rejected.inc(count, reason)
+
+    def add_from_future(self, rows: int, log: str) -> None:
+        self._from_future.inc(rows, log)
 
     def set_lag(self, size: int, seconds: float) -> None:
         self._bytes.set(size)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import Batch
 from ml_exporter.families import Family
-from ml_exporter.statistics import figures, significance
+from ml_exporter.statistics import constancy, figures, significance
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 from ml_exporter.thresholds import Severity, Threshold
 
@@ -99,6 +99,7 @@ def resolve(
         *_performance(performance, labelled_rows(baseline)),
         *(Threshold("performance_gap", severity, gap) for severity, gap in _GAPS.items()),
         *(Threshold("constraint_violation_ratio", *share) for share in _VIOLATIONS.items()),
+        Threshold("constant_z", "warning", constancy.LEAST_Z),
     ]
     off = set(off)
     kept = [one for one in defaults if (one.monitor, one.severity) not in said]

@@ -6,12 +6,15 @@ from collections.abc import Iterable
 
 from ml_exporter.rules import (
     attributions,
+    constancy,
     constant,
     estimation_alerts,
     labels,
     root_cause,
+    schema,
     segments,
     versions,
+    volume,
 )
 from ml_exporter.rules.annotations import (
     ABOUT_MODEL,
@@ -44,7 +47,10 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
         ("constant", constant.alerts),
         ("drift", _drift),
         ("integrity", _integrity),
+        ("schema", schema.alerts),
+        ("constancy", constancy.alerts),
         ("predictions", _predictions),
+        ("volume", volume.alerts),
         ("labels", labels.alerts),
         ("estimates", estimation_alerts.estimates),
         ("calibration", estimation_alerts.calibration),
@@ -152,9 +158,14 @@ def _integrity(build: Builder, severity: str) -> Iterable[Rule | Alert]:
     percent = "{{ .Value | humanizePercentage }}"
     by_field = f"max by (role, field, monitor, constraint) ({of_fields})"
     of_field = f"{{{{ .Labels.field }}}} {percent} {share}"
-    of_rows = f"{percent} of rows rejected"
-    summary = each(f"topk(1, {by_field})", of_field) + each(of_model, of_rows)
-    description = each(f"topk(5, {by_field})", f"\n- {of_field}") + each(of_model, f"\n- {of_rows}")
+    of_rows = (
+        f'{percent} of rows {{{{ .Labels.monitor | reReplaceAll "_ratio" "" | '
+        'reReplaceAll "duplicate" "come twice" | reReplaceAll "future" "from the future" }}'
+    )
+    summary = each(f"topk(1, {by_field})", of_field) + each(f"topk(1, {of_model})", of_rows)
+    description = each(f"topk(5, {by_field})", f"\n- {of_field}") + each(
+        f"sort_desc({of_model})", f"\n- {of_rows}"
+    )
     yield build.alert(
         "DataIntegrityViolations",
         severity,
@@ -167,8 +178,8 @@ def _integrity(build: Builder, severity: str) -> Iterable[Rule | Alert]:
         help="The share of missing, invalid, out-of-range or unseen values of a field is above "
         "its threshold in the last hour and has grown by more than chance explains, or the share "
         "of rows in which a field violates a constraint is above its threshold, or the share "
-        f"of rejected rows is above {REJECTED['warning']:.0%} "
-        f"(critical: {REJECTED['critical']:.0%}).",
+        "of rows that are rejected, come twice or are from the future is above "
+        f"{REJECTED['warning']:.0%} (critical: {REJECTED['critical']:.0%}).",
         summary=f"{ABOUT_MODEL}{NAME}: {summary}"
         "{{ if gt $value 1.0 }}, one of {{ $value }} data integrity violations{{ end }}",
         description=f"{ABOUT_MODEL}Above their thresholds in the last hour, the greatest first:"

@@ -27,6 +27,16 @@ MODEL_COUNTERS = (
     Counter("ml_outcomes_total", "ml_outcomes_total", "Outcomes, by actual and predicted class,"),
     Counter("ml_rows_rejected_total", "ml_rows_rejected_total", "Rejected rows, by reason,"),
     Counter(
+        "ml_duplicate_predictions_total",
+        "ml_duplicate_predictions_total",
+        "Predictions with the id and version of an earlier one",
+    ),
+    Counter(
+        "ml_future_timestamps_total",
+        "ml_future_timestamps_total",
+        "Rows with a time in the future, by log,",
+    ),
+    Counter(
         "ml_schema_violations_total",
         "ml_schema_violations_total",
         "Schema violations, by kind and field,",

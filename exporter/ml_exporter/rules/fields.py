@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules import counts, drift, effects, integrity
+from ml_exporter.rules import constancy, counts, drift, effects, integrity
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.promql import without
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
 
 
 def groups(timing: Timing) -> Iterable[Group]:
-    baseline = (*drift.baseline(timing), *effects.baseline(timing), *integrity.baseline())
+    baseline = (
+        *(*drift.baseline(timing), *effects.baseline(timing), *integrity.baseline()),
+        *constancy.baseline(),
+    )
     yield Group("ml-exporter-baselines", duration(timing.minute), baseline)
     for window in WINDOWS:
         rules = (
@@ -26,6 +29,8 @@ def groups(timing: Timing) -> Iterable[Group]:
                 without("sum", "bin", f"{drift.VALUES}:{window}") + " > 0",
             ),
             *integrity.shares(window),
+            *constancy.statistics(window),
+            *constancy.usual(timing, window),
             *drift.statistics(window),
             *effects.effects(window),
             *drift.judgements(window),

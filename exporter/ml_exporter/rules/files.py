@@ -21,6 +21,7 @@ from ml_exporter.rules import (
     segments,
     thresholds,
     versions,
+    volume,
 )
 from ml_exporter.rules.groups import Group, to_yaml
 from ml_exporter.rules.links import Links
@@ -37,6 +38,7 @@ def rule_files(
         "regression.yml": tuple(regression.groups(timing)),
         "segments.yml": tuple(segments.groups(timing)),
         "cohorts.yml": tuple(cohorts.groups(timing)),
+        "volume.yml": tuple(volume.groups(timing)),
         "versions.yml": tuple(versions.groups(timing)),
         "estimation.yml": tuple(estimation.groups(timing)),
         "attributions.yml": tuple(attributions.groups(timing)),

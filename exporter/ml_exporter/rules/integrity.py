@@ -1,4 +1,4 @@
-"""Shares of values that should not be: missing, invalid, out of range, unseen, against constraints.
+"""Shares of values and rows that should not be: missing, unseen, against constraints, rejected.
 
 The twin is `share_z` of `ml_exporter.statistics.drift`.
 """
@@ -6,6 +6,7 @@ The twin is `share_z` of `ml_exporter.statistics.drift`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from ml_exporter.rules.drift import BASELINE, BASELINE_ROWS, VALUES, log_ratio
 from ml_exporter.rules.groups import Rule
@@ -19,8 +20,34 @@ SHARES = {
     "unseen": ("of a category that the baseline doesn't name", "<other>"),
 }
 
-REJECTED = {"warning": 0.05, "critical": 0.2}  # shares of rejected rows that are violations
-LEAST_REJECTED = 10
+REJECTED = {"warning": 0.05, "critical": 0.2}  # shares of rows of a kind that are violations
+LEAST_REJECTED = 10  # rows
+
+
+class RowKind(NamedTuple):
+    """Rows that should not be as they are, and the counter of them, which knows no version."""
+
+    what: str
+    counter: str
+    labels: str  # that are summed over
+    selector: str = ""
+
+    def rows(self, window: str) -> str:
+        return without("sum", self.labels, f"{self.counter}:{window}{self.selector}")
+
+
+ROWS = {
+    "rejected": RowKind("that could not be read", "ml_rows_rejected_total", "version, reason"),
+    "duplicate": RowKind(
+        "with the id of an earlier one", "ml_duplicate_predictions_total", "version"
+    ),
+    "future": RowKind(
+        "with a time in the future",
+        "ml_future_timestamps_total",
+        "version, log",
+        '{log="predictions"}',
+    ),
+}
 LEAST_AGAINST_CONSTRAINT = 10  # rows within 24h
 
 
@@ -76,15 +103,17 @@ def _signed_root(count: str, rows: str, of_baseline: str) -> str:
     )
 
 
-def rejected_ratio(window: str) -> Rule:
-    # A row that can't be read names no version.
-    rejected = without("sum", "version, reason", f"ml_rows_rejected_total:{window}")
+def row_shares(window: str) -> Iterable[Rule]:
+    """Shares of rows that should not be as they are, of all versions."""
     accepted = without("sum", "version", f"model:predictions:{window}")
-    return Rule(
-        f"model:rejected_ratio:{window}",
-        f"Share of rows that could not be read, of all versions, over {window}.",
-        f"{rejected}\n/\n({rejected} + {accepted} > 0)",
-    )
+    for name, kind in ROWS.items():
+        rows = kind.rows(window)
+        every = f"{rows} + {accepted}" if name == "rejected" else accepted
+        yield Rule(
+            f"model:{name}_ratio:{window}",
+            f"Share of rows {kind.what}, of all versions, over {window}.",
+            f"{rows}\n/\n({every} > 0)",
+        )
 
 
 def constraint_violation_ratio(window: str) -> Rule:
@@ -123,11 +152,12 @@ def violations(severity: str) -> Iterable[Rule]:
         f"ml_constraint_violations_total:24h >= {LEAST_AGAINST_CONSTRAINT}",
         {"monitor": "constraint_violation_ratio", "severity": severity},
     )
-    yield Rule(
-        "model:violation_ratio:1h",
-        f"Share of rejected rows where it is above {REJECTED[severity]} and there are "
-        f"{LEAST_REJECTED} or more, over 1h.",
-        f"model:rejected_ratio:1h > {REJECTED[severity]}\n"
-        f"and {without('sum', 'version, reason', 'ml_rows_rejected_total:1h')} >= {LEAST_REJECTED}",
-        {"monitor": "rejected_ratio", "severity": severity},
-    )
+    for name, kind in ROWS.items():
+        yield Rule(
+            "model:violation_ratio:1h",
+            f"Share of rows {kind.what} where it is above {REJECTED[severity]} and there are "
+            f"{LEAST_REJECTED} or more, over 1h.",
+            f"model:{name}_ratio:1h > {REJECTED[severity]}\n"
+            f"and {kind.rows('1h')} >= {LEAST_REJECTED}",
+            {"monitor": f"{name}_ratio", "severity": severity},
+        )

@@ -15,11 +15,12 @@ from ml_exporter.rules import (
     intervals,
     ranks,
     regression,
+    schema,
     scores,
 )
 from ml_exporter.rules.degradation import JUDGED_WINDOWS
 from ml_exporter.rules.groups import Group, Rule
-from ml_exporter.rules.integrity import constraint_violation_ratio, rejected_ratio
+from ml_exporter.rules.integrity import constraint_violation_ratio, row_shares
 from ml_exporter.rules.promql import gauge, join_replicas, union
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
 
@@ -44,8 +45,10 @@ def groups(timing: Timing) -> Iterable[Group]:
             *_all_figures(window),
             *intervals.rules(window),
             *_other_intervals(window),
-            rejected_ratio(window),
+            *row_shares(window),
             constraint_violation_ratio(window),
+            schema.violation_ratio(window),
+            *(schema.change() if window == "1h" else ()),
         )
         yield Group(f"ml-exporter-models-{window}", timing.interval(window), rules)
 

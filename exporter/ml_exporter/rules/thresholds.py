@@ -13,6 +13,7 @@ SEVERITIES = ("warning", "critical")
 FIELD_MONITORS = (
     *EFFECTS,
     *("missing_ratio", "invalid_ratio", "out_of_range_ratio", "unseen_ratio"),
+    "constant_z",
 )
 
 
