@@ -91,6 +91,17 @@ def test_the_page_tells_which_model_since_when_which_fields_and_what_to_do(start
     assert 'aria-label="accuracy between 0.' in response.text
 
 
+def test_the_page_names_alerts_and_shows_why(start):
+    html = client(drifted(start).history).get("/").text
+    alerts = re.findall(r"<strong>(\w+)</strong>", html)
+    assert {"FeatureDrift", "DataIntegrityViolations"} <= {*alerts}
+    why = html[html.index('<tr class="detail">') :]
+    assert 'aria-label="Shares of the values of mean texture, in the baseline and now"' in why
+    gained = r'gained</th></tr>\s*<tr><td>missing</td><td class="n">0 %</td><td class="n">20 %</td>'
+    assert re.search(gained, why)
+    assert re.search(r"\d\w\w of 4 by importance: tells [\d.]+\W% of the prediction", html)
+
+
 def test_the_page_of_a_healthy_model(start):
     watch = start()
     watch.append(sample(1500))
