@@ -39,7 +39,7 @@ def _moved_bins() -> str:
         for counts, rows in ((f"{VALUES}:24h", "field:rows:24h"), (BASELINE, BASELINE_ROWS))
     )
     gain = f"100 * ({now} - {usual})"
-    text = f", bin {{{{ .Labels.bin }}}} {number('%+.1f')} points"
+    text = f", bin {{{{ .Labels.bin }}}}: {number('%+.1f')} points"
     gained = _each(f"topk({_MOST_BINS}, {gain} > {_LEAST_MOVE})", text)
     return gained + _each(f"bottomk({_MOST_BINS}, {gain} < -{_LEAST_MOVE})", text)
 
