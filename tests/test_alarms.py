@@ -80,7 +80,7 @@ def test_broken_values_and_violated_constraints_are_of_integrity(start: Start) -
     assert alarm.findings[0] == "`mean texture`: 75 % missing, 0 % in the baseline"
     radius = [row["mean radius"] > 20 for row in sample(800)]
     share = 100 * sum(radius) / 800
-    assert alarm.findings[1] == f"`mean radius`: {share:.1f} % of rows violate `max`"
+    assert alarm.findings[1] == f"`mean radius` violates max in {share:.1f} % of the rows"
 
 
 def test_rejected_rows_are_of_no_version(start: Start) -> None:
@@ -217,7 +217,7 @@ def test_what_is_worst_comes_first_and_the_summary_says_why(start: Start) -> Non
     )
     (model,) = judged(watch)
     assert [alarm.severity for alarm in alarms([model])] == ["warning"]
-    assert summarize(model.versions[0]) == "`mean radius`: 2.5 % of rows violate `max`."
+    assert summarize(model.versions[0]) == "`mean radius` violates max in 2.5 % of the rows."
 
 
 @pytest.mark.parametrize(

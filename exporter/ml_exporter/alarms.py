@@ -86,7 +86,7 @@ def _broken(of: VersionVerdict) -> list[Finding]:
         for share in field.shares
         if field.role != "label"
     ]
-    found += [(one.state, explanation.explain_constraint(one)) for one in of.constraints]
+    found += [(one.state, explanation.name_and_count(one)) for one in of.violations]
     return [*sorted(found, key=lambda finding: -rank(finding[0]))]
 
 

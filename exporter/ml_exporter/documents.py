@@ -13,12 +13,12 @@ from ml_exporter.trends import Onset
 from ml_exporter.verdicts import (
     AttributionVerdict,
     ChampionVerdict,
-    ConstraintVerdict,
     EstimateVerdict,
     FieldVerdict,
     Figure,
     SegmentVerdict,
     VersionVerdict,
+    Violation,
 )
 
 Document = dict[str, Any]
@@ -47,7 +47,7 @@ def of_version(
         "performance": {figure.metric: of_figure(figure) for figure in of.figures},
         "fields": [of_field(field, field_since(field)) for field in of.fields],
         "segments": [of_segment(segment) for segment in of.segments],
-        "constraints": [of_constraint(one) for one in of.constraints],
+        "violations": [of_violation(one) for one in of.violations],
         "estimate": None if of.estimate is None else of_estimate(of.estimate),
         "attribution": None if of.attribution is None else of_attribution(of.attribution),
         "against_champion": (
@@ -133,10 +133,10 @@ def of_segment(of: SegmentVerdict) -> Document:
     }
 
 
-def of_constraint(of: ConstraintVerdict) -> Document:
+def of_violation(of: Violation) -> Document:
     return {
         "field": of.field,
-        "constraint": of.constraint,
+        "violation": of.kind,
         "rows": of.rows,
         "ratio": of.ratio,
         "thresholds": dict(of.thresholds),

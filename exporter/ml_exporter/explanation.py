@@ -19,7 +19,6 @@ from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.verdicts import (
     AttributionVerdict,
     ChampionVerdict,
-    ConstraintVerdict,
     EstimateVerdict,
     FieldVerdict,
     Figure,
@@ -28,6 +27,7 @@ from ml_exporter.verdicts import (
     SegmentVerdict,
     Share,
     VersionVerdict,
+    Violation,
 )
 
 _SHARES: Mapping[Test, str] = {
@@ -215,8 +215,15 @@ def explain_rejected(model: ModelVerdict) -> str:
     return f"{count(sum(model.rejected.values()), 'row')} rejected: {reasons}"
 
 
-def explain_constraint(one: ConstraintVerdict) -> str:
-    return f"{quoted(one.field)}: {percent(one.ratio)} of rows violate `{one.constraint}`"
+def explain_violation(violation: Violation) -> str:
+    """What is wrong in the rows of a violation, as the end of a sentence about its field."""
+    return f"violates {violation.kind.replace('_', ' ')}"
+
+
+def name_and_count(violation: Violation) -> str:
+    """The field of a violation, what is wrong, and how often."""
+    share = f"in {percent(violation.ratio)} of the rows"
+    return f"{quoted(violation.field)} {explain_violation(violation)} {share}"
 
 
 def segment_name(segment: SegmentVerdict) -> str:
@@ -293,7 +300,7 @@ def summarize(version: VersionVerdict, window: str = "last hour") -> str:
 
 def _other_reasons(version: VersionVerdict) -> list[str]:
     """What is wrong where fields and figures are well."""
-    reasons = [explain_constraint(one) for one in version.unwell_constraints[:1]]
+    reasons = [name_and_count(one) for one in version.unwell_violations[:1]]
     reasons += [explain_segment(one) for one in version.unwell_segments[:1]]
     if (estimate := version.estimate) is not None:
         reasons += [f"by estimate, {explain_figure(one)}" for one in estimate.unwell_figures[:1]]

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.attribution_verdicts import judged_attribution
-from ml_exporter.constraint_verdicts import judged_constraints
 from ml_exporter.estimate_verdicts import judged_estimate
 from ml_exporter.families import Frozen
+from ml_exporter.integrity_verdicts import violations
 from ml_exporter.performance_verdicts import judged_figures
 from ml_exporter.rules.integrity import REJECTED
 from ml_exporter.samples import Samples
@@ -117,12 +117,12 @@ def _version(
     estimate = judged_estimate(samples, positive or None, labelled, truth)
     attribution = judged_attribution(samples)
     segments = judged_segments(samples, task)
-    constraints = judged_constraints(samples, predictions)
+    violated = violations(samples)
     fields = sorted(_fields(samples, window), key=_attention)
     quiet: State = "learning" if baseline_state == "learning" else "ok"
     states: list[State | None] = [one.state for one in figures]
     states += [one.state for one in segments]
-    states += [one.state for one in constraints]
+    states += [one.state for one in violated]
     # Alerts are not about the label: that the truth has moved is no fault by itself.
     states += [one.state for one in fields if one.role != "label"]
     if estimate is not None:
@@ -145,7 +145,7 @@ def _version(
         figures=figures,
         fields=tuple(fields),
         segments=tuple(segments),
-        constraints=tuple(constraints),
+        violations=tuple(violated),
         estimate=estimate,
         attribution=attribution,
         against_champion=compared,

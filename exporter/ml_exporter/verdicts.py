@@ -104,14 +104,14 @@ class SegmentVerdict:
 
 
 @dataclass(frozen=True)
-class ConstraintVerdict:
+class Violation:
     """Rows in which a field violates a constraint."""
 
+    kind: str  # the name of the constraint
     field: str
-    constraint: str
     rows: float
-    ratio: float
-    thresholds: Limits
+    ratio: float  # of the predictions
+    thresholds: Limits  # what it must not exceed
     state: State
 
 
@@ -171,7 +171,7 @@ class VersionVerdict:
     figures: tuple[Figure, ...]
     fields: tuple[FieldVerdict, ...]  # the worst first
     segments: tuple[SegmentVerdict, ...]  # the worst first
-    constraints: tuple[ConstraintVerdict, ...]
+    violations: tuple[Violation, ...]  # the gravest first
     estimate: EstimateVerdict | None
     attribution: AttributionVerdict | None
     against_champion: ChampionVerdict | None  # None of the champion itself
@@ -185,8 +185,8 @@ class VersionVerdict:
         return [segment for segment in self.segments if segment.state in SEVERITIES]
 
     @property
-    def unwell_constraints(self) -> list[ConstraintVerdict]:
-        return [one for one in self.constraints if one.state in SEVERITIES]
+    def unwell_violations(self) -> list[Violation]:
+        return [one for one in self.violations if one.state in SEVERITIES]
 
     @property
     def unwell_figures(self) -> list[Figure]:

@@ -74,7 +74,7 @@ def _version(model: ModelReport, of: VersionVerdict) -> str:
     if advice := model.advice(of):
         parts.append(_section("What to do", [_wrapped(f"- {_bare(one)}", 2) for one in advice]))
     parts += [_performance(of.figures), _estimate(of.estimate), _fields(model, of)]
-    parts += [_segments(of), _constraints(of)]
+    parts += [_segments(of), _violations(of)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -186,11 +186,10 @@ def _segments(of: VersionVerdict) -> str:
     return _section("Segments", lines)
 
 
-def _constraints(of: VersionVerdict) -> str:
-    violated = [one for one in of.constraints if one.rows]
+def _violations(of: VersionVerdict) -> str:
     lines = [
-        _wrapped(f"{one.state:{_STATE}}{_bare(explanation.explain_constraint(one))}", _STATE)
-        for one in violated
+        _wrapped(f"{one.state:{_STATE}}{_bare(explanation.name_and_count(one))}", _STATE)
+        for one in of.violations
     ]
     return _section("Constraints", lines) if lines else ""
 

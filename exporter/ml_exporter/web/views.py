@@ -96,5 +96,6 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "percent": explanation.percent,
     "count": explanation.count,
     "metric": explanation.metric,
+    "violation": explanation.explain_violation,
     "segment_name": explanation.segment_name,
 }

@@ -1,4 +1,4 @@
-"""Rows that violate constraints, as `field:violation_ratio` judges them."""
+"""Rows against constraints, as `field:violation_ratio` judges them."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ import math
 from ml_exporter.rules.integrity import LEAST_AGAINST_CONSTRAINT
 from ml_exporter.samples import Samples
 from ml_exporter.thresholds import SEVERITIES
-from ml_exporter.verdicts import ConstraintVerdict, Limits, State, rank, worst
+from ml_exporter.verdicts import Limits, State, Violation, rank, worst
 
 _MONITOR = "constraint_violation_ratio"
 
 
-def judged_constraints(samples: Samples, predictions: float) -> list[ConstraintVerdict]:
-    """Every constraint, the worst first; of equal ones, the one that more rows violate."""
+def violations(samples: Samples) -> list[Violation]:
+    """What rows of a version violated, the gravest first; of equal ones, what more of them did."""
+    predictions = samples.total("ml_predictions_total")
     found = []
     for labels, rows in samples["ml_constraint_violations_total"]:
-        thresholds = _thresholds(samples, labels["field"])
-        ratio = rows / predictions if predictions else 0.0
+        if not rows or not predictions:
+            continue
+        thresholds, ratio = _thresholds(samples, labels["field"]), rows / predictions
         state: State = "ok"
         if rows >= LEAST_AGAINST_CONSTRAINT:
             state = worst(
                 severity for severity in SEVERITIES if ratio > thresholds.get(severity, math.inf)
             )
         found.append(
-            ConstraintVerdict(labels["field"], labels["constraint"], rows, ratio, thresholds, state)
+            Violation(labels["constraint"], labels["field"], rows, ratio, thresholds, state)
         )
     return sorted(found, key=lambda one: (-rank(one.state), -one.rows))
 
