@@ -12,7 +12,7 @@ from ml_exporter.explanation import advise, explain_field, percent, summarize
 from ml_exporter.hindsight import Hindsight
 from ml_exporter.judgement import judge
 from ml_exporter.statistics import drift
-from ml_exporter.verdicts import FieldVerdict, Importance, ModelVerdict, worst
+from ml_exporter.verdicts import FieldVerdict, Importance, ModelVerdict, Violation, worst
 from tests.watching import CONFIG, FEATURES, START, Row, Watch, sample, tumours
 
 Change = Callable[[Row, int], Row]
@@ -363,3 +363,85 @@ def test_the_share_of_attributions_goes_before_what_a_feature_tells(start):
     found = {name: field(judged(watch), name).importance for name in FEATURES}
     assert found["mean radius"] == Importance("attribution", 0.75, 1, 2)
     assert found["mean texture"] == Importance("attribution", 0.25, 2, 2)
+
+
+def renamed(row: Row) -> Row:
+    return {("texture" if name == "mean texture" else name): v for name, v in row.items()}
+
+
+class TestSchemaAndConstraints:
+    def test_fields_that_are_gone_or_of_another_type(self, start):
+        watch = start()
+        rows = [renamed(row) for row in sample(500)]
+        rows[::10] = [row | {"mean radius": "large"} for row in rows[::10]]
+        watch.append(rows)
+        model = judged(watch)
+        found = [(one.field, one.kind, one.rows, one.state) for one in violated(model)]
+        assert found == [
+            ("mean texture", "missing_field", 500, "critical"),
+            ("mean radius", "wrong_type", 50, "warning"),
+            ("texture", "extra_field", 500, "ok"),
+        ]
+        assert model.state == "critical"
+        assert "`mean texture` is gone in 100 % of the rows." in summarize(model.versions[0])
+
+    def test_nine_rows_are_too_few(self, start):
+        watch = start()
+        watch.append([*sample(9), *[{"predicted": "benign", "mean radius": 1}] * 9])
+        assert {one.state for one in violated(judged(watch))} == {"ok"}
+
+    def test_what_was_missing_in_the_baseline_is_no_violation(self, start):
+        training = sample(1000)
+        for row in training[::2]:
+            del row["mean texture"]
+        watch = start(training=training)
+        watch.append(training)
+        (gone,) = violated(judged(watch))
+        assert (gone.kind, gone.rows, gone.state) == ("missing_field", 500, "ok")
+
+    def test_constraints_by_their_thresholds(self, start):
+        watch = start(CONFIG + "    constraints: {mean radius: {max: 15}, score: {min: 0}}\n")
+        rows = sample(1000)
+        watch.append(rows)
+        beyond = sum(row["mean radius"] > 15 for row in rows)
+        radius = violated(judged(watch))[0]
+        assert (radius.field, radius.kind, radius.rows) == ("mean radius", "max", beyond)
+        assert (radius.state, radius.thresholds) == (
+            "critical",
+            {"warning": 0.01, "critical": 0.05},
+        )
+
+    def test_since_when(self, start):
+        watch = start()
+        watch.pass_by(1200, sample(1200))
+        watch.pass_by(600, [renamed(row) for row in sample(600)])
+        window = watch.history.window(3600)
+        (model,) = judge(window.samples)
+        (version,) = model.versions
+        hindsight = Hindsight(watch.history, window, "tumours", version)
+        for one in version.violations:
+            assert hindsight.violation_since(one).time == pytest.approx(START + 1200, abs=65)
+        assert hindsight.since.time == pytest.approx(START + 1200, abs=65)
+
+
+def violated(model: ModelVerdict) -> tuple[Violation, ...]:
+    return model.versions[0].violations
+
+
+def test_rows_that_come_twice_or_from_the_future(start):
+    text = CONFIG.replace("      label: actual\n", "      id: id\n      timestamp: t\n") + (
+        "    labels: {source: {type: file, path: labels.jsonl}, fields: {id: id, label: y}}\n"
+    )
+    watch = start(text)
+    rows = [row | {"id": n % 180, "t": START} for n, row in enumerate(sample(200))]
+    for row in rows[:60]:
+        row["t"] = START + 301
+    rows[60]["t"] = START + 299
+    watch.append(rows)
+    model = judged(watch)
+    assert (model.duplicates, model.duplicates_state) == (20, "warning")
+    assert (model.from_future, model.from_future_state) == (60, "critical")
+    assert model.state == "critical"
+    advice = " ".join(advise(model, model.versions[0]))
+    assert "come twice" in advice
+    assert "from the future" in advice

@@ -31,6 +31,7 @@ def of_version(
     advice: Sequence[str],
     since: Onset | None,
     field_since: Callable[[FieldVerdict], Onset | None],
+    violation_since: Callable[[Violation], Onset | None],
 ) -> Document:
     return {
         "version": of.version,
@@ -47,7 +48,7 @@ def of_version(
         "performance": {figure.metric: of_figure(figure) for figure in of.figures},
         "fields": [of_field(field, field_since(field)) for field in of.fields],
         "segments": [of_segment(segment) for segment in of.segments],
-        "violations": [of_violation(one) for one in of.violations],
+        "violations": [of_violation(one, violation_since(one)) for one in of.violations],
         "estimate": None if of.estimate is None else of_estimate(of.estimate),
         "attribution": None if of.attribution is None else of_attribution(of.attribution),
         "against_champion": (
@@ -133,10 +134,11 @@ def of_segment(of: SegmentVerdict) -> Document:
     }
 
 
-def of_violation(of: Violation) -> Document:
+def of_violation(of: Violation, since: Onset | None) -> Document:
     return {
         "field": of.field,
         "violation": of.kind,
+        "since": of_onset(since),
         "rows": of.rows,
         "ratio": of.ratio,
         "thresholds": dict(of.thresholds),

@@ -51,6 +51,11 @@ _METRICS = {
     "r2": "R²",
     "gini": "Gini",
 }
+_VIOLATIONS = {
+    "missing_field": "gone",
+    "extra_field": "in no baseline",
+    "wrong_type": "of another type",
+}
 _LONGEST_NAME = 60  # characters
 _LONGEST_REGION = 120
 _LEAST_MOVE = 0.005  # of a bin's share, to be told
@@ -217,7 +222,17 @@ def explain_rejected(model: ModelVerdict) -> str:
 
 def explain_violation(violation: Violation) -> str:
     """What is wrong in the rows of a violation, as the end of a sentence about its field."""
+    if violation.kind in _VIOLATIONS:
+        return f"is {_VIOLATIONS[violation.kind]}"
     return f"violates {violation.kind.replace('_', ' ')}"
+
+
+def explain_renaming(gone: Sequence[Violation], new: Sequence[Violation]) -> str:
+    """That fields which came and went at once are most likely the same; "" where none did."""
+    if not gone or not new:
+        return ""
+    was, now = (", ".join(quoted(one.field) for one in some[:3]) for some in (gone, new))
+    return f"{was} went when {now} came: most likely renamed."
 
 
 def name_and_count(violation: Violation) -> str:
@@ -287,6 +302,7 @@ def summarize(version: VersionVerdict, window: str = "last hour") -> str:
     if fields := version.unwell_fields:
         of = f"{len(fields)} of {count(len(version.fields), 'field')}"
         parts.append(f"{of} {'has' if len(fields) == 1 else 'have'} changed: {names(fields)}")
+    parts += [name_and_count(one) for one in version.unwell_violations[:1]]
     parts += _other_reasons(version) if not parts else []
     if parts:
         text = "; ".join(parts)
@@ -300,8 +316,7 @@ def summarize(version: VersionVerdict, window: str = "last hour") -> str:
 
 def _other_reasons(version: VersionVerdict) -> list[str]:
     """What is wrong where fields and figures are well."""
-    reasons = [name_and_count(one) for one in version.unwell_violations[:1]]
-    reasons += [explain_segment(one) for one in version.unwell_segments[:1]]
+    reasons = [explain_segment(one) for one in version.unwell_segments[:1]]
     if (estimate := version.estimate) is not None:
         reasons += [f"by estimate, {explain_figure(one)}" for one in estimate.unwell_figures[:1]]
         reasons += [explain_concept(estimate)] if estimate.concept in SEVERITIES else []
@@ -340,6 +355,10 @@ def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
     if model.rejected_state in SEVERITIES:
         reason = max(model.rejected, key=lambda reason: model.rejected[reason])
         advice.append(f"Most rejected rows are {reason}: look at what writes the log.")
+    if model.duplicates_state in SEVERITIES:
+        advice.append("Many predictions come twice: a log that is read twice, or ids that repeat.")
+    if model.from_future_state in SEVERITIES:
+        advice.append("Many predictions are from the future: look at the clock of who logs them.")
     if broken:
         advice.append(
             f"Look at what feeds {names(broken)} first: broken input explains drift and lost "

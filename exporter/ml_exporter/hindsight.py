@@ -13,7 +13,7 @@ from ml_exporter.history import History, Window
 from ml_exporter.statistics import drift, performance
 from ml_exporter.statistics.bins import Floats
 from ml_exporter.trends import Line, Onset, line, onset
-from ml_exporter.verdicts import FieldVerdict, Figure, VersionVerdict
+from ml_exporter.verdicts import FieldVerdict, Figure, VersionVerdict, Violation
 
 _LOOK_BACK = 4  # windows, in which the beginning of a change is looked for
 _STRETCHES = 12  # of a window: what each point of a line is of
@@ -55,6 +55,7 @@ class Hindsight:
     def since(self) -> Onset | None:
         """When the first began of all that is unwell now; None where nothing is."""
         unwell = [self.field_since(field) for field in self._version.unwell_fields]
+        unwell += [self.violation_since(one) for one in self._version.unwell_violations]
         unwell += [self.figure_since] if self._version.unwell_figures else []
         begun = [one for one in unwell if one is not None]
         return min(begun, key=lambda one: one.time, default=None)
@@ -73,6 +74,24 @@ class Hindsight:
 
         of_field = past.values[:, [index[bin] for bin in field.bins]]
         return onset(past.times, of_field, is_worse)
+
+    def violation_since(self, violation: Violation) -> Onset | None:
+        """When rows began to violate schema or constraint as often as they do now."""
+        of_constraint = violation.kind not in ("missing_field", "extra_field", "wrong_type")
+        name = "ml_constraint_violations_total" if of_constraint else "ml_schema_violations_total"
+        seconds = _LOOK_BACK * self._window.seconds
+        past, every = (self._past(one).last(seconds) for one in (name, "ml_predictions_total"))
+        key = {violation.field, violation.kind}
+        columns = [i for i, labels in enumerate(past.labels) if set(labels) == key]
+        if not columns or past.times.size != every.times.size:
+            return None
+        rows = past.values[:, columns].sum(axis=1)
+        others = np.maximum(every.values.sum(axis=1) - rows, 0)
+
+        def is_worse(before: Floats, after: Floats) -> bool:
+            return bool(after[0] * before.sum() > before[0] * after.sum())
+
+        return onset(past.times, np.stack((rows, others), axis=1), is_worse)
 
     @cached_property
     def figure_since(self) -> Onset | None:

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from ml_exporter.attribution_verdicts import judged_attribution
 from ml_exporter.estimate_verdicts import judged_estimate
 from ml_exporter.families import Frozen
-from ml_exporter.integrity_verdicts import violations
+from ml_exporter.integrity_verdicts import above, rows_state, violations
 from ml_exporter.performance_verdicts import judged_figures
-from ml_exporter.rules.integrity import REJECTED
 from ml_exporter.samples import Samples
 from ml_exporter.segment_verdicts import judged_segments
 from ml_exporter.statistics import drift, effects
@@ -41,8 +40,6 @@ from ml_exporter.verdicts import (
     worst,
 )
 from ml_exporter.version_verdicts import against_champion
-
-LEAST_REJECTED = 10  # rows, for their share to be judged
 
 
 def judge(samples: Iterable[Frozen], window: str = "1h") -> list[ModelVerdict]:
@@ -74,16 +71,25 @@ def _model(name: str, versions: Mapping[str, Samples], window: str) -> ModelVerd
     ]
     every = list(versions.values())
     rejected = _sum_by(every, "ml_rows_rejected_total", "reason")
-    rejected_state = _rejected_state(
-        sum(rejected.values()), sum(one.predictions for one in verdicts)
-    )
+    predictions = sum(one.predictions for one in verdicts)
+    unusable = sum(rejected.values())
+    rejected_state = rows_state(unusable, unusable + predictions)
+    duplicates = sum(samples.total("ml_duplicate_predictions_total") for samples in every)
+    duplicates_state = rows_state(duplicates, predictions)
+    from_future = _sum_by(every, "ml_future_timestamps_total", "log").get("predictions", 0.0)
+    from_future_state = rows_state(from_future, predictions)
+    of_rows = [rejected_state, duplicates_state, from_future_state]
     relevant = [one for one in verdicts if one.predictions or one.state in SEVERITIES]
     return ModelVerdict(
         name=name,
-        state=worst([rejected_state, *(one.state for one in relevant or verdicts)]),
+        state=worst([*of_rows, *(one.state for one in relevant or verdicts)]),
         versions=tuple(sorted(verdicts, key=lambda one: (one not in relevant, -rank(one.state)))),
         rejected={reason: rows for reason, rows in rejected.items() if rows},
         rejected_state=rejected_state,
+        duplicates=duplicates,
+        duplicates_state=duplicates_state,
+        from_future=from_future,
+        from_future_state=from_future_state,
         labels=_sum_by(every, "ml_labels_total", "result"),
         lag_bytes=sum(samples.total("ml_source_lag_bytes") for samples in every),
         lag_seconds=max(samples.total("ml_source_lag_seconds") for samples in every),
@@ -96,13 +102,6 @@ def _sum_by(versions: Iterable[Samples], name: str, label: str) -> dict[str, flo
         for key, value in samples.by(name, label).items():
             sums[key] += value
     return dict(sums)
-
-
-def _rejected_state(rejected: float, accepted: float) -> State:
-    if rejected < LEAST_REJECTED:
-        return "ok"
-    limits: Limits = {severity: REJECTED[severity] for severity in SEVERITIES}
-    return _above(rejected / (rejected + accepted), limits)
 
 
 def _version(
@@ -241,7 +240,7 @@ def _field(
         limits = thresholds[f"{kind}_ratio"]
         grown = z > critical.get(kind, math.inf)
         ratio, usual_ratio = counted / w.sum(), usual / r.sum()
-        state = _above(ratio, limits) if grown else "ok"
+        state = above(ratio, limits) if grown else "ok"
         shares[kind] = Share(kind, float(ratio), float(usual_ratio), limits, state)
         statistics[kind] = z
 
@@ -252,7 +251,7 @@ def _field(
         sizes |= _other_effects(w, r, ranked, list(by_bin.distances.values()))
     drifted: State = "ok"
     if significance > 1:
-        drifted = worst(_above(value, thresholds[name]) for name, value in sizes.items())
+        drifted = worst(above(value, thresholds[name]) for name, value in sizes.items())
     return FieldVerdict(
         role=key[0],
         name=key[1],
@@ -292,7 +291,3 @@ def _other_effects(
         "ks_robust": effects.robust(ks, *(side.sum() for side in of_ranked)),
         "wasserstein": effects.wasserstein(*of_ranked, distances) if distances else math.nan,
     }
-
-
-def _above(value: float, thresholds: Limits) -> State:
-    return worst(severity for severity, limit in thresholds.items() if value > limit)

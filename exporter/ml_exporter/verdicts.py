@@ -105,9 +105,9 @@ class SegmentVerdict:
 
 @dataclass(frozen=True)
 class Violation:
-    """Rows in which a field violates a constraint."""
+    """Rows in which a field departs from the schema, or violates a constraint."""
 
-    kind: str  # the name of the constraint
+    kind: str  # `missing_field`, `extra_field`, `wrong_type`, or the name of a constraint
     field: str
     rows: float
     ratio: float  # of the predictions
@@ -204,6 +204,10 @@ class ModelVerdict:
     versions: tuple[VersionVerdict, ...]
     rejected: Mapping[str, float]  # rows by reason, where there are any
     rejected_state: State
+    duplicates: float  # predictions with the id of an earlier one
+    duplicates_state: State
+    from_future: float  # predictions with a time in the future
+    from_future_state: State
     labels: Mapping[str, float]  # by result; empty where labels aren't joined
     lag_bytes: float
     lag_seconds: float

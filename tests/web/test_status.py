@@ -232,3 +232,29 @@ def test_the_status_as_json(start):
 def test_a_window_that_is_none(path):
     response = client(History()).get(f"{path}?window=2h")
     assert (response.status_code, response.text) == (400, "window must be one of 5m, 1h, 24h\n")
+
+
+def test_a_field_that_was_renamed(start):
+    watch = start(CONFIG + "    constraints: {mean radius: {max: 15}}\n")
+    always = {"debug": 1}  # which nobody reads, and which was always there
+    watch.pass_by(1200, [row | always for row in sample(1200)])
+    for row in (rows := sample(600)):
+        row.update(always | {"<b>texture": row.pop("mean texture")})
+    watch.pass_by(600, rows)
+    response = client(watch.history).get("/")
+    page = Page(response.text)
+    assert "mean texture went when <b>texture came: most likely renamed." in page.text
+    assert "is gone" in page.text
+    assert "violates max" in page.text
+    assert "<code>&lt;b&gt;texture</code>" in response.text
+    (model,) = client(watch.history).get("/api/v1/status").json["models"]
+    (version,) = model["versions"]
+    found = {(one["field"], one["violation"]): one["state"] for one in version["violations"]}
+    assert found == {
+        ("mean texture", "missing_field"): "critical",
+        ("<b>texture", "extra_field"): "ok",
+        ("debug", "extra_field"): "ok",
+        ("mean radius", "max"): "critical",
+    }
+    assert version["renaming"].startswith("`mean texture` went when")
+    assert (model["duplicate_predictions"], model["predictions_from_the_future"]) == (0, 0)

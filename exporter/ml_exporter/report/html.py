@@ -14,7 +14,7 @@ from ml_exporter.alarms import Alarm
 from ml_exporter.report.judging import ModelReport, Report
 from ml_exporter.trends import Onset
 from ml_exporter.verdicts import ModelVerdict, VersionVerdict
-from ml_exporter.web.views import FILTERS, FieldView, FigureView
+from ml_exporter.web.views import FILTERS, FieldView, FigureView, ViolationView
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,10 @@ class VersionView:
             FieldView(field, self._told(self.of.field_since(self.verdict, field)))
             for field in self.verdict.fields
         ]
+
+    @property
+    def violations(self) -> list[ViolationView]:
+        return [ViolationView(one) for one in self.verdict.violations]
 
     def _told(self, onset: Onset | None) -> str:
         return "" if onset is None else self.of.when(onset)

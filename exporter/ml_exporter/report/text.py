@@ -191,7 +191,7 @@ def _violations(of: VersionVerdict) -> str:
         _wrapped(f"{one.state:{_STATE}}{_bare(explanation.name_and_count(one))}", _STATE)
         for one in of.violations
     ]
-    return _section("Constraints", lines) if lines else ""
+    return _section("Schema and constraints", lines) if lines else ""
 
 
 def _bars(field: FieldVerdict) -> tuple[str, str]:

@@ -20,9 +20,23 @@ from ml_exporter.history import History, Window
 from ml_exporter.judgement import judge
 from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.trends import Onset
-from ml_exporter.verdicts import FieldVerdict, ModelVerdict, State, VersionVerdict, worst
+from ml_exporter.verdicts import (
+    FieldVerdict,
+    ModelVerdict,
+    State,
+    VersionVerdict,
+    Violation,
+    worst,
+)
 from ml_exporter.web import drawings
-from ml_exporter.web.views import FILTERS, FieldView, FigureView, clock, duration
+from ml_exporter.web.views import (
+    FILTERS,
+    FieldView,
+    FigureView,
+    ViolationView,
+    clock,
+    duration,
+)
 
 WINDOWS: Mapping[str, float] = {"5m": 300.0, "1h": 3600.0, "24h": 86400.0}
 _SPOKEN = {"5m": "last five minutes", "1h": "last hour", "24h": "last day"}
@@ -70,6 +84,22 @@ class VersionView:
             for figure in self.verdict.figures
         ]
 
+    @property
+    def violations(self) -> list[ViolationView]:
+        return [
+            ViolationView(one, self._told(self.violation_since(one)))
+            for one in self.verdict.violations
+        ]
+
+    @property
+    def renaming(self) -> str:
+        """Which fields have gone and come within what is remembered, if any have."""
+        gone, new = (
+            [one for one in self.verdict.violations if one.kind == kind and self._began(one)]
+            for kind in ("missing_field", "extra_field")
+        )
+        return explanation.explain_renaming(gone, new)
+
     @cached_property
     def fields(self) -> list[FieldView]:
         return [
@@ -82,6 +112,13 @@ class VersionView:
 
     def field_since(self, field: FieldVerdict) -> Onset | None:
         return self.hindsight.field_since(field) if field.state in SEVERITIES else None
+
+    def violation_since(self, violation: Violation) -> Onset | None:
+        return self.hindsight.violation_since(violation)
+
+    def _began(self, violation: Violation) -> bool:
+        since = self.violation_since(violation)
+        return since is not None and since.seen
 
     def _told(self, onset: Onset | None) -> str:
         if onset is None:
@@ -205,6 +242,8 @@ def _document(page: Page) -> dict[str, Any]:
                 "model": model.name,
                 "state": model.state,
                 "rejected_rows": model.rejected,
+                "duplicate_predictions": model.duplicates,
+                "predictions_from_the_future": model.from_future,
                 "labels": model.labels,
                 "source_lag_bytes": model.lag_bytes,
                 "source_lag_seconds": model.lag_seconds,
@@ -222,4 +261,5 @@ def _version(view: VersionView) -> dict[str, Any]:
         advice=view.advice,
         since=view.hindsight.since,
         field_since=view.field_since,
-    )
+        violation_since=view.violation_since,
+    ) | {"renaming": view.renaming or None}

@@ -14,7 +14,7 @@ from ml_exporter import explanation
 from ml_exporter.explanation import Move
 from ml_exporter.statistics.drift import STATISTICS
 from ml_exporter.thresholds import SEVERITIES
-from ml_exporter.verdicts import FieldVerdict, Figure
+from ml_exporter.verdicts import FieldVerdict, Figure, Violation
 from ml_exporter.web import drawings
 
 
@@ -61,6 +61,16 @@ class FieldView:
 
 
 @dataclass(frozen=True)
+class ViolationView:
+    verdict: Violation
+    since: str = ""
+
+    @property
+    def explanation(self) -> str:
+        return explanation.explain_violation(self.verdict)
+
+
+@dataclass(frozen=True)
 class FigureView:
     verdict: Figure
     curve: drawings.Curve | None = None
@@ -96,6 +106,5 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "percent": explanation.percent,
     "count": explanation.count,
     "metric": explanation.metric,
-    "violation": explanation.explain_violation,
     "segment_name": explanation.segment_name,
 }
