@@ -258,3 +258,21 @@ def test_a_field_that_was_renamed(start):
     }
     assert version["renaming"].startswith("`mean texture` went when")
     assert (model["duplicate_predictions"], model["predictions_from_the_future"]) == (0, 0)
+
+
+def test_violations_as_sagemaker_has_them(start):
+    pages = client(drifted(start).history)
+    response = pages.get("/api/v1/constraint_violations?window=1h")
+    assert response.content_type == "application/json"
+    (missing,) = response.json["violations"]
+    assert missing["feature_name"] == "mean texture"
+    assert missing["constraint_check_type"] == "completeness_check"
+    named = pages.get("/api/v1/constraint_violations?window=1h&model=tumours&version=3")
+    assert named.json == response.json
+
+
+@pytest.mark.parametrize("query", ["model=other", "version=4", "model=tumours&version=4"])
+def test_violations_of_no_model_that_there_is(start, query):
+    response = client(start().history).get(f"/api/v1/constraint_violations?{query}")
+    assert response.status_code == 404
+    assert response.text == "model and version must name one of those there are: tumours 3\n"

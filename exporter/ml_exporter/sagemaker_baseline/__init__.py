@@ -7,7 +7,17 @@ model-monitor-byoc-constraints.html
 from __future__ import annotations
 
 from ml_exporter.sagemaker_baseline.files import CONSTRAINTS, STATISTICS
+from ml_exporter.sagemaker_baseline.monitoring import Monitoring, decode_monitoring
 from ml_exporter.sagemaker_baseline.reading import decode, load, roles
 from ml_exporter.sagemaker_baseline.writing import describe
 
-__all__ = ["CONSTRAINTS", "STATISTICS", "decode", "describe", "load", "roles"]
+__all__ = [
+    "CONSTRAINTS",
+    "STATISTICS",
+    "Monitoring",
+    "decode",
+    "decode_monitoring",
+    "describe",
+    "load",
+    "roles",
+]

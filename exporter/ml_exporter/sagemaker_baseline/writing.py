@@ -12,23 +12,12 @@ import numpy as np
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import ABSENT, Batch, Column, Field, category_name
 from ml_exporter.sagemaker_baseline.files import CONSTRAINTS, MOST_DISTINCT, STATISTICS
+from ml_exporter.sagemaker_baseline.monitoring import Comparison, Monitoring
 from ml_exporter.sagemaker_baseline.sketch import Sketch
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER, Floats
 
 _BUCKETS = 10
-_MONITORING = {
-    "evaluate_constraints": "Enabled",
-    "emit_metrics": "Enabled",
-    "datatype_check_threshold": 1.0,
-    "domain_content_threshold": 1.0,
-    "distribution_constraints": {
-        "perform_comparison": "Enabled",
-        "comparison_threshold": 0.1,
-        "comparison_method": "Robust",
-        "categorical_comparison_threshold": 0.1,
-        "categorical_drift_method": "LInfinity",
-    },
-}
+_MONITORING = Monitoring(distribution_constraints=Comparison(categorical_comparison_threshold=0.1))
 
 
 class _Numbers:

@@ -18,6 +18,7 @@ from ml_exporter.alarms import Alarm, alarms
 from ml_exporter.hindsight import Hindsight
 from ml_exporter.history import History, Window
 from ml_exporter.judgement import judge
+from ml_exporter.sagemaker_violations import encode_violations
 from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.trends import Onset
 from ml_exporter.verdicts import (
@@ -151,7 +152,7 @@ class Page:
 
 
 def status_pages(history: History, *, telemetry_path: str = "/metrics") -> Blueprint:
-    """`/`, `/api/v1/status` and the page's static files."""
+    """`/`, `/api/v1/status`, SageMaker's file of the same, and the page's static files."""
     pages = Blueprint(
         "status", __name__, template_folder="templates", static_folder="static",
         static_url_path="/assets",
@@ -189,7 +190,31 @@ def status_pages(history: History, *, telemetry_path: str = "/metrics") -> Bluep
         response.headers["Cache-Control"] = "no-store"
         return response
 
+    @pages.get("/api/v1/constraint_violations")
+    def constraint_violations() -> Response:
+        look = _look(history, _window_name(history))
+        data = encode_violations(_one_version(look.models))
+        response = Response(data, content_type="application/json")
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
     return pages
+
+
+def _one_version(models: list[ModelVerdict]) -> VersionVerdict:
+    """The version that the request names; of one model alone, or one version, it need not."""
+    names = {name: request.args.get(name) for name in ("model", "version")}
+    found = [
+        version
+        for model in models
+        for version in model.versions
+        if names["model"] in (None, model.name) and names["version"] in (None, version.version)
+    ]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{model.name} {one.version}" for model in models for one in model.versions)
+    text = f"model and version must name one of those there are: {known or 'none yet'}\n"
+    return abort(Response(text, 400 if found else 404, mimetype="text/plain"))
 
 
 def _window_name(history: History) -> str:

@@ -1,0 +1,47 @@
+"""How strictly Model Monitor compares, as the `monitoring_config` of a constraints.json says.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-constraints.html
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ml_exporter.sagemaker_baseline.files import convert
+
+ENABLED = "Enabled"
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """How distributions are compared; ChiSquared isn't known, and compared by LInfinity."""
+
+    perform_comparison: str = ENABLED
+    comparison_threshold: float = 0.1
+    comparison_method: str = "Robust"  # or "Simple"
+    categorical_comparison_threshold: float | None = None  # that of numbers
+    categorical_drift_method: str = "LInfinity"
+
+    def threshold(self, is_category: bool) -> float:
+        of_categories = self.categorical_comparison_threshold
+        if is_category and of_categories is not None:
+            return of_categories
+        return self.comparison_threshold
+
+
+class Monitoring(msgspec.Struct, frozen=True):
+    """Thresholds are the least shares: of values of the right type, and of known categories."""
+
+    evaluate_constraints: str = ENABLED
+    emit_metrics: str = ENABLED
+    datatype_check_threshold: float = 1.0
+    domain_content_threshold: float = 1.0
+    distribution_constraints: Comparison = Comparison()
+
+
+class _File(msgspec.Struct, frozen=True):
+    monitoring_config: Monitoring = Monitoring()
+
+
+def decode_monitoring(constraints: bytes) -> Monitoring:
+    """That of a constraints.json, or the usual one; raises BaselineError."""
+    return convert(constraints, _File).monitoring_config
