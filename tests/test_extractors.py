@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pyarrow import parquet
 
 from ml_exporter import baseline as baselines
+from ml_exporter.check import check
 from ml_exporter.config import Limits, load
 from ml_exporter.once import run_once
 from ml_exporter.training import profile
@@ -124,3 +125,32 @@ def test_they_are_learned_from_the_first_rows(tmp_path: Path) -> None:
     assert {bin: n for (field, bin), n in values.items() if field == "tags"} == {
         f"{n}.0": 60 for n in range(3)
     }
+
+
+@pytest.mark.parametrize(
+    ("feature", "of"), [("{length: body}", "length"), ("body", "the value itself")]
+)
+def test_a_baseline_of_another_extractor_is_no_baseline(
+    tmp_path: Path, feature: str, of: str
+) -> None:
+    write_jsonl(tmp_path / "log.data")
+    configuration = tmp_path / "ml-exporter.yml"
+    configuration.write_text(CONFIG.replace("FORMAT", "jsonl") + FEATURES)
+    (model,) = load(configuration).models
+    made, _ = profile(model, Limits(), str(tmp_path / "log.data"), "jsonl")
+    (tmp_path / "baseline.json").write_bytes(baselines.encode(made))
+    assert check(load(configuration)).errors == []
+    configuration.write_text(configuration.read_text().replace("{words: body}", feature))
+    (error,) = check(load(configuration)).errors
+    expected = f"models[0].fields.features.words: is words of 'body', not {of}, in {tmp_path}"
+    assert expected in error
+
+
+def test_a_baseline_of_an_extractor_that_is_not_known_is_no_baseline(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "log.data")
+    (tmp_path / "ml-exporter.yml").write_text(CONFIG.replace("FORMAT", "jsonl") + FEATURES)
+    (model,) = load(tmp_path / "ml-exporter.yml").models
+    made, _ = profile(model, Limits(), str(tmp_path / "log.data"), "jsonl")
+    broken = baselines.encode(made).replace(b'"extractor": "words"', b'"extractor": "sentiment"')
+    with pytest.raises(baselines.BaselineError, match="sentiment"):
+        baselines.decode(broken)

@@ -71,8 +71,15 @@ def _contradictions(model: Model, baseline: Baseline) -> list[tuple[str, str]]:
     if model.fields.features is None:
         found += _unread_constraints(model, layout)
     for key in layout.fields:
-        if key.role == "feature" and key not in baseline.by_key:
+        if key.role != "feature":
+            continue
+        known = baseline.by_key.get(key)
+        if known is None:
             found.append((f"fields.features.{key.name}", "isn't a feature"))
+        elif known.extractor is not None and known.extractor != layout.extracted.get(key):
+            of = layout.extracted.get(key, "the value itself")
+            text = f"is {known.extractor} of {known.path!r}, not {of},"
+            found.append((f"fields.features.{key.name}", text))
     classes = baseline.classes
     if model.positive is not None and classes and model.positive not in classes:
         found.append(("positive", f"{model.positive!r} is none of the classes {classes}"))
