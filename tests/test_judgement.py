@@ -13,7 +13,7 @@ from ml_exporter.hindsight import Hindsight
 from ml_exporter.judgement import judge
 from ml_exporter.statistics import drift
 from ml_exporter.verdicts import FieldVerdict, Importance, ModelVerdict, Violation, worst
-from tests.watching import CONFIG, FEATURES, START, Row, Watch, sample, tumours
+from tests.watching import CONFIG, FEATURES, START, Row, Watch, sample, tumours, write
 
 Change = Callable[[Row, int], Row]
 
@@ -445,3 +445,25 @@ def test_rows_that_come_twice_or_from_the_future(start):
     advice = " ".join(advise(model, model.versions[0]))
     assert "come twice" in advice
     assert "from the future" in advice
+
+
+def test_labels_from_the_future_are_counted_and_joined_as_of_now(start, tmp_path):
+    (tmp_path / "labels.jsonl").touch()
+    text = CONFIG.replace("      label: actual\n", "      id: id\n      timestamp: t\n") + (
+        "    labels:\n"
+        "      source: {type: file, path: labels.jsonl}\n"
+        "      fields: {id: id, label: y, timestamp: t}\n"
+    )
+    watch = start(text)
+    watch.append([row | {"id": n, "t": START - 60} for n, row in enumerate(sample(10))])
+    ahead = [0, 299, 301, 10**6]
+    labels = [{"id": n, "y": "benign", "t": START + by} for n, by in enumerate(ahead)]
+    write(watch.folder / "labels.jsonl", labels)
+    watch.count()
+    families = {one.family.name: one for one in watch.edition.samples}
+    future = families["ml_future_timestamps_total"]
+    by_log = dict(zip(future.family.label_sets, future.values.tolist(), strict=True))
+    assert by_log == {("tumours", "3", "predictions"): 0, ("tumours", "3", "labels"): 2}
+    (model,) = judge(watch.history.window(3600).samples)
+    assert (model.labels["joined"], model.from_future) == (4, 0)
+    assert model.versions[0].usual_label_delay == pytest.approx(60)
