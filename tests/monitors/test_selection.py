@@ -1,5 +1,8 @@
 """Which monitors a model has, and what they cost at the most."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.config import Fields, FileSource, Limits, Model
 from ml_exporter.profiling import build
 from ml_exporter.segments import Segment
+from ml_exporter.thresholds import Threshold
 from ml_exporter.versions import Budget, Version, labelled
 
 
@@ -110,3 +114,23 @@ def test_segments_and_scores_that_cost_too_much_are_left_out():
         version.judge_by(baseline, "file")
         assert names(version)[1] & every == there
         assert (budget.suppressed > 0) is (series == 0)
+
+
+def test_the_hour_of_the_prediction_s_own_time_may_be_constant():
+    features = {"hour": "t", "opened": "o", "day": "t", "t": "t", "words": "t"}
+    extracted = {"hour": "hour", "opened": "hour", "day": "weekday", "words": "words"}
+    of = model("multiclass", timestamp="t", features=features, extracted=extracted)
+    of = replace(of, thresholds=(Threshold("constant_z", "critical", 50.0, "feature", "day"),))
+    version = Version(of, "1", None, Limits(), Budget(10_000))
+    limits = {
+        tuple(labels[2:]): value
+        for family in version.families
+        if family.name == "ml_threshold"
+        for labels, value in zip(family.label_sets, family.values.tolist(), strict=True)
+        if "constant_z" in labels
+    }
+    assert limits == {
+        ("constant_z", "warning"): 16.0,
+        ("constant_z", "warning", "feature", "hour"): math.inf,
+        ("constant_z", "critical", "feature", "day"): 50.0,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,7 @@ from ml_exporter.monitors.segments import SegmentOutcomes, SegmentPredictions
 from ml_exporter.monitors.segments import series as segment_series
 from ml_exporter.monitors.thresholds import Thresholds
 from ml_exporter.monitors.traffic import Traffic
+from ml_exporter.thresholds import Threshold
 
 _MOST_SCORES = 20  # whose drift is watched
 
@@ -110,7 +112,8 @@ def for_baseline(
         [
             BaselineInfo(*of, state, baseline, figures, by_class),
             Thresholds(
-                *(*of, baseline, figures, model.thresholds, model.thresholds_off),
+                *(*of, baseline, figures),
+                *([*model.thresholds, *_of_own_time(model)], model.thresholds_off),
                 false_alarms=model.false_alarms,
             ),
             SchemaViolations(*of, of_predictions),
@@ -143,6 +146,18 @@ def for_baseline(
     _add_segments(selection, model, version, baseline, take)
     _add_estimates(selection, model, version, baseline)
     return selection
+
+
+def _of_own_time(model: Model) -> list[Threshold]:
+    """The hour or the day of the prediction's own time may be constant, unless that is set."""
+    said = {one.field for one in model.thresholds if one.monitor == "constant_z"}
+    return [
+        Threshold("constant_z", "warning", math.inf, "feature", name)
+        for name, extractor in model.fields.extracted.items()
+        if extractor in ("hour", "weekday")
+        and (model.fields.features or {})[name] == model.fields.timestamp
+        and name not in said
+    ]
 
 
 def _fields(baseline: Baseline) -> list[BaselineField]:
