@@ -7,7 +7,7 @@ from ml_exporter.sources.spool import SpoolFull
 
 
 def test_lines_are_read_until_they_are_released() -> None:
-    lines = MemoryLines()
+    lines = MemoryLines("here")
     lines.resume(100)  # what an earlier process had counted
     lines.append(b"one\ntwo\n", 100)
     assert lines.read(100, 5) == (100, b"one\n")
@@ -24,7 +24,7 @@ def test_lines_are_read_until_they_are_released() -> None:
 
 
 def test_no_more_waits_than_may() -> None:
-    lines = MemoryLines()
+    lines = MemoryLines("here")
     lines.append(b"12345\n", 10)
     with pytest.raises(SpoolFull):
         lines.append(b"67890\n", 10)
@@ -32,7 +32,7 @@ def test_no_more_waits_than_may() -> None:
 
 
 def test_each_stream_has_lines_of_its_own() -> None:
-    inbox = MemoryLinesOfModels()
+    inbox = MemoryLinesOfModels("here")
     assert inbox.of("m", "labels") is inbox.of("m", "labels")
     assert inbox.of("m", "labels") is not inbox.of("m", "predictions")
     assert inbox.of("m", "labels").place != inbox.of("n", "labels").place

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from flask import Flask, request
 
 from ml_exporter.client import Monitor, MonitorMiddleware, MonitorWsgiMiddleware
 from tests.support import wait_until
@@ -157,6 +158,19 @@ def test_a_wsgi_application(monitor: Monitor) -> None:
     monitor.label("a1", "1")
     wait_until(lambda: sample(monitor, "ml_labels_total", result="joined") == 1)
     assert predictions(monitor) == 1
+
+
+def test_a_flask_application(monitor: Monitor) -> None:
+    flask = Flask("service")
+
+    @flask.post("/predict")
+    def predict() -> dict[str, Any]:
+        return {"prediction": "1", "score": request.get_json()["age"] / 100, "id": "a1"}
+
+    flask.wsgi_app = MonitorWsgiMiddleware(flask.wsgi_app, monitor)  # type: ignore[method-assign]
+    answer = flask.test_client().post("/predict", json={"age": 31, "country": "DE"})
+    assert answer.json == {"prediction": "1", "score": 0.31, "id": "a1"}
+    wait_until(lambda: predictions(monitor) == 1)
 
 
 def test_an_asgi_application(monitor: Monitor) -> None:

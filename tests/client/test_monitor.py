@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from sklearn.linear_model import LogisticRegression
 
 from ml_exporter import Monitor
 from ml_exporter.baseline import Baseline, Request, encode
@@ -245,6 +246,29 @@ def test_labels_scores_and_versions_are_those_of_a_log(
     assert difference(expected, found).keys() == {unmatched}
     joined = ("ml_labels_total", "model=m", "result=joined", "version=unversioned")
     assert found[joined] == expected[joined] > 20
+
+
+def test_a_model_of_scikit_learn(watch: Callable[..., Monitor]) -> None:
+    chance = np.random.default_rng(1)
+    table = pd.DataFrame({"a": chance.normal(size=300), "b": chance.normal(size=300)})
+    truth = np.where(table["a"] + chance.normal(size=300) > 0, "yes", "no")
+    monitor = watch(
+        task="binary", positive="yes", score=True, learn={"rows": 100}, labels={"wait": "1h"}
+    )
+    model = monitor.wrap(LogisticRegression().fit(table, truth))
+    ids = [str(place) for place in range(300)]
+    scores = model.predict_proba(table, id=ids)[:, 1]
+    monitor.flush()
+    for id, label in zip(ids, truth, strict=True):
+        monitor.label(id, label)
+    found = settled(monitor, 300)
+    predicted = model.predict(table)
+    right = np.count_nonzero(predicted == truth)
+    assert found["ml_predictions_total", "model=m", "version=unversioned"] == 300
+    outcomes = {key: value for key, value in found.items() if key[0] == "ml_outcomes_total"}
+    assert sum(value for key, value in outcomes.items() if "correct=true" in key) == right
+    brier = ("ml_brier_score_total", "model=m", "version=unversioned")
+    assert found[brier] == pytest.approx(np.sum((scores - (truth == "yes")) ** 2))
 
 
 def profile(rows: list[Row]) -> Baseline:

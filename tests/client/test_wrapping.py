@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def monitor() -> Any:
 
 
 def test_arguments_are_features_by_their_names(monitor: Any) -> None:
-    @observed.__get__(monitor)
+    @partial(observed, monitor)
     def predict(age: int, country: str = "DE") -> str:
         return "1"
 
@@ -68,7 +69,7 @@ def test_a_method_and_a_coroutine(monitor: Any) -> None:
 
 
 def test_what_a_function_raises_is_raised_and_not_observed(monitor: Any) -> None:
-    @observed.__get__(monitor)
+    @partial(observed, monitor)
     def predict(features: object) -> None:
         raise KeyError("age")
 

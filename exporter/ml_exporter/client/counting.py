@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -31,7 +32,9 @@ class Counting:
         """
         self._lock = threading.Lock()
         self._lost: Counter[str] = Counter()
-        self._inbox = MemoryLinesOfModels()
+        # What is observed has the name of where it is kept, or else of the process.
+        place = f"{socket.gethostname()} {state.absolute() if state else os.getpid()}"
+        self._inbox = MemoryLinesOfModels(place)
         self._dropped = DroppedObservations()
         self._store = Store(state)
         self._publication = Publication(wait)
@@ -42,7 +45,7 @@ class Counting:
                 self._publication,
                 None,
                 self._inbox,
-                place=f"{socket.gethostname()} {state}",
+                place=place,
                 others=self._dropped.families,
             )
         except BaseException:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
-import uuid
 
 from ml_exporter.sources.spool import SpoolFull
 
@@ -13,8 +10,8 @@ from ml_exporter.sources.spool import SpoolFull
 class MemoryLines:
     """The lines of one stream. Many threads may append; one reads, and releases what it counted."""
 
-    def __init__(self) -> None:
-        self.place = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4()}"
+    def __init__(self, place: str) -> None:
+        self.place = place
         self._lock = threading.Lock()
         self._data = bytearray()
         self._start = 0  # the offset of its first byte
@@ -52,8 +49,11 @@ class MemoryLines:
 class MemoryLinesOfModels:
     """The lines of each model's predictions, and of its labels."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str) -> None:
+        self._place = place
         self._lines: dict[tuple[str, str], MemoryLines] = {}
 
     def of(self, model: str, stream: str) -> MemoryLines:
-        return self._lines.setdefault((model, stream), MemoryLines())
+        return self._lines.setdefault(
+            (model, stream), MemoryLines(f"{self._place}/{model}/{stream}")
+        )

@@ -244,19 +244,16 @@ class _Response:
     def __init__(self, pieces: Iterable[bytes], passing: Passing) -> None:
         self._pieces = pieces
         self._passing = passing
-        self._is_whole = False
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._pieces:
             yield piece
             self._passing.response.add(piece)
-        self._is_whole = True
+        self._passing.done()
 
     def close(self) -> None:
         if close := getattr(self._pieces, "close", None):
             close()
-        if self._is_whole:
-            self._passing.done()
 
 
 def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
