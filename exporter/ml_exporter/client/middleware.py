@@ -212,7 +212,7 @@ class MonitorWsgiMiddleware:
 
 
 class _Input:
-    """The body of a request, copied as it is read."""
+    """The body of a request, copied as it is read: it has what PEP 3333 asks for, and no more."""
 
     def __init__(self, input: Any, copy: Copy) -> None:
         self._input = input
@@ -229,9 +229,6 @@ class _Input:
 
     def __iter__(self) -> Iterator[bytes]:
         return map(self._copied, self._input)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._input, name)
 
     def _copied(self, piece: bytes) -> bytes:
         self._copy.add(piece)
