@@ -20,6 +20,7 @@ from ml_exporter import Monitor
 from ml_exporter.client import wire
 from ml_exporter.client.arguments import model_of
 from ml_exporter.client.hub import ROW, Hub
+from ml_exporter.pipeline import Pipeline
 from tests.support import free_port, get, wait_until
 
 BINARY = {"task": "binary", "positive": "1", "learn": {"rows": 50}}
@@ -146,6 +147,8 @@ def test_the_port_answers_what_a_scraper_asks(monitor: Monitor) -> None:
     other = Monitor("other", task="binary", positive="1", first_scrape_wait=0, queue=100)
     assert other.start_http_server(0, "127.0.0.1") == port
     wait_until(lambda: 'model="other"' in get(url)[1], what="the other model")
+    with pytest.raises(ValueError, match=r"/metrics is answered on port 0 already"):
+        other.start_http_server(1, "127.0.0.1")
     other.close()
     wait_until(lambda: 'model="other"' not in get(url)[1], what="one model less")
 
@@ -197,6 +200,54 @@ def test_another_process_exposes_what_the_one_that_counts_has(folder: Path) -> N
     first.close()
     wait_until(lambda: counted in second.shown("text")[0], what="the second one counts on")
     second.close()
+
+
+def test_what_is_on_its_way_when_the_process_that_counts_ends_is_counted(folder: Path) -> None:
+    first = Hub(folder, wait=0, limit=100_000)
+    first.add(model_of("m", BINARY))
+    wait_until((folder / "socket").exists)
+    second = Hub(folder, wait=0, limit=100_000)
+    second.add(model_of("m", BINARY))
+    for row in range(3000):
+        second.put("m", ROW, ({"x": row}, "1", None, None, None, None, time.time()))
+        if row == 1000:
+            closing = threading.Thread(target=first.close)
+            closing.start()
+        if row % 10 == 0:
+            time.sleep(0.001)
+    counted = b'ml_predictions_total{model="m",version="unversioned"} 3000'
+    wait_until(lambda: counted in second.shown("text")[0])
+    closing.join()
+    second.close()
+
+
+def test_what_can_not_be_counted_is_let_go(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = Monitor("m", **BINARY, state=folder, first_scrape_wait=0)
+    for row in range(50):
+        monitor.log({"x": row}, prediction="1")
+    wait_until(lambda: sample(monitor, "ml_predictions_total") == 50)
+
+    def fail(self: Pipeline, *, births_wait: bool) -> str:
+        monkeypatch.undo()
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr(Pipeline, "step", fail)
+    wait_until(lambda: "a bug of ours" in caplog.text)
+    monitor.log({"x": 1}, prediction="1")
+    wait_until(lambda: sample(monitor, "ml_predictions_total") == 51)
+    monitor.close()
+
+
+def test_a_row_of_any_size_is_in_nobodys_way(folder: Path) -> None:
+    monitor = Monitor("m", task="binary", positive="1", first_scrape_wait=0)
+    monitor.log({"x": "a" * (2 << 20)}, prediction="1")
+    for _ in range(20):
+        monitor.log({"x": "a" * (1 << 19)}, prediction="1")
+    wait_until(lambda: sample(monitor, "ml_predictions_total") == 20)
+    assert sample(monitor, "ml_rows_rejected_total", reason="too_large") == 1
+    monitor.close()
 
 
 def test_nonsense_on_the_socket_harms_nobody(folder: Path) -> None:

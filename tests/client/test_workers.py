@@ -56,11 +56,14 @@ class App:
     @property
     def counting(self) -> int:
         """The process that counts; 0 while that is being found out."""
-        return int((self.state / "lock").read_text() or 0)
+        try:
+            return int((self.state / "lock").read_text() or 0)
+        except FileNotFoundError:
+            return 0
 
     def lose(self, worker: int, how: signal.Signals) -> None:
         """End a worker, and wait until another one counts, if it was the one."""
-        counting = self.counting
+        counting = wait_until(lambda: self.counting, what="a process that counts")
         os.kill(worker, how)
         if worker == counting:
             wait_until(lambda: self.counting not in (0, counting), what="a successor")
@@ -95,8 +98,9 @@ def test_one_exposition_has_what_all_workers_observed(app: App) -> None:
     workers: dict[int, int] = {}  # predictions of each
 
     def predict() -> bool:
-        worker = app.ask(f"predict={sum(workers.values())}")
-        workers[worker] = workers.get(worker, 0) + 1
+        for _ in range(20):
+            worker = app.ask(f"predict={sum(workers.values())}")
+            workers[worker] = workers.get(worker, 0) + 1
         return len(workers) > 1 and sum(workers.values()) >= 200
 
     wait_until(predict, what="a second worker")

@@ -1,13 +1,8 @@
-"""What the Monitors of a process have in common: a queue, and the thread that empties it.
-
-Of the processes that share a state folder one counts, and the others send it what they observe.
-Whoever has the folder's lock counts; when that process dies, the next one to ask gets the lock.
-"""
+"""What the Monitors of a process have in common: a queue, and the thread that empties it."""
 
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import os
 import threading
@@ -16,9 +11,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ml_exporter.client import wire
+from ml_exporter.client.election import Chief, Role, elected
 from ml_exporter.client.wire import Lines
 
 if TYPE_CHECKING:
@@ -39,85 +35,6 @@ _PATIENCE = 3.0  # seconds that a scrape waits while another process begins to c
 _LAST_WORDS = 10.0  # seconds that the end of the process waits for what is queued
 
 Entry = tuple[str, int, Any]  # name of a model, what it is, and that
-
-
-class Role(Protocol):
-    """What a process does with what it observed."""
-
-    def take(self, lines: Lines) -> None:
-        """Raises OSError where it can't be taken."""
-
-    def drop(self, observations: Counter[str]) -> None:
-        """Count what was let go; raises OSError."""
-
-    def work(self) -> bool:
-        """Do what there is to be done; whether there is more. Raises OSError."""
-
-    def close(self) -> None: ...
-
-    def abandon(self) -> None: ...
-
-
-class Peer:
-    """Sends all to the process that counts."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises OSError."""
-        self._link = wire.Link(path)
-        self.close = self.abandon = self._link.close
-
-    def take(self, lines: Lines) -> None:
-        self._link.send(wire.LINES, wire.packed(lines))
-
-    def drop(self, observations: Counter[str]) -> None:
-        self._link.send(wire.DROPPED, json.dumps(observations).encode())
-
-    def work(self) -> bool:
-        if self._link.is_broken:
-            raise wire.WireError("the process that counted is gone")
-        return False
-
-
-class Chief:
-    """Counts for all."""
-
-    def __init__(self, counting: Counting, path: Path | None) -> None:
-        """`path` is where the others find it. Raises OSError."""
-        self.counting = counting
-        self.take, self.drop, self.work = counting.take, counting.drop, counting.work
-        self._exchange = None if path is None else wire.Exchange(path, self._answer)
-
-    def close(self) -> None:
-        if self._exchange is not None:
-            self._exchange.close()
-        self.counting.close()
-
-    def abandon(self) -> None:
-        if self._exchange is not None:
-            self._exchange.abandon()
-        self.counting.abandon()
-
-    def shown(self, kind: str) -> tuple[bytes, Callable[[], None]]:
-        """What a scrape sees, and what is to be called when it has seen it."""
-        from ml_exporter import exposition
-        from ml_exporter.client import metrics
-
-        edition = self.counting.edition
-        if kind == "samples":
-            shown = metrics.dump(edition.samples)
-        else:
-            shown = exposition.render(edition.samples, kind == "openmetrics")
-        return shown, lambda: self.counting.scraped(edition.number)
-
-    def _answer(self, kind: int, body: bytes) -> tuple[bytes, Callable[[], None]] | None:
-        if kind == wire.LINES:
-            self.take(wire.unpacked(body))
-        elif kind == wire.DROPPED:
-            said = {str(reason): int(count) for reason, count in json.loads(body).items()}
-            self.drop(Counter(said))
-        elif kind == wire.SCRAPE:
-            return self.shown(body.decode())
-        return None
 
 
 class Hub:
@@ -205,22 +122,25 @@ class Hub:
             if self.is_running or self._stopping or not self._writers:
                 return
             self.is_running = True
+            self._wake.set()
             self._thread = threading.Thread(target=self._run, name="ml-exporter", daemon=True)
             self._thread.start()
 
     def serve(self, address: str, port: int) -> int:
-        """Let /metrics be answered at an address; the port. Raises OSError.
+        """Let /metrics be answered at an address; the port. Raises OSError and ValueError.
 
         Where several processes share the state, the one that counts answers.
         """
-        if self._server is not None and self._address == (address, port):
-            return self._server.port
+        if self._address not in (None, (address, port)):
+            raise ValueError(f"/metrics is answered on port {self._address[1]} already")
         self._address = (address, port)
         if self.state is None:
-            self._serve()
-            assert self._server is not None
-            return self._server.port
-        return port
+            try:
+                self._serve()
+            except OSError:
+                self._address = None
+                raise
+        return port if self._server is None else self._server.port
 
     def shown(self, kind: str) -> tuple[bytes, Callable[[], None]]:
         """What a scrape sees, as text, openmetrics or samples; raises OSError.
@@ -298,7 +218,7 @@ class Hub:
         deadline = time.monotonic() + _LAST_WORDS / 2
         while (self._queue or self._outgoing) and time.monotonic() < deadline:
             if not self._step():
-                break
+                time.sleep(_INTERVAL)
         if self._server is not None:
             self._server.close()
         if self._role is not None:
@@ -328,9 +248,23 @@ class Hub:
             if "error" not in self._said:
                 self._said.add("error")
                 log.exception("observations can't be counted")
-            self._pause = _RETRY
+            self._give_up()
             return False
         return True
+
+    def _give_up(self) -> None:
+        """Begin anew, without what can't be counted."""
+        role, self._role = self._role, None
+        self._pause = _RETRY
+        if role is None:
+            return
+        lost = sum(lines.rows for lines in self._outgoing)
+        self._outgoing.clear()
+        try:
+            lost += role.give_up()
+        except Exception:
+            log.exception("what was counted can't be let go of")
+        self.drop("error", lost)
 
     def _deliver(self, role: Role) -> None:
         if isinstance(role, Chief):
@@ -389,29 +323,18 @@ class Hub:
 
     def _elected(self) -> Role | None:
         """Count, if nobody does, or else find who does; None if neither can be done yet."""
-        from ml_exporter.client.counting import Counting
         from ml_exporter.state_folder import StateError
 
         writers = self._writers
         models = [writer.model for writer in writers.values()]
         try:
-            counting = Counting(models, self.state, self.wait)
+            role = elected(models, self.state, self._path, self.wait)
         except StateError as error:
-            assert self._path is not None
-            try:
-                peer = Peer(self._path)
-            except OSError:
-                self._fail(str(error))
-                return None
-            self._failing_since = None
-            return peer
+            self._fail(str(error))
+            return None
         self._is_watching = set(writers)
         self._failing_since = None
-        try:
-            return Chief(counting, self._path)
-        except OSError:
-            counting.close()
-            raise
+        return role
 
     def _fail(self, problem: str) -> None:
         """Say it where it lasts: a process that begins to count takes a moment to answer."""
@@ -428,8 +351,9 @@ class Hub:
     def _serve(self) -> None:
         from ml_exporter.client.http import MetricsServer
 
-        assert self._address is not None
-        self._server = MetricsServer(*self._address, self.shown)
+        with self._lock:  # the thread serves by itself, too
+            if self._server is None and self._address is not None:
+                self._server = MetricsServer(*self._address, self.shown)
 
     def _serve_if_possible(self) -> None:
         try:

@@ -15,6 +15,9 @@ from ml_exporter.client import paths
 from ml_exporter.client.wire import Lines, Stream
 from ml_exporter.client.wrapping import Unnamed
 from ml_exporter.config import Model, VersionField
+from ml_exporter.formats.rows import LONGEST_ROW
+
+_PIECE = 4 << 20  # bytes of lines that are handed on together
 
 
 class Observation(NamedTuple):
@@ -69,19 +72,27 @@ class Writer:
     def _lines(self, *streams: tuple[Stream, list[dict[str, Any]]]) -> list[Lines]:
         made = []
         for stream, rows in streams:
-            written = self._encode(rows)
-            if written:
-                made.append(Lines(self.model.name, stream, len(written), b"".join(written)))
+            piece: list[bytes] = []
+            size = 0
+            for data in self._encode(rows):
+                if size + len(data) > _PIECE and piece:
+                    made.append(Lines(self.model.name, stream, len(piece), b"".join(piece)))
+                    piece, size = [], 0
+                piece.append(data)
+                size += len(data)
+            if piece:
+                made.append(Lines(self.model.name, stream, len(piece), b"".join(piece)))
         return made
 
-    def _encode(self, rows: Sequence[dict[str, Any]]) -> list[bytes]:
-        written = []
+    def _encode(self, rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
         for row in rows:
             try:
-                written.append(line(row))
+                data = line(row)
             except Exception as error:
                 self._fail(error)
-        return written
+                continue
+            # Of what is too large to be a row nobody need see the end.
+            yield data if len(data) <= LONGEST_ROW else data[: LONGEST_ROW + 1] + b"\n"
 
     def _row(self, one: Observation) -> dict[str, Any]:
         row = self._features(one.features)

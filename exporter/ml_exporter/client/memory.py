@@ -45,6 +45,11 @@ class MemoryLines:
         with self._lock:
             return self._start + len(self._data) - offset
 
+    def rows(self) -> int:
+        """How many lines are kept."""
+        with self._lock:
+            return self._data.count(b"\n")
+
 
 class MemoryLinesOfModels:
     """The lines of each model's predictions, and of its labels."""
@@ -57,3 +62,7 @@ class MemoryLinesOfModels:
         return self._lines.setdefault(
             (model, stream), MemoryLines(f"{self._place}/{model}/{stream}")
         )
+
+    def rows(self) -> int:
+        """How many lines are kept of all."""
+        return sum(lines.rows() for lines in self._lines.values())

@@ -173,8 +173,8 @@ class Monitor:
     def start_http_server(self, port: int, addr: str = "0.0.0.0") -> int:
         """Answer scrapes of http://addr:port/metrics, for all Monitors of this state; the port.
 
-        Raises OSError where the port is taken. With a state folder the process that counts
-        answers, whichever of the workers that is.
+        With a state folder the process that counts answers, whichever of the workers that is.
+        Raises OSError where the port is taken, and ValueError where another one is in use.
         """
         try:
             return self._hub.serve(addr, port)

@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ log = logging.getLogger(__name__)
 LINES, DROPPED, SCRAPE, ANSWER = range(1, 5)
 
 _HEADER = struct.Struct(">BI")
-_LARGEST = 256 << 20  # bytes of a frame
+_LARGEST = 64 << 20  # bytes of a frame: more than any exposition or lines have
 _PATIENCE = 10.0  # seconds for the other side to take or give what it has to
+_FAREWELL = 2.0  # seconds that peers have to find out that nobody counts there any more
 _LONGEST_PATH = 100  # bytes; sockaddr_un has room for few more
 
 Stream = Literal["predictions", "labels"]
@@ -150,15 +152,22 @@ class Exchange:
         threading.Thread(target=self._accept, name="ml-exporter-accept", daemon=True).start()
 
     def close(self) -> None:
-        """Take nothing more: who sends finds out at once."""
+        """Take what is on its way, and nothing more: who sends soon finds out."""
         with suppress(OSError):
             self._path.unlink()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in `accept`
         self._socket.close()
+        self._shut(socket.SHUT_WR)
+        deadline = time.monotonic() + _FAREWELL
+        while self._connections and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._shut(socket.SHUT_RDWR)
+
+    def _shut(self, how: int) -> None:
         for connection in list(self._connections):
             with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(how)
 
     def abandon(self) -> None:
         """In a child: it is the parent's."""
