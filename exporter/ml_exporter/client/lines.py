@@ -180,13 +180,17 @@ def _plain(value: Any) -> Any:
     """What JSON knows in place of a value of NumPy or pandas; an object is of no type at all."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    if isinstance(value, datetime):
-        return value.isoformat()
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
-    return {}
+    if isinstance(value, datetime):  # also of pandas
+        return value.isoformat().replace("+00:00", "Z")
+    try:
+        return msgspec.json.decode(_bare_encoder.encode(value))
+    except (TypeError, msgspec.MsgspecError):
+        return {}
 
 
+_bare_encoder = msgspec.json.Encoder(decimal_format="number")
 _encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number")
 
 
