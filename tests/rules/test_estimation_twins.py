@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ml_exporter.batch import LABEL, PREDICTION, REGION, Batch
+from ml_exporter.estimate_verdicts import judged_estimate
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
 from ml_exporter.monitors.scores import LabelledScores
 from ml_exporter.rules import Timing, estimation
 from ml_exporter.rules.groups import to_yaml
+from ml_exporter.samples import Samples
 from ml_exporter.statistics import calibration, intervals, performance
 from tests.estimating import Known, digits, progression, tumours
 from tests.support import find_tool
@@ -264,3 +266,30 @@ def failures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_all_figures_equal_their_twins(failures: Sequence[str]) -> None:
     assert failures == []
+
+
+@pytest.mark.parametrize("make", [tumours, digits, progression])
+def test_the_verdict_is_by_the_same_twins(make: Callable[[], Known]) -> None:
+    watched = Watched(make())
+    known = watched.known
+    merged: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for name, labels, value in watched.samples:
+        key = name, tuple((k, v) for k, v in labels.items() if k != "instance")
+        is_counter = name.endswith("_total")
+        merged[key] = merged.get(key, 0.0) + value if is_counter else value
+    samples = Samples()
+    for (name, items), value in merged.items():
+        samples.add(name, dict(items), value)
+    truth, rows = realised(known), known.production.rows
+    verdict = judged_estimate(samples, known.positive, rows, truth)
+    assert verdict is not None
+    best = known.baseline.regions.preferred if known.baseline.regions else "scores"
+    assert verdict.estimator == best
+    assert verdict.rows == rows
+    figures = expected(watched, "estimated", best)
+    assert {one.metric: one.value for one in verdict.figures} == pytest.approx(figures)
+    errors = {metric: value - truth[metric] for metric, value in figures.items()}
+    assert verdict.errors == pytest.approx(errors)
+    error = errors["accuracy" if known.classes else "mean_absolute_error"]
+    greatest = drift(watched, error, truth.get("accuracy", 0.0), rows)
+    assert verdict.calibration_drift == pytest.approx(greatest)
