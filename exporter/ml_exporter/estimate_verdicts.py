@@ -37,13 +37,13 @@ def judged_estimate(
     concept: State | None = None
     if labelled >= LEAST_LABELLED and not math.isnan(drift):
         concept = "warning" if drift > 1 and _is_material(errors, truth) else "ok"
-    may_be_judged = rows >= LEAST_PREDICTIONS and not (concept is not None and drift > 1)
+    is_broken = concept is not None and drift > 1
     bounds = _bounds(samples, estimator, positive)
     return EstimateVerdict(
         estimator=estimator,
         rows=rows,
         figures=tuple(
-            _figure(samples, metric, values[metric], bounds.get(metric, UNKNOWN), may_be_judged)
+            _figure(samples, metric, values[metric], bounds.get(metric, UNKNOWN), rows, is_broken)
             for metric in FIGURES
             if metric in values
         ),
@@ -168,7 +168,12 @@ def _error_z(errors: Values, truth: Values, labelled: float, baseline_rows: floa
 
 
 def _figure(
-    samples: Samples, metric: str, value: float, interval: Interval, may_be_judged: bool
+    samples: Samples,
+    metric: str,
+    value: float,
+    interval: Interval,
+    rows: float,
+    is_broken: bool,
 ) -> Figure:
     thresholds = samples.thresholds(metric)
     baseline = next(
@@ -180,11 +185,11 @@ def _figure(
         None,
     )
     state: State | None = None
-    if thresholds:
-        state = "no data"
-        # A mean over classes has no interval: of few rows it is often as low by chance.
-        if may_be_judged and (metric in REGRESSION or not math.isnan(interval[0])):
-            state = _state(samples, metric, value, interval, thresholds)
+    # A mean over classes has no interval: of few rows it is often as low by chance.
+    may_be_judged = metric in REGRESSION or not math.isnan(interval[0])
+    if thresholds and may_be_judged and not is_broken:
+        enough = rows >= LEAST_PREDICTIONS
+        state = _state(samples, metric, value, interval, thresholds) if enough else "no data"
     return Figure(metric, value, interval, baseline, thresholds, state)
 
 

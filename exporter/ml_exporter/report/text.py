@@ -23,7 +23,7 @@ from ml_exporter.verdicts import (
 
 _WIDTH = 80
 _STATE = 9  # columns of a state and the space after it
-_NAME = 21
+_NAME = 19
 _MOST_BARS = 14
 _MOST_SEGMENTS = 8
 _HEIGHTS = "▁▂▃▄▅▆▇█"
@@ -96,7 +96,7 @@ def _head(model: ModelReport, of: VersionVerdict) -> str:
     if unmatched := verdict.labels.get("unmatched"):
         lines.append(f"{count(unmatched, 'label')} without a prediction")
     if (since := model.since(of)) is not None:
-        lines.append(f"it began {model.when(since).removeprefix('since ')}")
+        lines.append(f"unwell {model.when(since)}")
     return "\n".join(lines)
 
 
@@ -118,14 +118,14 @@ def _estimate(estimate: EstimateVerdict | None) -> str:
 
 
 def _figures(title: str, figures: Iterable[Figure]) -> str:
-    head = f"{'now':>7}  {'95 %':>11}  {'baseline':>8}  {'warning':>7}  {'critical':>8}"
+    head = f"{'now':>7}  {'95 %':>13}  {'baseline':>8}  {'warning':>7}  {'critical':>8}"
     lines = [_row("", "", head)]
     for of in figures:
         lower, upper = of.interval
         interval = "" if math.isnan(lower) else f"{_number(lower)}–{_number(upper)}"
         baseline = "" if of.baseline is None else _number(of.baseline)
         limits = [_number(of.thresholds[s]) if s in of.thresholds else "" for s in SEVERITIES]
-        numbers = f"{_number(of.value):>7}  {interval:>11}  {baseline:>8}"
+        numbers = f"{_number(of.value):>7}  {interval:>13}  {baseline:>8}"
         state = {None: "", "no data": "few rows"}.get(of.state, of.state)
         lines.append(
             _row(state or "", metric(of.metric), f"{numbers}  {limits[0]:>7}  {limits[1]:>8}")
@@ -141,7 +141,7 @@ def _fields(model: ModelReport, of: VersionVerdict) -> str:
     for field in of.fields:
         missing = next((share.ratio for share in field.shares if share.kind == "missing"), 0.0)
         before, now = _bars(field)
-        numbers = f"{_number(field.psi, 3):>6} {percent(missing):>8}"
+        numbers = f"{_number(field.psi):>6} {percent(missing):>8}"
         name = (
             field.name if field.role in ("feature", field.name) else f"{field.name} ({field.role})"
         )
@@ -247,7 +247,11 @@ def _bare(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text.replace("`", ""))
 
 
-def _number(value: float, digits: int = 3) -> str:
+def _number(value: float) -> str:
+    """With three decimals, or fewer of a large number."""
     if math.isnan(value):
         return "–"
-    return f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.4g}"
+    size = abs(value)
+    return (
+        f"{value:.{3 if size < 10 else 2 if size < 100 else 1}f}" if size < 1e4 else f"{value:.3g}"
+    )
