@@ -18,7 +18,7 @@ from ml_exporter.statistics.bins import (
     count_bins,
     format_number,
     quantile_edges,
-    round_up,
+    weighted_edges,
 )
 from ml_exporter.statistics.regression import LARGEST, histogram, percentage_errors
 from ml_exporter.statistics.scores import brier_scores, log_losses
@@ -26,7 +26,6 @@ from ml_exporter.statistics.scores import brier_scores, log_losses
 _SCORE_BINS = 50  # of a class; of many classes, fewer each
 _LEAST_SCORE_BINS = 25  # with fewer, the area under the ROC curve is off by more than 2e-3
 _ALL_SCORE_BINS = 500  # of all classes together
-_MASS_DIGITS = 12  # of an edge just below scores that are alike
 _ERROR_BINS = 20
 
 
@@ -165,18 +164,15 @@ def _within_unit(scores: Floats) -> NDArray[np.bool_]:
     return (scores >= 0) & (scores <= 1)
 
 
-def score_edges(sample: Floats, classes: int) -> Floats:
-    """Edges of the scores of one of so many classes, from some of them, of which there are any."""
+def score_edges(of_class: Floats, others: Floats, classes: int) -> Floats:
+    """Edges of the scores of one of so many classes, from some of rows of it, and of others.
+
+    Both together weigh the same, however rare the class is: average precision and the area under
+    the ROC curve depend on where its rows are as much as on where all others are.
+    """
     bins = max(_LEAST_SCORE_BINS, min(_SCORE_BINS, _ALL_SCORE_BINS // max(classes, 1)))
-    edges = quantile_edges(sample, bins)
-    # Many scores that are alike, such as 1, have a bin of their own at that end, too.
-    top = sample.max()
-    lower = sample[sample < top]
-    if lower.size and sample.size - lower.size > sample.size / bins:
-        below_top = round_up(float(lower.max()), _MASS_DIGITS)
-        if edges[-2] < below_top < top:
-            edges = np.insert(edges, -1, below_top)
-    return edges
+    weights = [np.full(side.size, 1 / max(side.size, 1)) for side in (of_class, others)]
+    return weighted_edges(np.concatenate((of_class, others)), np.concatenate(weights), bins)
 
 
 class ScoreCounter:

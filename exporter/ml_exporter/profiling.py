@@ -57,6 +57,7 @@ _WATCHED: tuple[Role, ...] = get_args(WatchedRole)
 _NUMBERS_SHARE = 0.99  # of present values, for a field to be a number
 _LEAST_ROWS = 10  # of a category with a name of its own
 _SAMPLE = 1 << 17  # values that quantiles are taken from, at most twice as many
+_SCORE_SAMPLE = 1 << 14  # of a class's scores, of its own rows and of others
 _DISTINCT = 100_000  # values that are told apart while counting categories
 _FEW_NUMBERS = 1000  # different numbers in one batch that may still be names of categories
 
@@ -69,10 +70,12 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
     """
     profiles: dict[Field, _Profile] = {}
     errors, truth, attributions = _Sample(), _Mean(), _Attributions()
+    score_samples = _ScoreSamples(request.positive)
     rows = 0
     for batch in batches():
         rows += batch.rows
         attributions.add(batch)
+        score_samples.add(batch)
         for key, column in batch.fields.items():
             if key.role not in _WATCHED:
                 continue
@@ -89,7 +92,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
     totals = {key: np.zeros(len(field.counts), dtype=np.int64) for key, field in fields.items()}
     classes = _classes(profiles, fields, request.categories)
     confusion: Counter[tuple[str, str]] = Counter()
-    scores = _score_counters(profiles, classes, request)
+    scores = _score_counters(score_samples, classes, request)
     losses = LossCounter(_scored_classes(profiles), request.positive)
     segments = segments_of(request.segments, fields.values())
     segment_counter = SegmentCounter(request.is_regression)
@@ -156,18 +159,16 @@ def _field(key: Field, profile: _Profile, request: Request) -> BaselineField:
 
 
 def _score_counters(
-    profiles: Mapping[Field, _Profile], classes: Sequence[str], request: Request
+    samples: _ScoreSamples, classes: Sequence[str], request: Request
 ) -> dict[str, ScoreCounter]:
     """What counts the scores of each class that has some, where there are labels."""
-    if LABEL not in profiles:
-        return {}
     names = classes if request.positive is None else [request.positive]
     counters = {}
     for name in names:
         key = score_key(name, request.positive)
-        sample = profiles[key].sample if key in profiles else np.empty(0)
-        if sample.size:
-            counters[name] = ScoreCounter(name, key, score_edges(sample, len(names)))
+        of_class, others = samples.of(key)
+        if of_class.size or others.size:
+            counters[name] = ScoreCounter(name, key, score_edges(of_class, others, len(names)))
     return counters
 
 
@@ -212,7 +213,9 @@ def _classes(
 class _Sample:
     """Every so-manieth of many numbers, and the least and the greatest."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: int = _SAMPLE) -> None:
+        """At least so many are taken of as many, and at most twice as many."""
+        self._least = least
         self._low, self._high = np.inf, -np.inf
         self._picked: list[Floats] = []
         self._size = 0
@@ -229,7 +232,7 @@ class _Sample:
         picked = values[start :: self._stride].copy()  # a view would keep all of them
         self._picked.append(picked)
         self._size += picked.size
-        if self._size > 2 * _SAMPLE:
+        if self._size > 2 * self._least:
             half = np.concatenate(self._picked)[::2]
             self._picked, self._size = [half], half.size
             self._stride *= 2
@@ -237,7 +240,36 @@ class _Sample:
     @property
     def values(self) -> Floats:
         extremes = [self._low, self._high] if self._stride > 1 else []
-        return np.concatenate([*self._picked, extremes])
+        return np.concatenate([np.empty(0), *self._picked, extremes])
+
+
+class _ScoreSamples:
+    """Some of the scores of labelled rows, of each class, by whether they are of it."""
+
+    def __init__(self, positive: str | None) -> None:
+        self._positive = positive
+        self._samples: dict[Field, tuple[_Sample, _Sample]] = {}
+
+    def add(self, batch: Batch) -> None:
+        if LABEL not in batch.fields:
+            return
+        label = batch.fields[LABEL].categories
+        known = ~label.is_any(MISSING, INVALID)
+        for key, column in batch.fields.items():
+            if key.role == "score":
+                scores = column.numbers.values
+                there = known & np.isfinite(scores)
+                is_class = label.is_any(self._positive or key.name)
+                sides = self._samples.setdefault(
+                    key, (_Sample(_SCORE_SAMPLE), _Sample(_SCORE_SAMPLE))
+                )
+                for side, rows in zip(sides, (there & is_class, there & ~is_class), strict=True):
+                    side.add(scores[rows])
+
+    def of(self, key: Field) -> tuple[Floats, Floats]:
+        """Those of rows of the class, and of others."""
+        of_class, others = self._samples.get(key, (_Sample(), _Sample()))
+        return of_class.values, others.values
 
 
 class _Attributions:

@@ -44,8 +44,8 @@ Figures = dict[tuple[str, ...], float]
 def score_bins(batch: Batch, name: str, positive: str | None, bins: int) -> ScoreBins:
     """What a baseline would have of a class, were it made of these rows."""
     values = batch.fields[score_key(name, positive)].numbers.values
-    edges = score_edges(values, 1000 // bins)
     of_class = np.array([label == name for label in batch.fields[LABEL].values])
+    edges = score_edges(values[of_class], values[~of_class], 1000 // bins)
     counts = (score_counts(values[mask], edges).tolist() for mask in (of_class, ~of_class))
     return ScoreBins(name, edges.tolist(), *counts)
 

@@ -14,6 +14,7 @@ from ml_exporter.statistics.bins import (
     quantile_edges,
     round_down,
     round_up,
+    weighted_edges,
 )
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -154,6 +155,33 @@ class TestQuantileEdges:
     def test_order_of_the_values_makes_no_difference(self):
         values = load_wine().data[:, 0]
         assert np.array_equal(quantile_edges(values, 10), quantile_edges(np.sort(values), 10))
+
+
+class TestWeightedEdges:
+    @given(columns, st.integers(2, 50), st.data())
+    def test_what_edges_promise(self, values, bins, data):
+        some = st.lists(st.floats(1e-6, 1), min_size=len(values), max_size=len(values))
+        edges = weighted_edges(values, np.array(data.draw(some)), bins)
+        assert np.all(np.isfinite(edges))
+        assert 2 <= len(edges) <= bins + 1
+        assert edges[0] <= values.min()
+        assert values.max() <= edges[-1]
+        assert edges[0] <= edges[1]
+        assert np.all(np.diff(edges[1:]) > 0)
+
+    def test_bins_weigh_about_the_same(self):
+        rng = np.random.default_rng(0)
+        values, weights = rng.normal(size=5000), rng.random(5000)
+        edges = weighted_edges(values, weights, 20)
+        of_bins, _ = np.histogram(values, edges, weights=weights)
+        assert of_bins == pytest.approx(weights.sum() / 20, rel=0.05)
+
+    def test_a_heavy_value_is_alone(self):
+        values, weights = np.arange(101) / 10, np.ones(101)
+        weights[40] = 1000
+        edges = weighted_edges(values, weights, 12)
+        assert {3.9, 4.0} <= set(edges.tolist())
+        assert 12 <= len(edges) <= 13
 
 
 class TestCountBins:

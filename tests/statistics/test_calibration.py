@@ -38,7 +38,7 @@ def threes():
 def binned(request):
     """Scores of a real model, the edges of their bins, and what came true in each."""
     scores, is_class = request.param()
-    edges = score_edges(scores, 1)
+    edges = score_edges(scores[is_class], scores[~is_class], 1)
     return (
         scores,
         edges,

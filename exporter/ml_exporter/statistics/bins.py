@@ -17,6 +17,7 @@ OTHER, ANY = "<other>", "<any>"
 _OUTER_DIGITS = 3
 _ALL_DIGITS = 17
 _FEW_BINS = 100
+_ROUNDING = 1e-12  # of sums of weights
 
 
 def format_number(value: float) -> str:
@@ -100,6 +101,47 @@ def quantile_edges(values: Floats, bins: int) -> Floats:
 
 def _round_up_all(values: Floats, digits: int) -> Floats:
     return np.array([round_up(float(value), digits) for value in values])
+
+
+def weighted_edges(values: Floats, weights: Floats, bins: int) -> Floats:
+    """Edges of at most so many bins of about equal weight, as `quantile_edges` has them.
+
+    A value that outweighs a bin has one of its own, if there are enough, and all others share the
+    rest: many that are alike cost no resolution. Of the inner edges each is rounded up to the
+    fewest digits, three or more, that keep it below the next one.
+    """
+    distinct, places = np.unique(values, return_inverse=True)
+    weight = np.bincount(places, weights=weights)
+    heavy = np.zeros(distinct.size, dtype=np.bool_)
+    left = bins
+    while left > 1:
+        outweighing = ~heavy & (weight > weight[~heavy].sum() / left)
+        if not outweighing.any():
+            break
+        heavy |= outweighing
+        left = bins - int(np.count_nonzero(heavy))
+    up_to = np.cumsum(np.where(heavy, 0.0, weight))
+
+    def inside(places: NDArray[np.intp]) -> NDArray[np.intp]:
+        return places[(places >= 0) & (places < distinct.size - 1)]
+
+    alone = np.flatnonzero(heavy)
+    last = inside(np.union1d(alone, alone - 1))
+    last = last if last.size < bins else inside(alone)
+    shares = up_to[-1] * np.arange(1, bins - last.size) / (bins - last.size)
+    last = np.union1d(last, inside(np.searchsorted(up_to, shares * (1 - _ROUNDING))))
+    inner = distinct[last]
+    following = np.append(inner, distinct[-1])[1:]
+    rounded = [
+        next(
+            edge
+            for digits in range(_OUTER_DIGITS, _ALL_DIGITS + 1)
+            if (edge := round_up(value, digits)) < limit
+        )
+        for value, limit in zip(inner.tolist(), following.tolist(), strict=True)
+    ]
+    low, high = float(distinct[0]), float(distinct[-1])
+    return np.array([round_down(low, _OUTER_DIGITS), *rounded, round_up(high, _OUTER_DIGITS)])
 
 
 def count_bins(values: Floats, edges: Floats) -> Counts:
