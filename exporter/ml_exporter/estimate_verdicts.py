@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from ml_exporter.rules.degradation import LEAST_LABELLED, USUAL_CRITICAL_VALUE
-from ml_exporter.rules.estimation import FIGURES, REGRESSION, SAME_ROWS, SHARES
+from ml_exporter.rules.estimation import FIGURES, INTERVALS, REGRESSION, SAME_ROWS
 from ml_exporter.rules.estimation_alerts import LEAST_PREDICTIONS, MATERIAL, MATERIAL_SHARE
 from ml_exporter.samples import Samples
-from ml_exporter.statistics import calibration, figures, performance
+from ml_exporter.statistics import calibration, figures, intervals, performance
 from ml_exporter.statistics.intervals import UNKNOWN, Interval
 from ml_exporter.statistics.significance import interval_z
 from ml_exporter.verdicts import EstimateVerdict, Figure, Limits, State, worst
@@ -57,10 +57,7 @@ def _expected(
     samples: Samples, of: str, estimator: str, positive: str | None
 ) -> tuple[float, Values]:
     """Rows that an estimator has counted, and the figures that it expects of them."""
-    rows, absolute, squared = (
-        sum(value for labels, value in samples[f"{of}_{kind}_total"] if _is(labels, estimator))
-        for kind in ("predictions", "absolute_error", "squared_error")
-    )
+    rows, absolute, squared = _sums(samples, of, estimator)
     classes = performance.of_cells(_cells(samples, of, estimator))
     if not rows:
         return 0.0, {}
@@ -70,6 +67,14 @@ def _expected(
         "mean_absolute_error": absolute / rows,
         "root_mean_squared_error": math.sqrt(squared / rows),
     }
+
+
+def _sums(samples: Samples, of: str, estimator: str) -> list[float]:
+    """Rows that an estimator has counted, their absolute errors and their squared ones."""
+    return [
+        sum(value for labels, value in samples[f"{of}_{kind}_total"] if _is(labels, estimator))
+        for kind in ("predictions", "absolute_error", "squared_error")
+    ]
 
 
 def _is(labels: Mapping[str, str], estimator: str) -> bool:
@@ -85,12 +90,13 @@ def _cells(samples: Samples, of: str, estimator: str) -> list[performance.Cell]:
 
 
 def _bounds(samples: Samples, estimator: str, positive: str | None) -> Mapping[str, Interval]:
-    """Intervals of the figures that are shares, if the estimator's probabilities are right."""
+    """Intervals of the figures that have one, if the estimator's probabilities are right."""
     cells = _cells(samples, "ml_estimated", estimator)
     if not sum(rows for *_, rows in cells):
-        return {}
+        rows, absolute, squared = _sums(samples, "ml_estimated", estimator)
+        return {"mean_absolute_error": intervals.mean(absolute, squared, rows)}
     found = performance.model_intervals(cells, positive)
-    known = SHARES if positive is not None else ("accuracy",)
+    known = INTERVALS if positive is not None else ("accuracy",)
     return {metric: found[metric] for metric in known if metric in found}
 
 

@@ -30,7 +30,6 @@ from tests.support import find_tool
 
 WINDOW = "24h"
 REPLICAS = {"a": slice(0, None, 3), "b": slice(1, None, 3), "c": slice(2, None, 3)}
-METRICS = {"positive_rate", "false_positive_rate", "false_negative_rate"}
 
 Labels = Mapping[str, str]
 
@@ -154,19 +153,19 @@ def expected(watched: Watched, of: str, estimator: str) -> dict[str, float]:
     }
 
 
-def shares(confusion: np.ndarray, positive: int) -> dict[str, tuple[float, float]]:
-    """Expected successes and trials of each figure that is a share (binary)."""
-    tp = confusion[positive, positive]
-    fp, fn = confusion[1 - positive, positive], confusion[positive, 1 - positive]
-    tn = confusion[1 - positive, 1 - positive]
-    return {
-        "accuracy": (tp + tn, tp + tn + fp + fn),
-        "precision": (tp, tp + fp),
-        "recall": (tp, tp + fn),
-        "specificity": (tn, tn + fp),
-        "f1": (tp, tp + fp + fn),
-        "negative_predictive_value": (tn, tn + fn),
-    }
+def expected_intervals(watched: Watched, estimator: str) -> dict[str, tuple[float, float]]:
+    """Those of what the figures turn out to be: of several classes, of accuracy alone."""
+    known = watched.known
+    if known.classes:
+        confusion = watched.confusion("ml_estimated_outcomes_total", estimator)
+        cells = performance.cells_of(confusion, known.classes)
+        found = performance.model_intervals(cells, known.positive)
+        return found if known.positive else {"accuracy": found["accuracy"]}
+    sums = [
+        watched.total(f"ml_estimated_{of}_total")
+        for of in ("absolute_error", "squared_error", "predictions")
+    ]
+    return {"mean_absolute_error": intervals.mean(*sums)}
 
 
 def drift(watched: Watched, error: float, accuracy: float, rows: int) -> float:
@@ -243,19 +242,12 @@ def failures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
                 recorder.expect(f"model:estimation_error:{WINDOW}", by, value - truth[metric])
                 if estimator == best:
                     recorder.expect(f"model:estimated_{metric}:{WINDOW}", of_model, value)
-            if known.positive is not None:
-                confusion = watched.confusion("ml_estimated_outcomes_total", estimator)
-                of_share = shares(confusion, known.classes.index(known.positive))
-                for metric, (successes, trials) in of_share.items():
-                    ends = intervals.wilson(successes, trials)
-                    for end, value in zip(("lower", "upper"), ends, strict=True):
-                        share = 2 * value / (1 + value) if metric == "f1" else value
-                        by = of | {"monitor": metric}
-                        recorder.expect(f"model:estimated_performance_{end}:{WINDOW}", by, share)
-                        if estimator == best:
-                            recorder.expect(
-                                f"model:estimated_{metric}_{end}:{WINDOW}", of_model, share
-                            )
+            for metric, ends in expected_intervals(watched, estimator).items():
+                for end, value in zip(("lower", "upper"), ends, strict=True):
+                    by = of | {"monitor": metric}
+                    recorder.expect(f"model:estimated_performance_{end}:{WINDOW}", by, value)
+                    if estimator == best:
+                        recorder.expect(f"model:estimated_{metric}_{end}:{WINDOW}", of_model, value)
             if estimator == best:
                 measured = "accuracy" if known.classes else "mean_absolute_error"
                 error = estimated[measured] - truth[measured]

@@ -19,7 +19,7 @@ from ml_exporter.dashboards.panels import (
 )
 from ml_exporter.dashboards.performance import references
 from ml_exporter.dashboards.selectors import MODEL
-from ml_exporter.rules.estimation import SHARES
+from ml_exporter.rules.estimation import INTERVALS
 from ml_exporter.rules.promql import indent
 
 NO_ESTIMATE = "Needs a baseline with labels, and scores or features to estimate from"
@@ -151,7 +151,7 @@ def _course(name: str, title: str, unit: str) -> Panel:
     def estimated(end: str = "") -> str:
         return f"model:estimated_{name}{end}:${{window}}{{{MODEL}}}"
 
-    has_interval = name in SHARES
+    has_interval = name in INTERVALS
     about = About(
         f"Estimated and realised {title}",
         "What is expected of the window's predictions"

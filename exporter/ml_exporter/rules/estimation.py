@@ -11,15 +11,23 @@ from ml_exporter.rules import calibration, counts
 from ml_exporter.rules.classification import OUTCOMES, correlation, macro_average
 from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.groups import Group, Rule
+from ml_exporter.rules.intervals import end_of_phi
 from ml_exporter.rules.promql import gauge, indent, join_replicas, positive_class, union, without
 from ml_exporter.rules.shares import SIGNS, f1_of_jaccard, unclamped_wilson
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
+from ml_exporter.statistics.significance import Z_95
 
-SHARES = ("accuracy", "precision", "recall", "specificity", "f1", "negative_predictive_value")
-CLASSIFICATION = (*SHARES, "balanced_accuracy", "matthews_correlation")
+_SHARES = (
+    *("accuracy", "precision", "recall", "specificity", "f1", "negative_predictive_value"),
+    *("false_positive_rate", "false_negative_rate", "positive_rate"),
+)
+CLASSIFICATION = (*_SHARES, "balanced_accuracy", "matthews_correlation")
 REGRESSION = ("mean_absolute_error", "root_mean_squared_error")
 FIGURES = (*CLASSIFICATION, *REGRESSION)
 """Names of the figures: each is `model:estimated_NAME:WINDOW`."""
+INTERVALS = (*CLASSIFICATION, "mean_absolute_error")
+"""Those that have `model:estimated_NAME_lower:WINDOW` and `_upper`, of a binary model but for
+accuracy."""
 
 COUNTERS = tuple(
     Counter(f"ml_{of}_{name}_total", f"ml_{of}_{name}_total", f"{what}, {rows}, by estimator,")
@@ -180,6 +188,9 @@ def _classification(of: str, window: str) -> dict[str, str]:
         f"(\n{indent(one_by_one)}\n) / 2\nor\n{_multiclass(without('avg', 'class', recall))}"
     )
     parts["matthews_correlation"] = correlation(rows, correct, support, predicted)
+    for rate, metric in (("false_positive_rate", "specificity"), ("false_negative_rate", "recall")):
+        mean = macro_average(of_classes[metric], occurring)
+        parts[rate] += f"\nor\n{_multiclass(f'1 - {mean}')}"
     return {name: parts[name] for name in CLASSIFICATION}
 
 
@@ -198,6 +209,9 @@ def _shares(of: str, window: str) -> dict[str, tuple[str, str]]:
         "specificity": (tn, f"({tn} + {fp})"),
         "f1": (tp, f"({tp} + {fp} + {fn})"),  # of Jaccard's index, of which it is a function
         "negative_predictive_value": (tn, f"({tn} + {fn})"),
+        "false_positive_rate": (fp, f"({tn} + {fp})"),
+        "false_negative_rate": (fn, f"({tp} + {fn})"),
+        "positive_rate": (f"({tp} + {fp})", f"({tp} + {fp} + {fn} + {tn})"),
     }
 
 
@@ -216,10 +230,50 @@ def _intervals(window: str) -> Iterable[Rule]:
             f"{window}.",
             f"clamp(\n{indent(union(parts, 'monitor'))},\n  0, 1\n)",
         )
+    for end, sign in SIGNS.items():
+        for name, expr, how in (
+            ("balanced_accuracy", _end_of_balanced_accuracy(end, window),
+             "square-and-add of those of recall and specificity"),
+            ("matthews_correlation",
+             f"clamp(\n{indent(end_of_phi(end, window, 'estimated_'))},\n  -1, 1\n)",
+             "from the variance of phi"),
+            ("mean_absolute_error", _end_of_mean_error(sign, window),
+             "normal, from the expected squares"),
+        ):  # fmt: skip
+            yield Rule(
+                f"model:estimated_performance_{end}:{window}",
+                f"{end.capitalize()} end for {name}: {how}. Over {window}.",
+                expr,
+                {"monitor": name},
+            )
+
+
+def _end_of_balanced_accuracy(end: str, window: str) -> str:
+    halves = '{monitor=~"recall|specificity"}'
+    figures = f"model:estimated_performance:{window}{halves}"
+    distance = f"{figures}\n- model:estimated_performance_{end}:{window}{halves}"
+    spread = without("sum", "monitor", f"(\n{indent(distance)}\n) ^ 2")
+    whole = f'model:estimated_performance:{window}{{monitor="balanced_accuracy"}}'
+    of_whole = without("sum", "monitor", whole)
+    return f"{of_whole}\n{SIGNS[end]} sqrt(\n{indent(spread)}\n) / 2"
+
+
+def _end_of_mean_error(sign: str, window: str) -> str:
+    rows = _rows("estimated", window)
+    absolute, squared = (
+        without("sum", "baseline_id", f"ml_estimated_{name}_total:{window}")
+        for name in ("absolute_error", "squared_error")
+    )
+    mean = f"{absolute} / ({rows} > 1)"
+    variance = f"{squared} / {rows}\n- ({mean}) ^ 2"
+    return (
+        f"{mean}\n{sign} {Z_95!r} * sqrt(\n  clamp_min(\n{indent(variance, 4)},\n    0\n  )\n"
+        f"  / ({rows} - 1)\n)"
+    )
 
 
 def _preferred(window: str) -> Iterable[Rule]:
-    ends = {"": FIGURES, "_lower": SHARES, "_upper": SHARES}
+    ends = {"": FIGURES, "_lower": INTERVALS, "_upper": INTERVALS}
     for end, names in ends.items():
         for name in names:
             figure = f'model:estimated_performance{end}:{window}{{monitor="{name}"}}'

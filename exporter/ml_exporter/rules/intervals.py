@@ -91,7 +91,7 @@ def _of_others(end: str, window: str) -> Mapping[str, tuple[str, str]]:
             "classes that occur (multiclass)",
         ),
         "matthews_correlation": (
-            f"{_of_phi(end, window)}\nor\n{_of_correlation(end, window)}",
+            f"{end_of_phi(end, window)}\nor\n{_of_correlation(end, window)}",
             "from the variance of phi (binary), or by the delta method (multiclass)",
         ),
     }
@@ -177,9 +177,16 @@ def _of_balanced_accuracy(end: str, window: str) -> str:
     return f"{binary(of_halves)}\nor\n{multiclass(f'{of_recall} * {some} / {present}')}"
 
 
-def _of_phi(end: str, window: str) -> str:
-    hits, false_alarms, misses, rejections = (f"model:{name}:{window}" for name in OUTCOMES)
+def end_of_phi(end: str, window: str, kind: str = "") -> str:
+    """An end for phi, of outcomes whose names begin with a kind."""
+    hits, false_alarms, misses, rejections = (f"model:{kind}{name}:{window}" for name in OUTCOMES)
     phi = f"model:matthews_correlation:{window}"
+    if kind:
+        phi = without(
+            "sum",
+            "monitor",
+            f'model:{kind}performance:{window}{{monitor="matthews_correlation"}}',
+        )
 
     def inequality(one: str, other: str) -> str:
         """How unequal two classes are."""
