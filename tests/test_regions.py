@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_exporter.baseline import BaselineError, decode, encode
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field
+from ml_exporter.baseline import BaselineError, Request, decode, encode
+from ml_exporter.batch import ABSENT, LABEL, PREDICTION, SCORE, Batch, Column, Field
+from ml_exporter.profiling import build
 from ml_exporter.region_fitting import RegionsBuilder
 from ml_exporter.regions import (
     MOST_REGIONS,
@@ -291,6 +292,38 @@ class TestFitting:
         assert builder.fit([], {}) is None
 
 
+class TestShare:
+    """How much is counted of what regions know beyond scores."""
+
+    @staticmethod
+    def made(scores, chances, x):
+        truth = (np.random.default_rng(1).random(len(x)) < chances).astype(int)
+        columns = {
+            Field("feature", "x"): x.tolist(),
+            SCORE: scores.tolist(),
+            PREDICTION: (scores > 0.5).astype(int).tolist(),
+            LABEL: truth.tolist(),
+        }
+        batch = Batch(len(x), {key: Column(values) for key, values in columns.items()})
+        types = {PREDICTION: "category", LABEL: "category"}
+        request = Request("m", "1", types, {}, bins=10, categories=50, positive="1")
+        return build(lambda: [batch], request).regions
+
+    def test_is_all_where_scores_know_nothing(self):
+        rng = np.random.default_rng(2)
+        x = rng.random(4000)
+        found = self.made(rng.uniform(0.4, 0.6, 4000), np.where(x < 0.5, 0.05, 0.95), x)
+        assert (found.preferred, found.share) == ("regions", 1.0)
+        assert found.held_out["regions"] < 0.1 * found.held_out["scores"]
+
+    def test_is_the_least_where_scores_know_everything(self):
+        rng = np.random.default_rng(3)
+        scores = rng.random(4000)
+        found = self.made(scores, scores, rng.random(4000))
+        assert found.share == 0.25
+        assert found.held_out["regions"] == pytest.approx(found.held_out["scores"], rel=0.1)
+
+
 class TestFile:
     @MODELS
     def test_is_read_as_it_was_written(self, make):
@@ -309,6 +342,7 @@ class TestFile:
             ({"splits": [msgspec.structs.replace(BY_AGE, region=1)]}, "splits[0]"),
             ({"splits": [msgspec.structs.replace(BY_AGE, new=2)]}, "splits[0]"),
             ({"regions": [Region(name="a", rows=9), Region(name="b", rows=0)]}, "needs rows"),
+            ({"share": 1.5}, "share must be between 0 and 1"),
         ],
     )
     def test_what_is_wrong_is_said(self, changes, problem):
@@ -328,3 +362,5 @@ def test_scores_count_as_ten_rows():
         ],
     )
     assert found.corrections(["yes", "no"]).tolist() == [[-0.1, 0.0], [0.0, 0.1]]
+    half = msgspec.structs.replace(found, share=0.5)
+    assert half.corrections(["yes", "no"]).tolist() == [[-0.05, 0.0], [0.0, 0.05]]

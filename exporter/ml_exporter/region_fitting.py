@@ -20,6 +20,7 @@ _MOST_ROWS = 50_000  # of the sample
 _MOST_VALUES = 20_000_000  # of the sample, over all fields
 _FOLDS = 5  # of the sample, in the order of its rows
 _MOST_TARGETS = 10  # classes that the tree is told apart
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of what regions know, that are tried; 0 is scores alone
 _LEAST_ERROR = 0.01  # of the mean one: smaller errors are alike
 
 
@@ -155,7 +156,7 @@ def _of_classes(
         return None
     everything = np.ones(sample.rows, dtype=np.bool_)
     described, names = inputs.described(splits)
-    misses: dict[Estimator, list[float]] = {"scores": [], "regions": []}
+    misses: dict[float, list[float]] = {share: [] for share in _SHARES}
     fold = rows * _FOLDS // sample.rows
     for number in range(_FOLDS):
         held, fitted = fold == number, fold != number
@@ -164,19 +165,21 @@ def _of_classes(
         of_fold = _grow(inputs, targets(by_scores)[fitted], fitted)
         trial = Regions(splits=[], regions=regions(of_fold, by_scores, fitted), preferred="regions")
         surplus = trial.corrections(known.classes)[_leaves(inputs, of_fold), predicted]
-        by_regions = corrected(by_scores, predicted, surplus)
-        estimates: dict[Estimator, Floats] = {"scores": by_scores, "regions": by_regions}
-        for estimator, estimate in estimates.items():
+        for share, of_share in misses.items():
+            estimate = corrected(by_scores, predicted, share * surplus)
             missed = estimate[rows, predicted] - correct
-            misses[estimator] += _squared_misses(inputs, missed, predicted, held)
-    held_out = {
-        estimator: round(float(np.mean(found)), 6) for estimator, found in misses.items() if found
-    }
+            of_share.extend(_squared_misses(inputs, missed, predicted, held))
+    means = {share: float(np.mean(missed)) for share, missed in misses.items() if missed}
+    share = min(_SHARES[1:], key=lambda one: means.get(one, 0.0))
+    held_out: dict[Estimator, float] = {}
+    if means:
+        held_out = {"scores": round(means[0.0], 6), "regions": round(means[share], 6)}
     knows_more = bool(held_out) and held_out["regions"] < held_out["scores"]
     return Regions(
         splits=described,
         regions=_named(regions(splits, probabilities, everything), names),
         preferred="regions" if knows_more else "scores",
+        share=share if means else 1.0,
         held_out=held_out,
     )
 

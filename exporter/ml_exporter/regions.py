@@ -72,6 +72,7 @@ class Region(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
     """All regions of a baseline; `preferred` is the estimator that knew held-out rows better.
 
+    What regions know beyond scores counts by a `share`, the one that knew held-out rows best.
     `held_out` has, of a classifier's estimators, the squared sum of what each missed in a part of
     the baseline that it wasn't made of, by rows of the part, in the mean over all parts.
     """
@@ -79,6 +80,7 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_default
     splits: list[Split]
     regions: list[Region]
     preferred: Estimator
+    share: float = 1.0  # how much of it counts that answers were right more often than expected
     held_out: dict[Estimator, float] = {}
 
     def of(self, batch: Batch) -> Column:
@@ -125,7 +127,7 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_default
             for one in region.answers:
                 if one.predicted in index:
                     surplus = (one.correct - one.expected) / (one.rows + _WEIGHT_OF_SCORES)
-                    table[code, index[one.predicted]] = surplus
+                    table[code, index[one.predicted]] = self.share * surplus
         return table
 
     @cached_property
@@ -147,6 +149,8 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_default
                 return f"splits[{number - 1}]: must split one of the regions before into {number}"
         if any(region.rows < 1 for region in self.regions):
             return "each region needs rows"
+        if not 0 <= self.share <= 1:
+            return "share must be between 0 and 1"
         return None
 
 
