@@ -311,7 +311,7 @@ class TestLongLines:
         assert reader.too_large == 1
 
     def test_without_an_end_are_one_row_too_large(self, log: Path) -> None:
-        write(log, "a\n" + "x" * 5 * self.MB)
+        write(log, "a\n" + "x" * 10 * self.MB)
         reader = reading_once(log)
         assert reader.read() == ["a"]
         assert reader.too_large == 1

@@ -17,7 +17,7 @@ from ml_exporter.store import Position
 CUT_OFF = "ends in the middle of compressed data"
 
 _CHUNK = 1 << 19  # bytes, once decompressed: many are read again after a restart
-_LARGEST_CHUNK = 4 << 20  # bytes: each chunk costs as much again as some thousand rows do
+_LARGEST_CHUNK = 8 << 20  # bytes: each chunk costs as much again as some thousand rows do
 _CHECKED = 1 << 10  # bytes at the beginning and before the position, whenever there is more
 
 
