@@ -201,8 +201,7 @@ class _NumberTest:
         bins = bin_codes(numbers.values, self._uppers)
         if numbers.missing or numbers.invalid:
             bins[np.isnan(numbers.values)] = self._uppers.size + 1
-        left: NDArray[np.uint64] = self._of_bins[bins]
-        return left
+        return self._of_bins.take(bins)
 
 
 class _CategoryTest:
@@ -216,8 +215,7 @@ class _CategoryTest:
     def leaves(self, column: Column) -> NDArray[np.uint64]:
         categories = column.categories
         of_names = [self._of_names.get(name, self._of_others) for name in categories.names]
-        left: NDArray[np.uint64] = np.array(of_names, dtype=np.uint64)[categories.codes]
-        return left
+        return np.array(of_names, dtype=np.uint64).take(categories.codes)
 
 
 def region_names(splits: Sequence[Split], missing: Collection[Field]) -> list[str]:

@@ -91,6 +91,23 @@ def test_calibration_equals_scikit_learn(binned):
     assert np.isnan(Calibration.of(edges, positives, negatives)([math.nan])).all()
 
 
+@pytest.mark.parametrize("bins", [1, 2, 50, 150])
+def test_a_score_between_middles_is_interpolated_to_the_bit(bins):
+    random = np.random.default_rng(bins)
+    edges = np.sort(np.append(0.1, random.random(bins)))
+    positives, negatives = random.integers(0, 40, (2, bins + 1))
+    calibration = Calibration.of(edges, positives, negatives + 1)
+    middles, shares = calibration.middles, calibration.shares
+    asked = np.concatenate((random.random(5000), middles, [-math.inf, -1, 2, math.inf, math.nan]))
+    expected = np.interp(asked, middles, shares)
+    assert np.array_equal(calibration(asked), expected, equal_nan=True)
+
+
+def test_a_bin_without_width_is_a_step():
+    calibration = Calibration.of([0.5, 0.5], [1, 3], [3, 1])
+    assert calibration([0.4, 0.5, 0.6]).tolist() == [0.75, 0.75, 0.75]
+
+
 def halves(binned):
     """Counts of two samples of the same rows."""
     _, _, positives, negatives = binned

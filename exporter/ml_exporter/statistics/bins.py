@@ -159,18 +159,20 @@ def count_bins(values: Floats, edges: Floats) -> Counts:
     return after[1:] - after[:-1]
 
 
-def bin_codes(values: Floats, uppers: Floats) -> NDArray[np.intp]:
+def bin_codes(values: Floats, uppers: Floats, inclusive: bool = True) -> NDArray[np.intp]:
     """The bin of each value: the first whose upper edge it doesn't exceed, else one more.
 
-    `uppers` are finite and ascend; of NaN it may be any bin.
+    Where edges aren't `inclusive`, it doesn't reach it either. `uppers` are finite and ascend; of
+    NaN it may be any bin.
     """
     if uppers.size > _FEW_BINS:
-        return np.searchsorted(uppers, values)
+        return np.asarray(np.searchsorted(uppers, values, side="left" if inclusive else "right"))
+    passes = np.greater if inclusive else np.greater_equal
     # One comparison an edge is faster than a binary search a value.
     codes = np.zeros(values.shape, dtype=np.uint8)
     above = np.empty(values.shape, dtype=np.bool_)
     for upper in uppers.tolist():
-        np.add(codes, np.greater(values, upper, out=above).view(np.uint8), out=codes)
+        np.add(codes, passes(values, upper, out=above).view(np.uint8), out=codes)
     return codes.astype(np.intp)
 
 

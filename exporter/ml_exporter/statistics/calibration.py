@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ml_exporter.statistics.bins import bin_codes
 from ml_exporter.statistics.tails import chi_squared_isf
 
 LEAST_IN_BIN = 5  # rows of the window, for its bin to be compared by likelihood
@@ -66,8 +68,19 @@ class Calibration:
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Probabilities of scores, in an array of any shape; NaN stays NaN."""
-        values = np.asarray(scores, dtype=np.float64)
-        return np.interp(values, self.middles, self.shares)
+        values = np.clip(np.asarray(scores, dtype=np.float64), self.middles[0], self.middles[-1])
+        # As np.interp does, which takes three times as long to find the line of a value.
+        line = bin_codes(values, self.middles[1:], inclusive=False)
+        result: NDArray[np.float64] = self._slopes.take(line)
+        result *= values - self.middles.take(line)
+        result += self.shares.take(line)
+        return result
+
+    @cached_property
+    def _slopes(self) -> NDArray[np.float64]:
+        """Of the line that begins at each middle; behind the last one it is level."""
+        with np.errstate(divide="ignore", invalid="ignore"):  # no value is on a line without width
+            return np.append(np.diff(self.shares) / np.diff(self.middles), 0.0)
 
 
 def bin_statistic(
