@@ -88,11 +88,11 @@ class Categories:
         if list(names) == list(self.names):
             return self.codes.astype(np.int64)
         place = {name: number for number, name in enumerate(names)}
-        return np.array([place.get(name, -1) for name in self.names], np.int64)[self.codes]
+        return np.array([place.get(name, -1) for name in self.names], np.int64).take(self.codes)
 
     def is_any(self, *names: str) -> NDArray[np.bool_]:
         """Rows that have one of these names."""
-        return np.array([name in names for name in self.names], np.bool_)[self.codes]
+        return np.array([name in names for name in self.names], np.bool_).take(self.codes)
 
     def equals(self, other: Categories) -> NDArray[np.bool_]:
         """Rows that have the same name in another column."""

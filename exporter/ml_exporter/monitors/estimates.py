@@ -111,7 +111,7 @@ class Estimates:
             chance, predicted, region = chance[found], predicted[found], region[found]
         # A region says how much likelier the predicted class is, which may be the other one.
         of_positive = np.where(np.arange(2) == positive, self._surplus, -self._surplus)
-        surplus = of_positive.ravel()[region * 2 + predicted]
+        surplus = of_positive.ravel().take(region * 2 + predicted)
         corrected_chance = np.clip(chance + surplus, 0.0, 1.0)
         self._cells["regions"].add_binary(corrected_chance, predicted, positive)
         self._predictions.inc(chance.size, "regions")
