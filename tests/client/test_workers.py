@@ -22,6 +22,8 @@ SERVERS = {
     "uvicorn": ("uvicorn", "--workers=3", "--host=127.0.0.1", "--port={port}", "workers:asgi"),
 }
 
+RECYCLING = (*SERVERS["gunicorn"][:2], "--max-requests=40", *SERVERS["gunicorn"][2:])
+
 
 class App:
     """The application, and its exposition."""
@@ -70,9 +72,9 @@ class App:
         wait_until(lambda: get(self.metrics_url)[0] == 200, what="an exposition")
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=SERVERS.values(), ids=SERVERS.keys())
 def app(request: pytest.FixtureRequest) -> Iterator[App]:
-    name, *arguments = SERVERS[request.param]
+    name, *arguments = request.param
     pytest.importorskip(name)
     port, metrics_port = free_port(), free_port()
     with TemporaryDirectory() as folder:
@@ -130,3 +132,12 @@ def test_workers_that_are_stopped_have_said_all_that_they_observed(app: App) -> 
     for worker in workers:
         app.lose(worker, signal.SIGTERM)
     app.counts(60, 0)
+
+
+@pytest.mark.parametrize("app", [RECYCLING], indirect=True, ids=["gunicorn"])
+def test_workers_that_come_and_go_lose_nothing_and_count_nothing_twice(app: App) -> None:
+    workers = {app.ask(f"predict={id}") for id in range(600)}
+    assert len(workers) > 10
+    app.counts(600, 0)
+    assert app.count("ml_duplicate_predictions_total") == 0
+    assert app.count("ml_exporter_observations_dropped_total") == 0

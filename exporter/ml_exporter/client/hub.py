@@ -121,10 +121,10 @@ class Hub:
         with self._lock:
             if self.is_running or self._stopping or not self._writers:
                 return
-            self.is_running = True
             self._wake.set()
-            self._thread = threading.Thread(target=self._run, name="ml-exporter", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="ml-exporter", daemon=True)
+            thread.start()
+            self._thread, self.is_running = thread, True
 
     def serve(self, address: str, port: int) -> int:
         """Let /metrics be answered at an address; the port. Raises OSError and ValueError.
