@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ml_exporter import Monitor
-from ml_exporter.client.arguments import model_of
+from ml_exporter.baseline import Request, encode
+from ml_exporter.batch import PREDICTION, Batch, Column, Field
+from ml_exporter.client.arguments import layout_of, model_of
 from ml_exporter.client.hub import Hub
+from ml_exporter.client.lines import Writer
+from ml_exporter.profiling import build
 from tests.support import ROOT
 
 BINARY = {"task": "binary", "positive": "1"}
@@ -77,6 +82,28 @@ def test_a_baseline_says_which_features_and_scores_there_are() -> None:
     assert model.fields.features is not None
     # In the example's log they are deeper; in a call each has its own name.
     assert all(name == found for name, found in model.fields.features.items())
+
+
+def test_what_a_baseline_watches_of_a_text_is_of_the_text(tmp_path: Path) -> None:
+    comments = Field("feature", "comment_length"), Field("feature", "age")
+    wanted = Request(
+        *("m", None, {PREDICTION: "category"}),
+        paths=dict(zip(comments, ("inputs.comment", "inputs.age"), strict=True)),
+        bins=10,
+        categories=50,
+        extracted={comments[0]: "length"},
+    )
+    columns = {PREDICTION: Column(["1"] * 60), **{key: Column([3.0] * 60) for key in comments}}
+    path = tmp_path / "baseline.json"
+    path.write_bytes(encode(build(lambda: [Batch(60, columns)], wanted)))
+    model = model_of("m", {**BINARY, "baseline": path})
+    assert model.fields.features == {"comment_length": "comment", "age": "age"}
+    assert model.fields.extracted == {"comment_length": "length"}
+    read = layout_of(model, None, "json")
+    assert read.fields[comments[0]] == "request.comment"
+    assert read.extracted == {comments[0]: "length"}
+    (lines,) = Writer(model).write([(False, (["abc", 5], "1", None, None, None, None, 1.0))])
+    assert b'"comment":"abc","age":5' in lines.data
 
 
 def test_what_may_be_said_in_python() -> None:

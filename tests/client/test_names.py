@@ -1,10 +1,12 @@
 """What the client offers, and what it costs to import."""
 
+import inspect
 import subprocess
 import sys
 
 import ml_exporter
 from ml_exporter import client
+from ml_exporter.config import KEYS
 from tests.support import ROOT
 
 LIGHT = {"numpy", "prometheus_client"}
@@ -38,6 +40,14 @@ def test_the_public_names() -> None:
     ]
     assert ml_exporter.__all__ == ["Monitor", "__version__"]
     assert ml_exporter.Monitor is client.Monitor
+
+
+def test_a_monitor_takes_every_key_of_a_model() -> None:
+    arguments = inspect.signature(client.Monitor).parameters.keys()
+    assert set(KEYS["model"]) - {"source", "fields"} <= arguments
+    assert {"id", "timestamp", "prediction", "score", "label"} <= (
+        inspect.signature(client.Monitor.log).parameters.keys()
+    )
 
 
 def test_to_import_it_costs_nothing() -> None:

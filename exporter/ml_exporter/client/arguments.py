@@ -56,10 +56,15 @@ def model_of(name: str, arguments: Mapping[str, object]) -> Model:
     if arguments.get("score") is None and (scores := _scores(model, known)):
         model = _read(name, {**arguments, "score": scores})
     if model.fields.features is None:
-        # A log may have had them elsewhere; here each is under its name.
-        names = [field.name for field in known.fields if field.role == "feature"]
-        fields = replace(model.fields, features={name: name for name in names})
-        model = replace(model, fields=fields)
+        # A log may have had them elsewhere; here each is under its name, or under that of the text,
+        # list or time of which something is watched.
+        features = [field for field in known.fields if field.role == "feature"]
+        extracted = {one.name: one.extractor for one in features if one.extractor}
+        names = {one.name: one.name for one in features}
+        names |= {
+            one.name: one.path.rpartition(".")[2] for one in features if one.extractor and one.path
+        }
+        model = replace(model, fields=replace(model.fields, features=names, extracted=extracted))
     return model
 
 
@@ -102,7 +107,11 @@ def layout_of(model: Model, fields: Mapping[str, object] | None, format: str) ->
     elif classes := list(model.fields.scores):
         said["score"] = {"path": f"{response}scores", "classes": classes}
     if model.fields.features is not None:
-        said["features"] = {name: request + name for name in model.fields.features}
+        extracted = model.fields.extracted
+        said["features"] = {
+            name: {extracted[name]: request + path} if name in extracted else request + path
+            for name, path in model.fields.features.items()
+        }
     section: dict[str, object] = {
         "name": model.name,
         "task": model.task,

@@ -42,7 +42,8 @@ class Writer:
     _names: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._names = list(self.model.fields.features or ())
+        # Several features may be of one value: the length of a text, and its words.
+        self._names = list(dict.fromkeys((self.model.fields.features or {}).values()))
         self._classes = list(self.model.fields.scores)
         self._joins = self.model.labels is not None
         self._versions = isinstance(self.model.version, VersionField)

@@ -41,7 +41,7 @@ class Monitor:
         version: str | Mapping[str, str] | None = None,
         baseline: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None = None,
         learn: Mapping[str, int] | None = None,
-        features: Sequence[str] | None = None,
+        features: Sequence[str] | Mapping[str, object] | None = None,
         score: bool | Sequence[object] | None = None,
         types: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | bool | None = None,
