@@ -185,6 +185,26 @@ def test_another_order_of_attributions(start: Start) -> None:
     )
 
 
+def test_answers_that_mean_the_opposite_are_worth_nothing(start: Start) -> None:
+    watch = start()
+    # Scores are as they were, but the log has lost them.
+    rows = [{k: v for k, v in row.items() if k != "probability"} for row in sample(2000)]
+    watch.append(wrong(rows, lambda *_: True))
+    alarm = alarmed(watch)["ModelWorthless"]
+    assert alarm.severity == "warning"
+    assert "by always saying the commonest class" in alarm.summary
+    ((version,),) = (model.versions for model in judged(watch))
+    assert "by always saying the commonest class" in summarize(version)
+
+
+def test_wrong_answers_of_scores_that_know_better_are_not(start: Start) -> None:
+    watch = start()
+    watch.append(wrong(sample(2000), lambda *_: True))
+    alarm = alarmed(watch)
+    assert "ModelPerformanceDegraded" in alarm
+    assert "ModelWorthless" not in alarm
+
+
 def test_a_version_that_is_worse_than_the_champion(start: Start) -> None:
     text = CONFIG.replace('version: "3"', "version: {field: v}").replace(
         "baseline: baseline.json", 'baseline: {"1": baseline.json, "2": baseline.json}'

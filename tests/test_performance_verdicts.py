@@ -29,22 +29,26 @@ def model(task, thresholds=()):
     )
 
 
-def figures(of, usual, rows):
-    """The figures of rows whose baseline was made of usual ones."""
+def judged(of, usual, rows):
+    """A verdict on rows whose baseline was made of usual ones."""
     kind = "number" if of.task == "regression" else "category"
     types = {PREDICTION: kind, LABEL: kind}
     baseline = build(lambda: [usual], Request("m", "1", types, {}, 10, 50, positive=of.positive))
     own = for_model(of, "1", Limits())
-    judged = for_baseline(of, "1", "file", baseline, None, lambda series: True)
+    of_baseline = for_baseline(of, "1", "file", baseline, None, lambda series: True)
     families = []
-    for monitor in (*own.of_predictions, *judged.of_predictions):
+    for monitor in (*own.of_predictions, *of_baseline.of_predictions):
         monitor.update(rows)
         families += monitor.families
-    for monitor in (*own.of_labelled, *judged.of_labelled):
+    for monitor in (*own.of_labelled, *of_baseline.of_labelled):
         monitor.update(rows)
         families += monitor.families
     (verdict,) = judge(freeze(families))
-    return {one.metric: one for one in verdict.versions[0].figures}
+    return verdict.versions[0]
+
+
+def figures(of, usual, rows):
+    return {one.metric: one for one in judged(of, usual, rows).figures}
 
 
 def tumours():
@@ -119,3 +123,38 @@ def test_errors_that_grow_are_unwell():
     )
     found = figures(model("regression"), usual, shifted)
     assert found["mean_absolute_error"].state == "critical"
+
+
+class TestAgainstAConstant:
+    """The verdict of `model:worthless`."""
+
+    def test_a_model_that_says_one_class_always_is_worthless_if_its_scores_are(self):
+        truth, scores = tumours()
+        noise = np.random.default_rng(0).permutation(scores)
+        usual = classified(truth, scores)
+        for found, state in ((scores, "ok"), (noise, "warning")):
+            batch = classified(truth, found)
+            always = Column(np.ones(len(truth), dtype=int).tolist())
+            rows = Batch(batch.rows, {**batch.fields, PREDICTION: always})
+            verdict = judged(model("binary"), usual, rows).against_constant
+            assert verdict.state == state
+            assert verdict.value == verdict.constant == pytest.approx(truth.mean())
+
+    def test_a_model_that_finds_some_of_a_rare_class_is_not(self):
+        """It is right less often than one that never tries."""
+        truth = np.repeat([1, 0], [60, 2940])
+        predicted = np.repeat([1, 0, 1, 0], [30, 30, 120, 2820])
+        columns = {LABEL: truth, PREDICTION: predicted}
+        batch = Batch(3000, {key: Column(values.tolist()) for key, values in columns.items()})
+        verdict = judged(model("binary"), batch, batch).against_constant
+        assert verdict.value < verdict.constant
+        assert verdict.state == "ok"
+
+    @pytest.mark.parametrize(("factor", "state"), [(1.0, "ok"), (-1.0, "warning")])
+    def test_a_regression_against_the_mean(self, factor, state):
+        rng = np.random.default_rng(1)
+        actual = rng.normal(size=500)
+        columns = {LABEL: actual, PREDICTION: factor * actual + 0.3 * rng.normal(size=500)}
+        batch = Batch(500, {key: Column(values.tolist()) for key, values in columns.items()})
+        verdict = judged(model("regression"), batch, batch).against_constant
+        assert (verdict.metric, verdict.constant, verdict.state) == ("r2", 0.0, state)

@@ -63,6 +63,9 @@ def _of_version(model: str, of: VersionVerdict) -> Iterable[Alarm]:
         )
     figures = [(one.state, explanation.explain_figure(one)) for one in of.unwell_figures]
     yield from alarm("ModelPerformanceDegraded", figures)
+    if (constant := of.against_constant) is not None:
+        worthless = explanation.explain_constant(constant)
+        yield from alarm("ModelWorthless", [(constant.state, worthless)])
     segments = [(one.state, explanation.explain_segment(one)) for one in of.unwell_segments]
     yield from alarm("SegmentUnderperforming", segments)
     if (compared := of.against_champion) is not None:

@@ -13,6 +13,7 @@ from ml_exporter.trends import Onset
 from ml_exporter.verdicts import (
     AttributionVerdict,
     ChampionVerdict,
+    ConstantVerdict,
     EstimateVerdict,
     FieldVerdict,
     Figure,
@@ -53,6 +54,9 @@ def of_version(
         "attribution": None if of.attribution is None else of_attribution(of.attribution),
         "against_champion": (
             None if of.against_champion is None else of_champion(of.against_champion)
+        ),
+        "against_constant": (
+            None if of.against_constant is None else of_constant(of.against_constant)
         ),
     }
 
@@ -176,6 +180,15 @@ def of_champion(of: ChampionVerdict) -> Document:
         "gap": of.gap,
         "z": defined(of.z),
         "thresholds": dict(of.thresholds),
+        "state": of.state,
+    }
+
+
+def of_constant(of: ConstantVerdict) -> Document:
+    return {
+        "metric": of.metric,
+        "value": of.value,
+        "constant": of.constant,
         "state": of.state,
     }
 

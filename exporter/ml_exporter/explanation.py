@@ -19,6 +19,7 @@ from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.verdicts import (
     AttributionVerdict,
     ChampionVerdict,
+    ConstantVerdict,
     EstimateVerdict,
     FieldVerdict,
     Figure,
@@ -259,6 +260,16 @@ def explain_gap(one: ChampionVerdict) -> str:
     return f"{percent(one.gap)} worse than version {quoted(one.champion)}"
 
 
+def explain_constant(one: ConstantVerdict) -> str:
+    """How a model is beside one that always says the same."""
+    if one.metric == "r2":
+        return f"{metric(one.metric)} {one.value:.3f}: worse than always saying the mean"
+    return (
+        f"{metric(one.metric)} {one.value:.3f}, and {one.constant:.3f} by always saying the "
+        "commonest class"
+    )
+
+
 def explain_concept(one: EstimateVerdict) -> str:
     """Whether outcomes follow from scores as they did."""
     errors = ", ".join(
@@ -302,6 +313,8 @@ def summarize(version: VersionVerdict, window: str = "last hour") -> str:
     if fields := version.unwell_fields:
         of = f"{len(fields)} of {count(len(version.fields), 'field')}"
         parts.append(f"{of} {'has' if len(fields) == 1 else 'have'} changed: {names(fields)}")
+    if (constant := version.against_constant) is not None and constant.state in SEVERITIES:
+        parts.append(explain_constant(constant))
     parts += [name_and_count(one) for one in version.unwell_violations[:1]]
     parts += _other_reasons(version) if not parts else []
     if parts:

@@ -20,7 +20,7 @@ from ml_exporter.attribution_verdicts import judged_attribution
 from ml_exporter.estimate_verdicts import judged_estimate
 from ml_exporter.families import Frozen
 from ml_exporter.integrity_verdicts import above, rows_state, violations
-from ml_exporter.performance_verdicts import judged_figures
+from ml_exporter.performance_verdicts import against_constant, judged_figures
 from ml_exporter.samples import Samples
 from ml_exporter.segment_verdicts import judged_segments
 from ml_exporter.statistics import drift, effects
@@ -128,6 +128,8 @@ def _version(
         states += [estimate.concept, *(one.state for one in estimate.figures)]
     states += [attribution.state] if attribution is not None else []
     states += [compared.state] if compared is not None else []
+    constant = against_constant(samples, labelled, figures)
+    states += [constant.state] if constant is not None else []
     judged: list[State] = [one for one in states if one in SEVERITIES]
     last = samples.total("ml_last_prediction_timestamp_seconds")
     return VersionVerdict(
@@ -148,6 +150,7 @@ def _version(
         estimate=estimate,
         attribution=attribution,
         against_champion=compared,
+        against_constant=constant,
     )
 
 

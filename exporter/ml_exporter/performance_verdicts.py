@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ml_exporter.rules.constant import LEAST_OF_OTHERS
 from ml_exporter.rules.degradation import LEAST_LABELLED, USUAL_CRITICAL_VALUE
 from ml_exporter.samples import Samples
 from ml_exporter.statistics import figures, intervals, performance, regression, scores
 from ml_exporter.statistics.intervals import UNKNOWN, Interval
 from ml_exporter.statistics.performance import Cell
-from ml_exporter.statistics.significance import interval_z, proportion_z
+from ml_exporter.statistics.significance import interval_z, mcnemar_z, proportion_z
 from ml_exporter.thresholds import Severity
-from ml_exporter.verdicts import Figure, State, worst
+from ml_exporter.verdicts import ConstantVerdict, Figure, State, worst
 
 
 def judged_figures(samples: Samples, positive: str | None, labelled: float) -> Iterable[Figure]:
@@ -47,6 +48,33 @@ def judged_figures(samples: Samples, positive: str | None, labelled: float) -> I
             thresholds=thresholds,
             state=state,
         )
+
+
+def against_constant(
+    samples: Samples, labelled: float, judged: Iterable[Figure]
+) -> ConstantVerdict | None:
+    """Whether a model is better than a constant one, as `model:worthless`; None without labels."""
+    by_metric = {one.metric: one for one in judged}
+    critical = samples.total("ml_performance_critical_value") or USUAL_CRITICAL_VALUE
+    if (r2 := by_metric.get("r2")) is not None:
+        z = -interval_z(r2.value, r2.value, r2.interval[1], 0.0) / 2
+        is_worse = labelled >= LEAST_LABELLED and z > critical
+        return ConstantVerdict("r2", r2.value, 0.0, "warning" if is_worse else "ok")
+    classes = performance.of_cells(outcomes(samples))
+    constant = performance.model_figures(classes).get("constant_accuracy")
+    if "accuracy" not in by_metric or constant is None:
+        return None
+    gained, lost = performance.against_constant(classes)
+    others = (1 - constant) * labelled
+    knows = any(
+        by_metric[metric].interval[0] > chance
+        for metric, chance in (("matthews_correlation", 0.0), ("roc_auc", 0.5))
+        if metric in by_metric
+    )
+    is_worse = not gained or mcnemar_z(lost, gained) > critical
+    is_known = labelled >= LEAST_LABELLED and others >= LEAST_OF_OTHERS
+    state: State = "warning" if is_worse and is_known and not knows else "ok"
+    return ConstantVerdict("accuracy", by_metric["accuracy"].value, constant, state)
 
 
 @dataclass(frozen=True)

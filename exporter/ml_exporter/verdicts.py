@@ -155,6 +155,16 @@ class ChampionVerdict:
 
 
 @dataclass(frozen=True)
+class ConstantVerdict:
+    """A model against the best constant one: the commonest class, or the mean."""
+
+    metric: Literal["accuracy", "r2"]
+    value: float
+    constant: float  # the same figure of the constant one
+    state: State
+
+
+@dataclass(frozen=True)
 class VersionVerdict:
     """One version of a model; rows are those of the window."""
 
@@ -175,6 +185,7 @@ class VersionVerdict:
     estimate: EstimateVerdict | None
     attribution: AttributionVerdict | None
     against_champion: ChampionVerdict | None  # None of the champion itself
+    against_constant: ConstantVerdict | None  # None without labels
 
     @property
     def unwell_fields(self) -> list[FieldVerdict]:
