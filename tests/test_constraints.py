@@ -40,6 +40,7 @@ def read(folder: Path, text: str, fields: list[str] | None) -> tuple[Constraint,
             "end: {at_least: start, below: limit}",
             [Constraint("end", comparisons=(("at_least", "start"), ("below", "limit")))],
         ),
+        ("a: {unique: true}", [Constraint("a", unique=True)]),
         ("b: {max: 1}\na: {max: 2}", [Constraint("b", max=1), Constraint("a", max=2)]),
     ],
 )
@@ -62,7 +63,7 @@ def test_configured(tmp_path: Path, text: str, expected: list[Constraint]) -> No
         ("age: {at_most: [zip]}", "1: age.at_most: must be a string, not a list"),
         ("age: {at_most: age}", "1: age.at_most: is the field itself; name another one"),
         ("age: {above: zpi}", "1: age.above: unknown field; did you mean 'zip'?"),
-        ("age: {unique: true}", "1: age.unique: is not supported: every value of all replicas"),
+        ("age: {unique: very}", "1: age.unique: must be true or false, not 'very'"),
         ("[age]", "1: must be a mapping, not a list"),
     ],
 )

@@ -233,6 +233,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
     assert films.fields.ranked == tuple(f"items.{place}" for place in range(5))
     assert tickets.fields.features == {
         "product": "inputs.product",
+        "number": "inputs.number",
         "length": "inputs.body",
         "words": "inputs.body",
         "foreign": "inputs.body",
@@ -248,6 +249,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         "opened_hour": "hour",
         "opened_day": "weekday",
     }
+    assert tickets.constraints == (Constraint("number", required=True, unique=True),)
     assert prices.constraints == (
         Constraint("prediction", comparisons=(("above", "cost"), ("at_most", "list_price"))),
         Constraint("bid", comparisons=(("at_least", "reserve"), ("below", "list_price"))),

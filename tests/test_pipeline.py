@@ -357,6 +357,15 @@ class TestBirths:
         assert plain.pipeline.step(births_wait=True) == "counted"
         assert plain.value("ml_field_values_total", field="x") == 10
 
+    def test_do_not_make_rows_repeat_their_own_values(self, watch: Watch) -> None:
+        counting = watch(PLAIN + "    constraints: {x: {unique: true}}\n")
+        counting.append("log.jsonl", *rows(5))
+        counting.count()
+        counting.append("log.jsonl", *rows(7, y="new"))
+        assert counting.pipeline.step(births_wait=True) == "born"
+        assert counting.pipeline.step(births_wait=True) == "counted"
+        assert counting.value("ml_constraint_violations_total", constraint="unique") == 5
+
     def test_may_wait_over_a_restart(self, plain: Counting) -> None:
         plain.append("log.jsonl", *rows(1))
         plain.count()

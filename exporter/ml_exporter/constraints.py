@@ -10,12 +10,7 @@ from ml_exporter.patterns import Pattern, PatternError
 from ml_exporter.yaml_nodes import Node, Section, suggestion
 
 COMPARISONS = ("above", "at_least", "below", "at_most")
-KEYS = {"constraint": ("min", "max", "values", "pattern", "required", *COMPARISONS)}
-
-_REFUSED = {
-    "unique": "every value of all replicas would have to be remembered; what comes twice under one"
-    " 'id' is counted in ml_duplicate_predictions_total"
-}
+KEYS = {"constraint": ("min", "max", "values", "pattern", "required", "unique", *COMPARISONS)}
 
 
 @dataclass(frozen=True)
@@ -32,6 +27,7 @@ class Constraint:
     values: frozenset[str] = frozenset()
     pattern: str | None = None
     required: bool = False
+    unique: bool = False
     comparisons: tuple[tuple[str, str], ...] = ()  # one of COMPARISONS, and the other field
 
     @property
@@ -43,6 +39,7 @@ class Constraint:
             "values": bool(self.values),
             "pattern": self.pattern is not None,
             "required": self.required,
+            "unique": self.unique,
         }
         compared = (name for name, _ in self.comparisons)
         return (*(name for name, is_said in said.items() if is_said), *compared)
@@ -62,7 +59,7 @@ def _constraint(key: Node, node: Node, fields: Sequence[str] | None) -> Constrai
     name = key.text()
     _check_known(key, name, fields)
     section = node.mapping()
-    section.check_keys(KEYS["constraint"], refused=_REFUSED)
+    section.check_keys(KEYS["constraint"])
     if section.node.raw is not None and not section.entries:
         node.error(f"must constrain something: {', '.join(KEYS['constraint'])}")
     low, high = (section.read(end, Node.number, None) for end in ("min", "max"))
@@ -75,6 +72,7 @@ def _constraint(key: Node, node: Node, fields: Sequence[str] | None) -> Constrai
         section.read("values", _values, frozenset()),
         section.read("pattern", _pattern, None),
         section.read("required", Node.boolean, False),
+        section.read("unique", Node.boolean, False),
         _comparisons(section, name, fields),
     )
 

@@ -444,6 +444,7 @@ class Pipeline:
         for one in frozen:
             one.family.values[: one.values.size] = one.values
         for version in self._versions.values():
+            version.undo()
             if version.learner is not None:
                 rows = self._store.learning(self.model.name).get(version.name, [])
                 version.learn([load_rows(data) for data in rows])

@@ -28,6 +28,7 @@ from ml_exporter.families import Family
 from ml_exporter.formats import Layout
 from ml_exporter.formats.rows import UNVERSIONED
 from ml_exporter.monitors.cohorts import CohortOutcomes, CohortPredictions
+from ml_exporter.monitors.constraints import ConstraintViolations
 from ml_exporter.monitors.outcomes import Outcomes
 from ml_exporter.monitors.selection import Selection, for_baseline, for_model
 from ml_exporter.segments import Segments
@@ -161,6 +162,12 @@ class Version:
         """Count predictions whose label is known."""
         for monitor in (*self._own.of_labelled, *self._judged.of_labelled):
             monitor.update(batch)
+
+    def undo(self) -> None:
+        """Forget what isn't counted of the last batch: its rows will come again."""
+        for monitor in self._own.of_predictions:
+            if isinstance(monitor, ConstraintViolations):
+                monitor.undo()
 
     def expect(self, classes: Sequence[str]) -> None:
         for monitor in self._outcomes:

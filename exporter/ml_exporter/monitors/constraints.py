@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ml_exporter.batch import ABSENT, PREDICTION, Batch, Column, Field
 from ml_exporter.constraints import Constraint
 from ml_exporter.families import Family
+from ml_exporter.monitors.uniqueness import RecentValues
 from ml_exporter.patterns import Pattern
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Floats
 
@@ -64,6 +65,15 @@ class ConstraintViolations:
         ]
         names = {name for one in constraints for name in one.fields}
         self._keys = {name: _keys(name, scores) for name in names}
+        self._unique = [
+            (
+                one.field,
+                [RecentValues() for _ in self._keys[one.field]],
+                violations.add(one.field, "unique"),
+            )
+            for one in constraints
+            if one.unique
+        ]
 
     def update(self, batch: Batch) -> None:
         columns = {
@@ -77,6 +87,16 @@ class ConstraintViolations:
                 index,
                 (_contrary(one, two, holds) for one in columns[name] for two in columns[other]),
             )
+
+        for name, recent, index in self._unique:
+            pairs = zip(recent, columns[name], strict=True)
+            self._count(index, (values.repeated(column) for values, column in pairs))
+
+    def undo(self) -> None:
+        """Forget the values of the last batch, whose rows will come again."""
+        for _, recent, _ in self._unique:
+            for values in recent:
+                values.undo()
 
     def _count(self, index: int, masks: Iterable[_Mask]) -> None:
         self._violations.values[index] += np.count_nonzero(np.logical_or.reduce([*masks]))
