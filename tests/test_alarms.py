@@ -1,5 +1,6 @@
 """What a verdict would set off, on a real model whose log goes wrong in one way at a time."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 from sklearn import metrics
 
+from ml_exporter import alarms as alarms_module
 from ml_exporter.alarms import Alarm, alarms
 from ml_exporter.explanation import advise, ordinal, summarize
 from ml_exporter.judgement import judge
+from ml_exporter.rules import rule_files
+from ml_exporter.rules.groups import Alert
 from ml_exporter.statistics import segments as twins
 from ml_exporter.verdicts import ModelVerdict
 from tests.watching import CONFIG, Row, Watch, sample, tumours
@@ -238,6 +242,13 @@ def test_what_is_worst_comes_first_and_the_summary_says_why(start: Start) -> Non
     (model,) = judged(watch)
     assert [alarm.severity for alarm in alarms([model])] == ["warning"]
     assert summarize(model.versions[0]) == "`mean radius` violates max in 2.5 % of the rows."
+
+
+def test_every_alarm_is_an_alert() -> None:
+    named = set(re.findall(r'"([A-Z][A-Za-z]+)"', Path(alarms_module.__file__).read_text()))
+    rules = [r for groups in rule_files().values() for group in groups for r in group.rules]
+    assert {"FeatureDrift", "ConceptDrift"} < named
+    assert named <= {rule.alert for rule in rules if isinstance(rule, Alert)}
 
 
 @pytest.mark.parametrize(

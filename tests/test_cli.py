@@ -82,10 +82,10 @@ def rows(count: int) -> list[dict[str, Any]]:
 class TestHelp:
     def test_lists_the_commands(self, shell: Shell) -> None:
         assert shell.run("--help") == 0
-        for command in ("demo", "run", "baseline", "check"):
+        for command in ("demo", "run", "baseline", "check", "report"):
             assert f"\n    {command} " in shell.out
 
-    @pytest.mark.parametrize("command", ["demo", "run", "baseline", "check"])
+    @pytest.mark.parametrize("command", ["demo", "run", "baseline", "check", "report"])
     def test_of_a_command_tells_every_default(self, shell: Shell, command: str) -> None:
         assert shell.run(command, "--help") == 0
         assert "(default: info)" in shell.out
@@ -111,6 +111,8 @@ class TestHelp:
         ["run", "--log.level=loud"],
         ["check", "--log.format=xml"],
         ["baseline"],
+        ["report", "--format=pdf"],
+        ["report", "--once"],
     ],
 )
 def test_wrong_usage(shell: Shell, arguments: list[str]) -> None:

@@ -63,7 +63,7 @@ def of_version(
 
 def of_figure(figure: Figure) -> Document:
     return {
-        "value": figure.value,
+        "value": defined(figure.value),
         "interval": None if math.isnan(figure.interval[0]) else list(figure.interval),
         "baseline": figure.baseline,
         "thresholds": dict(figure.thresholds),
@@ -177,7 +177,7 @@ def of_attribution(of: AttributionVerdict) -> Document:
 def of_champion(of: ChampionVerdict) -> Document:
     return {
         "champion": of.champion,
-        "gap": of.gap,
+        "gap": defined(of.gap),
         "z": defined(of.z),
         "thresholds": dict(of.thresholds),
         "state": of.state,

@@ -14,7 +14,7 @@ FORMAT = "ml-exporter-report/1"
 
 
 def write(report: Report) -> str:
-    return json.dumps(document(report), indent=1) + "\n"
+    return json.dumps(document(report), indent=1, allow_nan=False) + "\n"
 
 
 def document(report: Report) -> dict[str, Any]:
