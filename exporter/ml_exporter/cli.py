@@ -6,7 +6,8 @@ import argparse
 import codecs
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,18 +257,14 @@ def _baseline(options: argparse.Namespace) -> int:
         if name not in models:
             said = f"no model {name!r}" if name else "--model is needed"
             return _fail(f"{options.config_file}: {said}; there are {', '.join(models)}")
-        read = (
-            models[name],
-            config.limits,
-            options.input,
-            format_of(options.input, models[name].source.format),
-            _progress_shown(),
-        )
-        if options.format == "sagemaker":
-            made, files, rejected = describe_for_sagemaker(*read)
-        else:
-            made, rejected = profile(*read)
-            files = {}
+        format = format_of(options.input, models[name].source.format)
+        with _progress() as progress:
+            read = (models[name], config.limits, options.input, format, progress)
+            if options.format == "sagemaker":
+                made, files, rejected = describe_for_sagemaker(*read)
+            else:
+                made, rejected = profile(*read)
+                files = {}
     except (ConfigError, BaselineError) as error:
         return _fail(str(error))
     if code := _write_all(options.output, files) if files else _write(options.output, encode(made)):
@@ -315,7 +312,8 @@ def _report(options: argparse.Namespace) -> int:
                 said = f"no model {options.model!r}; there are {names}"
                 return _fail(f"{options.config_file}: {said}")
             config = replace(config, models=models)
-        report = judge_logs(config, _progress_shown())
+        with _progress() as progress:
+            report = judge_logs(config, progress)
     except (ConfigError, BaselineError) as error:
         return _fail(str(error))
     text = FORMATS[options.format](report)
@@ -342,13 +340,18 @@ def _demo(options: argparse.Namespace) -> int:
     )
 
 
-def _progress_shown() -> Callable[[int], None]:
-    """What shows on a terminal how many rows were read."""
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """Shows on a terminal how many rows were read, until it is done."""
 
-    def show(rows: int) -> None:
-        print(f"\r{rows} rows read", end="\r", file=sys.stderr, flush=True)
+    def show(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{text}", end="", file=sys.stderr, flush=True)
 
-    return show if sys.stderr.isatty() else lambda rows: None
+    try:
+        yield lambda rows: show(f"{rows} rows read")
+    finally:
+        show("\x1b[K")  # as if nothing had been written
 
 
 def _say_notes(notes: Sequence[str]) -> None:

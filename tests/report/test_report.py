@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import shutil
 import subprocess
@@ -277,3 +279,31 @@ def test_the_output_is_a_file(folder: Path) -> None:
     done = report(folder, "--output=report.txt")
     assert done.stdout == b""
     assert (folder / "report.txt").read_text() == (GOLDEN / "flights.txt").read_text()
+
+
+def test_a_terminal_shows_the_progress_and_then_nothing_of_it(folder: Path) -> None:
+    ours, terminal = pty.openpty()
+    command = [sys.executable, "-m", "ml_exporter", "report", "--output=report.txt"]
+    settings = {"PYTHONPATH": str(ROOT / "exporter")}
+    subprocess.run(command, cwd=folder, env=settings, stderr=terminal, check=True)
+    os.close(terminal)
+    with open(ours, "rb", buffering=0) as screen:
+        assert screen.read(1000) == b"\r500 rows read" * 2 + b"\r\x1b[K"
+
+
+def test_of_very_many_fields_the_unwell_ones_are_told(folder: Path) -> None:
+    features = [f"f{number}" for number in range(60)]
+
+    def wide(index: int, row: Row) -> Row:
+        values = {name: (index * 7919) % (number + 11) for number, name in enumerate(features)}
+        return row | {"inputs": values | ({"f50": 1000} if index >= 300 else {})}
+
+    change(folder / "logs/predictions.jsonl", wide)
+    names = "".join(f"        {name}: inputs.{name}\n" for name in features)
+    config = folder / "ml-exporter.yml"
+    text = re.sub(r"(      features:\n)(        .*\n)+", rf"\1{names}", config.read_text())
+    text = text.replace("    baseline: baseline.json\n", "    learn: {rows: 250}\n")
+    config.write_text(text.replace("{hour: {", "{f1: {"))
+    shown = report(folder).stdout.decode()
+    assert re.search(r"^critical f50 ", shown, re.MULTILINE)
+    assert "and 21 more with nothing beyond its threshold" in shown

@@ -26,6 +26,7 @@ _STATE = 9  # columns of a state and the space after it
 _NAME = 19
 _MOST_BARS = 14
 _MOST_SEGMENTS = 8
+_MOST_WELL_FIELDS = 40
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 
 _PLAIN: Mapping[int, str] = str.maketrans(
@@ -138,7 +139,8 @@ def _fields(model: ModelReport, of: VersionVerdict) -> str:
         return ""
     head = f"{'PSI':>6} {'missing':>8}  {'baseline':<{_MOST_BARS}}  now"
     lines = [_row("", "", head)]
-    for field in of.fields:
+    well = [field for field in of.fields if field.state not in SEVERITIES]
+    for field in [*of.unwell_fields, *well[:_MOST_WELL_FIELDS]]:
         missing = next((share.ratio for share in field.shares if share.kind == "missing"), 0.0)
         before, now = _bars(field)
         numbers = f"{_number(field.psi):>6} {percent(missing):>8}"
@@ -148,6 +150,8 @@ def _fields(model: ModelReport, of: VersionVerdict) -> str:
         lines.append(_row(field.state, name, f"{numbers}  {before:<{_MOST_BARS}}  {now}"))
         if field.state in SEVERITIES:
             lines += _why(model, of, field)
+    if (left_out := len(well) - _MOST_WELL_FIELDS) > 0:
+        lines.append(f"{'':{_STATE}}and {count(left_out)} more with nothing beyond its threshold")
     return _section("Fields", lines)
 
 
