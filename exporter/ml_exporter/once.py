@@ -14,6 +14,8 @@ from ml_exporter.pipeline import Observer, Pipeline
 from ml_exporter.store import Store
 from ml_exporter.versions import Budget, given_baselines
 
+_COUNTERS_OF_ROWS = ("ml_predictions_total", "ml_labels_total")
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -40,8 +42,8 @@ def read_all(
 ) -> Reading:
     """Count all that the logs hold.
 
-    `observe` gives whoever is to look at the rows of a model; `progress` is told how many
-    predictions were read so far. Raises BaselineError and ConfigError.
+    `observe` gives whoever is to look at the rows of a model; `progress` is told how many rows
+    were read so far. Raises BaselineError and ConfigError.
     """
     store = Store(None)
     info = ExporterInfo()
@@ -61,13 +63,13 @@ def read_all(
             budget=budget,
             observer=observe(model),
         )
-        read = _predictions(families)
+        read = _rows(families)
         while True:
             started = time.perf_counter()
             if pipeline.step(births_wait=False) == "idle":
                 break
             info.took(time.perf_counter() - started)
-            progress(read + _predictions(pipeline.families))
+            progress(read + _rows(pipeline.families))
         pipeline.finish()
         errors |= pipeline.errors
         families += pipeline.families
@@ -83,6 +85,7 @@ def read_all(
     return Reading(samples, errors)
 
 
-def _predictions(families: list[Family]) -> int:
-    of = (family for family in families if family.name == "ml_predictions_total")
+def _rows(families: list[Family]) -> int:
+    """Predictions and labels that were counted."""
+    of = (family for family in families if family.name in _COUNTERS_OF_ROWS)
     return int(sum(family.values.sum() for family in of))

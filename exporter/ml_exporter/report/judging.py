@@ -93,7 +93,7 @@ class Report:
 def judge_logs(config: Config, progress: Callable[[int], None] = lambda rows: None) -> Report:
     """Judge each model by all rows of its logs together.
 
-    `progress` is told how many predictions were read so far. Raises BaselineError and ConfigError.
+    `progress` is told how many rows were read so far. Raises BaselineError and ConfigError.
     """
     timelines: dict[str, Timeline] = {}
 
