@@ -40,6 +40,7 @@ benchmark: .venv/dev.stamp  ## Rows per second and memory, beside DuckDB and Pol
 	$(BIN)/python benchmarks/false_alarms.py
 	$(BIN)/python benchmarks/estimation.py
 	$(BIN)/python benchmarks/client.py
+	$(BIN)/python benchmarks/anomalies.py
 
 generate: .venv/dev.stamp  ## The files that are made from code: rules, dashboards, tables in docs
 	$(BIN)/python tools/generate.py

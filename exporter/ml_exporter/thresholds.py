@@ -18,7 +18,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 KEYS = {"threshold": (*SEVERITIES, "fields"), "field_threshold": SEVERITIES}
 
 # Monitors have the names of the recorded metrics: `psi` is `field:psi:24h`.
-MODEL_MONITORS = (*figures.JUDGED, "performance_gap")
+MODEL_MONITORS = (*figures.JUDGED, "performance_gap", "anomaly")
 EFFECTS = (
     "psi",
     "location_shift",
@@ -42,6 +42,7 @@ FIELD_MONITORS = (
     "out_of_range_z",
     "unseen_z",
     "significance",
+    "drift_psi",
     "missing_ratio",
     "invalid_ratio",
     "out_of_range_ratio",

@@ -100,8 +100,9 @@ class TestResolved:
                 "unseen_ratio": (0.05, 0.2),
                 "out_of_range_ratio": (0.05, 0.2),
                 "constraint_violation_ratio": (0.01, 0.05),
+                "anomaly": (1.0,),
             }.items()
-            for severity, value in zip(("warning", "critical"), values, strict=True)
+            for severity, value in zip(("warning", "critical"), values, strict=False)
         } | {("constant_z", "warning", None): 16.0}
 
     def test_shares_are_above_the_baseline_s_own(self, baseline):

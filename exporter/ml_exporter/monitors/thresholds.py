@@ -98,6 +98,7 @@ def resolve(
         *_shares(baseline.fields if baseline else ()),
         *_performance(performance, labelled_rows(baseline)),
         *(Threshold("performance_gap", severity, gap) for severity, gap in _GAPS.items()),
+        Threshold("anomaly", "warning", 1.0),  # half widths of its band
         *(Threshold("constraint_violation_ratio", *share) for share in _VIOLATIONS.items()),
         Threshold("constant_z", "warning", constancy.LEAST_Z),
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ml_exporter.rules import (
     attributions,
+    comparisons,
     constancy,
     constant,
     estimation_alerts,
@@ -13,6 +14,7 @@ from ml_exporter.rules import (
     root_cause,
     schema,
     segments,
+    signals,
     versions,
     volume,
 )
@@ -57,6 +59,8 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
         ("attributions", attributions.alerts),
         ("segments", segments.alerts),
         ("versions", versions.alerts),
+        ("comparisons", comparisons.alerts),
+        ("signals", signals.alerts),
         ("exporter", _exporter),
     ):
         rules = [rule for severity in SEVERITIES for rule in make(build, severity)]

@@ -17,11 +17,11 @@ from ml_exporter.rules.shares import SIGNS, f1_of_jaccard, unclamped_wilson
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
 from ml_exporter.statistics.significance import Z_95
 
-_SHARES = (
+SHARES = (
     *("accuracy", "precision", "recall", "specificity", "f1", "negative_predictive_value"),
     *("false_positive_rate", "false_negative_rate", "positive_rate"),
 )
-CLASSIFICATION = (*_SHARES, "balanced_accuracy", "matthews_correlation")
+CLASSIFICATION = (*SHARES, "balanced_accuracy", "matthews_correlation")
 REGRESSION = ("mean_absolute_error", "root_mean_squared_error")
 FIGURES = (*CLASSIFICATION, *REGRESSION)
 """Names of the figures: each is `model:estimated_NAME:WINDOW`."""

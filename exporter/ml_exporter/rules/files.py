@@ -9,6 +9,7 @@ from ml_exporter.rules import (
     alerts,
     attributions,
     cohorts,
+    comparisons,
     degradation,
     estimation,
     fields,
@@ -19,6 +20,7 @@ from ml_exporter.rules import (
     regression,
     scores,
     segments,
+    signals,
     thresholds,
     versions,
     volume,
@@ -47,6 +49,8 @@ def rule_files(
         "labels.yml": tuple(labels.groups(timing)),
         "thresholds.yml": tuple(thresholds.groups(timing)),
         "fields.yml": tuple(fields.groups(timing)),
+        "comparisons.yml": tuple(comparisons.groups(timing)),
+        "signals.yml": tuple(signals.groups(timing)),
         "alerts.yml": tuple(alerts.groups(timing, links or Links())),
     }
 

@@ -31,6 +31,9 @@ METRICS = ("accuracy", "precision", "recall", "specificity", "f1")
 _OTHER_FIGURES = (*scores.FIGURES, *ranks.FIGURES, *regression.FIGURES)
 _OTHER_INTERVALS = (*scores.INTERVALS, *ranks.INTERVALS, *regression.INTERVALS)
 
+INTERVALS = (*intervals.INTERVALS, *_OTHER_INTERVALS)
+"""Names of all figures that have an interval."""
+
 
 def groups(timing: Timing) -> Iterable[Group]:
     yield Group("ml-exporter-models", duration(timing.minute), (_model_info(timing),))

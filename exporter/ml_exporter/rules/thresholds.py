@@ -14,6 +14,7 @@ FIELD_MONITORS = (
     *EFFECTS,
     *("missing_ratio", "invalid_ratio", "out_of_range_ratio", "unseen_ratio"),
     "constant_z",
+    "drift_psi",
 )
 
 
