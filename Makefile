@@ -41,6 +41,7 @@ benchmark: .venv/dev.stamp  ## Rows per second and memory, beside DuckDB and Pol
 	$(BIN)/python benchmarks/estimation.py
 	$(BIN)/python benchmarks/client.py
 	$(BIN)/python benchmarks/anomalies.py
+	$(BIN)/python benchmarks/concept_drift.py
 
 generate: .venv/dev.stamp  ## The files that are made from code: rules, dashboards, tables in docs
 	$(BIN)/python tools/generate.py

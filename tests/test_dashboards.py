@@ -145,12 +145,15 @@ def test_dashboard_can_be_provisioned(name):
 
 def test_dashboards_link_to_each_other():
     """With what is chosen: each has the variables that the other one needs."""
-    for name, other in (("overview", "performance"), ("performance", "overview")):
-        (link,) = (one for one in BUILT[name]["links"] if one["url"].startswith("/d/"))
-        assert link["url"] == f"/d/{BUILT[other]['uid']}"
-        assert link["includeVars"]
-        assert link["keepTime"]
-    shared = variables("overview").keys() & variables("performance").keys()
+    for name, others in (
+        ("overview", ("performance", "drift")),
+        ("performance", ("overview",)),
+        ("drift", ("overview",)),
+    ):
+        to_others = [one for one in BUILT[name]["links"] if one["url"].startswith("/d/")]
+        assert [one["url"] for one in to_others] == [f"/d/{BUILT[o]['uid']}" for o in others]
+        assert all(one["includeVars"] and one["keepTime"] for one in to_others)
+    shared = set.intersection(*(set(variables(name)) for name in BUILT))
     assert shared == {"datasource", "job", "namespace", "model", "version", "window"}
 
 

@@ -21,10 +21,10 @@ from ml_exporter.exposition import render
 from ml_exporter.families import freeze
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
 from ml_exporter.monitors.scores import LabelledScores
-from ml_exporter.rules import Timing, estimation
+from ml_exporter.rules import Timing, drift_kinds, estimation
 from ml_exporter.rules.groups import to_yaml
 from ml_exporter.samples import Samples
-from ml_exporter.statistics import calibration, intervals, performance
+from ml_exporter.statistics import calibration, concept_drift, intervals, performance
 from tests.estimating import Known, digits, progression, tumours
 from tests.support import find_tool
 
@@ -60,7 +60,8 @@ class Recorder:
 
     def run(self, folder: Path, promtool: str) -> list[str]:
         """The queries that aren't so."""
-        groups = [group for group in estimation.groups(Timing()) if "7d" not in group.name]
+        groups = [*estimation.groups(Timing()), *drift_kinds.groups(Timing())]
+        groups = [group for group in groups if "7d" not in group.name]
         (folder / "rules.yml").write_text(to_yaml(groups))
         lines = ["rule_files: [rules.yml]", "evaluation_interval: 1m", "tests:"]
         lines += ["- interval: 1m", "  input_series:", *self.series, "  promql_expr_test:"]
@@ -203,6 +204,35 @@ def drift(watched: Watched, error: float, accuracy: float, rows: int) -> float:
     return float(np.nanmax([*significance, abs(error) / spread / critical]))
 
 
+def of_scores(watched: Watched) -> tuple[float, float]:
+    """How far scores given the outcome, and the mix of classes, are from the baseline's."""
+    scores = watched.known.baseline.scores
+    conditional, mix = [], []
+    for one in scores:
+        window = [
+            [
+                watched.total(
+                    "ml_labelled_score_values_total",
+                    **{"class": one.name, "actual": actual, "bin": bin},
+                )
+                for bin in one.bins
+            ]
+            for actual in ("true", "false")
+        ]
+        before = (one.positives, one.negatives)
+        bins = int(np.count_nonzero(np.add(*before)))
+        critical = calibration.critical_values(bins, tests=2 * len(scores) + 1, false_alarms=0.01)
+        conditional.append(concept_drift.conditional_significance(window, before, critical["bins"]))
+        hits, misses = (sum(counts) for counts in window)
+        hits_before, misses_before = (float(np.sum(counts)) for counts in before)
+        mix.append(
+            concept_drift.mix_significance(
+                hits, hits + misses, hits_before, hits_before + misses_before, critical["overall"]
+            )
+        )
+    return max(conditional), max(mix)
+
+
 @pytest.fixture(scope="module", params=["promtool", "prometheus-2.42/promtool"])
 def failures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     recorder = Recorder()
@@ -228,8 +258,16 @@ def failures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             if series == "ml_labelled_score_values_total":
                 key = tuple((k, v) for k, v in labels.items() if k != "instance")
                 windows[key] = windows.get(key, 0.0) + value
+        sides: dict[tuple[str, str, str], float] = {}
         for key, value in windows.items():
-            recorder.add(f"ml_labelled_score_values_total:{WINDOW}", dict(key), value, value)
+            labels = dict(key)
+            recorder.add(f"ml_labelled_score_values_total:{WINDOW}", labels, value, value)
+            side = (labels["class"], labels["baseline_id"], labels["actual"])
+            sides[side] = sides.get(side, 0.0) + value
+        for (of_class, baseline_id, actual), value in sides.items():
+            side_name = {"true": "positives", "false": "negatives"}[actual]
+            labels = of_model | {"class": of_class, "baseline_id": baseline_id}
+            recorder.add(f"score:{side_name}:{WINDOW}", labels, value, value)
         best = known.baseline.regions.preferred if known.baseline.regions else "scores"
         for estimator in known.estimators:
             of = of_model | {"estimator": estimator}
@@ -253,6 +291,10 @@ def failures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
                 error = estimated[measured] - truth[measured]
                 greatest = drift(watched, error, truth.get("accuracy", 0.0), rows)
                 recorder.expect(f"model:calibration_drift:{WINDOW}", of_model, greatest)
+        if known.classes:
+            conditional, mix = of_scores(watched)
+            recorder.expect(f"model:class_conditional_drift:{WINDOW}", of_model, conditional)
+            recorder.expect(f"model:class_mix_drift:{WINDOW}", of_model, mix)
     return recorder.run(tmp_path_factory.mktemp("twins"), request.param)
 
 

@@ -103,6 +103,20 @@ def with_all(variable: builders.QueryVariable, regex: str) -> builders.QueryVari
     return variable.multi(True).include_all(True).all_value(regex).current(everything)
 
 
+def choice_variable(
+    name: str, title: str, values: Sequence[str], first: str | None = None
+) -> builders.CustomVariable:
+    """A variable of given values; at first it is the one that is named, or the first of them."""
+    first = first or values[0]
+    return (
+        builders.CustomVariable(name)
+        .label(title)
+        .values(",".join(values))
+        .options([_option(value, selected=value == first) for value in values])
+        .current(_option(first, selected=True))
+    )
+
+
 def _complete(built: dict[str, Any]) -> dict[str, Any]:
     """Adds what the SDK's types leave out, and leaves out what they add to no purpose."""
     for variable in built["templating"]["list"]:
@@ -145,12 +159,9 @@ def _common_variables() -> list[Variable]:
         with_all(labels_variable("namespace", "Namespace", 'ml_model_info{job=~"$job"}'), ".*"),
         labels_variable("model", "Model", f"ml_model_info{{{FLEET}}}"),
         with_all(labels_variable("version", "Version", f"ml_model_info{{{CHOSEN}}}"), ".*"),
-        builders.CustomVariable("window")
-        .label("Window")
-        .description("What figures are about; alerts of performance and drift look at 24h.")
-        .values(",".join(WINDOWS))
-        .options([_option(window, selected=window == "24h") for window in WINDOWS])
-        .current(_option("24h", selected=True)),
+        choice_variable("window", "Window", WINDOWS, first="24h").description(
+            "What figures are about; alerts of performance and drift look at 24h."
+        ),
     ]
 
 

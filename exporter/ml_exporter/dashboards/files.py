@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_exporter.dashboards.assembly import to_text
+from ml_exporter.dashboards.drift_dashboard import drift_dashboard
 from ml_exporter.dashboards.overview import overview
 from ml_exporter.dashboards.performance_dashboard import performance_dashboard
 from ml_exporter.rules import Links
@@ -14,7 +15,11 @@ from ml_exporter.rules import Links
 
 def dashboards(links: Links | None = None) -> Mapping[str, dict[str, Any]]:
     """Dashboards by the name they have in docs."""
-    return {"overview": overview(links), "performance": performance_dashboard(links)}
+    return {
+        "overview": overview(links),
+        "performance": performance_dashboard(links),
+        "drift": drift_dashboard(links),
+    }
 
 
 def write_dashboards(folder: Path, links: Links | None = None) -> list[Path]:

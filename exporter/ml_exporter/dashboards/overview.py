@@ -7,6 +7,7 @@ from typing import Any
 from ml_exporter.dashboards import health
 from ml_exporter.dashboards.assembly import assemble, labels_variable, link_out, link_to
 from ml_exporter.dashboards.drift import drift
+from ml_exporter.dashboards.drift_dashboard import UID as DRIFT
 from ml_exporter.dashboards.health import UID
 from ml_exporter.dashboards.integrity import integrity
 from ml_exporter.dashboards.operation import exporter, traffic
@@ -39,6 +40,7 @@ def overview(
         ),
         (
             link_to("Performance", PERFORMANCE),
+            link_to("Drift", DRIFT),
             link_out("Runbooks", links.runbooks, "doc"),
             link_out("Exporter", exporter_url, "external link"),
         ),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import Batch
 from ml_exporter.families import Family
+from ml_exporter.monitors.thresholds import labelled_rows
 
 
 class ModelInfo:
@@ -59,7 +60,15 @@ class BaselineInfo:
         for name, values in by_class.items():
             for metric, value in values.items():
                 class_figures.set(value, metric, name)
-        self.families = (info, figures, class_figures)
+        rows = Family(
+            "ml_baseline_labelled_rows",
+            "Labelled rows of the baseline, which its figures are of.",
+            "gauge",
+            of=of,
+        )
+        if labelled := labelled_rows(baseline):
+            rows.set(labelled)
+        self.families = (info, figures, class_figures, rows)
 
     def update(self, batch: Batch) -> None:
         """Nothing to count."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules.drift import log_ratio
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, without
+from ml_exporter.rules.shares import log_ratio
 from ml_exporter.rules.timing import Timing
 from ml_exporter.statistics.calibration import LEAST_IN_BIN
 
-_BASELINE = "class:calibration_baseline_rows"
-_CRITICAL = "class:calibration_critical_value"
+BASELINE = "class:calibration_baseline_rows"
+CRITICAL = "class:calibration_critical_value"
 _ROWS = "model:estimator_baseline_rows"
 
 
@@ -30,12 +30,12 @@ def baseline(timing: Timing) -> Iterable[Rule]:
         joined("min", "ml_estimator_baseline_rows", "baseline_id"),
     )
     yield Rule(
-        _BASELINE,
+        BASELINE,
         "Labelled rows of the baseline, by score bin and by whether they are of the class.",
         joined("max", "ml_labelled_score_baseline_rows"),
     )
     yield Rule(
-        _CRITICAL,
+        CRITICAL,
         "What the statistic of a test of calibration must exceed to be significant.",
         joined("max", "ml_calibration_critical_value"),
     )
@@ -44,16 +44,16 @@ def baseline(timing: Timing) -> Iterable[Rule]:
 def statistics(window: str) -> Iterable[Rule]:
     """A statistic by class and test, and the greatest of them over its critical value."""
     values = f"ml_labelled_score_values_total:{window}"
-    in_window, in_baseline = (without("sum", "actual", of) for of in (values, _BASELINE))
+    in_window, in_baseline = (without("sum", "actual", of) for of in (values, BASELINE))
     total, of_outcome = f"({in_window} + {in_baseline})", "ignoring (actual) group_left ()"
     positives, before = (
-        without("sum", "actual", f'{of}{{actual="true"}}') for of in (values, _BASELINE)
+        without("sum", "actual", f'{of}{{actual="true"}}') for of in (values, BASELINE)
     )
     hits = f"({positives} + {before})"
     terms = "\n+ ".join(
         (
-            log_ratio(values, _BASELINE, f"{of_outcome} (1 + {in_baseline} / {in_window})"),
-            log_ratio(_BASELINE, values, f"{of_outcome} (1 + {in_window} / {in_baseline})"),
+            log_ratio(values, BASELINE, f"{of_outcome} (1 + {in_baseline} / {in_window})"),
+            log_ratio(BASELINE, values, f"{of_outcome} (1 + {in_window} / {in_baseline})"),
         )
     )
     factor = (
@@ -86,9 +86,9 @@ def statistics(window: str) -> Iterable[Rule]:
         {"test": "overall"},
     )
     yield _error_statistic(window)
-    critical = without("max", "baseline_id", _CRITICAL)
+    critical = without("max", "baseline_id", CRITICAL)
     significance = (
-        f"abs(class:calibration_statistic:{window})\n/ ({_CRITICAL})\n"
+        f"abs(class:calibration_statistic:{window})\n/ ({CRITICAL})\n"
         f'or\nabs(class:calibration_statistic:{window}{{test="error"}})\n/ {critical}'
     )
     yield Rule(

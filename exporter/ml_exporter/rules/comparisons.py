@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each, number
-from ml_exporter.rules.drift import VALUES, log_ratio
+from ml_exporter.rules.drift import VALUES
 from ml_exporter.rules.groups import Alert, Group, Rule
 from ml_exporter.rules.promql import indent, without
+from ml_exporter.rules.shares import log_ratio
 from ml_exporter.rules.timing import Timing, duration
 
 WINDOWS = ("24h", "7d")

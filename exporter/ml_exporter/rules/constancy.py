@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each, number
-from ml_exporter.rules.drift import BASELINE, BASELINE_ROWS, VALUES, log_ratio
+from ml_exporter.rules.drift import BASELINE, BASELINE_ROWS, VALUES
 from ml_exporter.rules.groups import Alert, Rule
 from ml_exporter.rules.promql import indent, without
+from ml_exporter.rules.shares import log_ratio
 from ml_exporter.rules.timing import Timing, duration, span
 from ml_exporter.statistics.constancy import LEAST_Z, USUAL_SHARE
 

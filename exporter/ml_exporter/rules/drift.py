@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
+from ml_exporter.rules.shares import log_ratio
 from ml_exporter.rules.timing import Timing
 from ml_exporter.statistics.drift import LEAST_VARIANCE, STATISTICS
 from ml_exporter.thresholds import EFFECTS
@@ -132,19 +133,6 @@ def _psi(values: str, rows: str, window: str) -> Rule:
         f"field:psi:{window}",
         f"Population stability index against the baseline, over {window}.",
         without("sum", "bin", terms),
-    )
-
-
-def log_ratio(count: str, other: str, size: str) -> str:
-    """`count * ln(count / expected)` of one cell, 0 where the count is 0.
-
-    The expected count is the cell's in both samples over `size`, how many times as large as its
-    own sample both are together. The clamps are never seen: their terms have a factor of 0.
-    """
-    return (
-        f"{count} * ln(\n"
-        f"  clamp_min({count}, 1e-9) / clamp_min({count} + {other}, 1e-9)\n"
-        f"  * {size}\n)"
     )
 
 

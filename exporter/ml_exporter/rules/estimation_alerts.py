@@ -80,6 +80,10 @@ def calibration(build: Builder, severity: str) -> Iterable[Rule | Alert]:
         f"\n- {{{{ .Labels.monitor }}}}: {number('%+.3f')}",
         by="monitor",
     )
+    kind = each(
+        "model:drift_kind:24h{%s,kind='classes'}",
+        "\nOnly the mix of classes has moved: scores of each class are as they were.",
+    )
     yield build.alert(
         "ConceptDrift",
         severity,
@@ -92,7 +96,7 @@ def calibration(build: Builder, severity: str) -> Iterable[Rule | Alert]:
         summary=f"{ABOUT_MODEL}{NAME}: outcomes no longer follow from scores as they did "
         '(calibration drift {{ $value | printf "%.1f" }}, above 1 is significant)',
         description=f"{ABOUT_MODEL}Estimates without labels can't be trusted now. What they "
-        f"expected of the labelled predictions of the last 24h, less what came true:{error}",
+        f"expected of the labelled predictions of the last 24h, less what came true:{error}{kind}",
     )
 
 

@@ -11,6 +11,8 @@ from ml_exporter.rules import (
     cohorts,
     comparisons,
     degradation,
+    drift_kinds,
+    error_rates,
     estimation,
     fields,
     labels,
@@ -50,6 +52,10 @@ def rule_files(
         "thresholds.yml": tuple(thresholds.groups(timing)),
         "fields.yml": tuple(fields.groups(timing)),
         "comparisons.yml": tuple(comparisons.groups(timing)),
+        "concept-drift.yml": (
+            *error_rates.groups(timing),
+            *drift_kinds.groups(timing),
+        ),
         "signals.yml": tuple(signals.groups(timing)),
         "alerts.yml": tuple(alerts.groups(timing, links or Links())),
     }

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ml_exporter.rules.drift import BASELINE, BASELINE_ROWS, VALUES, log_ratio
+from ml_exporter.rules.drift import BASELINE, BASELINE_ROWS, VALUES
 from ml_exporter.rules.groups import Rule
-from ml_exporter.rules.promql import indent, without
+from ml_exporter.rules.promql import without
+from ml_exporter.rules.shares import two_shares_z
 
 # What each share is of, and its bins as a regular expression.
 SHARES = {
@@ -79,28 +80,10 @@ def shares(window: str) -> Iterable[Rule]:
             f"field:{share}_z:{window}",
             f"Signed root of the likelihood-ratio statistic of that share against the baseline's, "
             f"over {window}: positive if it grew.",
-            _signed_root(count, f"field:rows:{window}", f"field:baseline_{share}_count"),
+            two_shares_z(
+                count, f"field:rows:{window}", f"field:baseline_{share}_count", BASELINE_ROWS
+            ),
         )
-
-
-def _signed_root(count: str, rows: str, of_baseline: str) -> str:
-    rest, rest_of_baseline = f"({rows} - {count})", f"({BASELINE_ROWS} - {of_baseline})"
-    window_size, baseline_size = (
-        f"(1 + {BASELINE_ROWS} / {rows})",
-        f"(1 + {rows} / {BASELINE_ROWS})",
-    )
-    terms = "\n+ ".join(
-        (
-            log_ratio(count, of_baseline, window_size),
-            log_ratio(of_baseline, count, baseline_size),
-            log_ratio(rest, rest_of_baseline, window_size),
-            log_ratio(rest_of_baseline, rest, baseline_size),
-        )
-    )
-    return (
-        f"sgn(\n  {count} / {rows}\n  - {of_baseline} / {BASELINE_ROWS}\n)\n"
-        f"* sqrt(clamp_min(2 * (\n{indent(terms)}\n), 0))"
-    )
 
 
 def row_shares(window: str) -> Iterable[Rule]:

@@ -64,3 +64,37 @@ def signed_root(missing: str, *counts: tuple[str, str]) -> str:
         for count, usual in counts
     )
     return f"sgn({missing})\n* sqrt(clamp_min(2 * (\n{indent(ratio)}\n), 0))"
+
+
+def log_ratio(count: str, other: str, size: str) -> str:
+    """`count * ln(count / expected)` of one cell, 0 where the count is 0.
+
+    The expected count is the cell's in both samples over `size`, how many times as large as its
+    own sample both are together. The clamps are never seen: their terms have a factor of 0.
+    """
+    return (
+        f"{count} * ln(\n"
+        f"  clamp_min({count}, 1e-9) / clamp_min({count} + {other}, 1e-9)\n"
+        f"  * {size}\n)"
+    )
+
+
+def two_shares_z(count: str, rows: str, other_count: str, other_rows: str) -> str:
+    """Signed root of the likelihood ratio of a share in two samples: positive if it grew.
+
+    All four have the same labels. The twin is `ml_exporter.statistics.drift.share_z`.
+    """
+    rest, other_rest = f"({rows} - {count})", f"({other_rows} - {other_count})"
+    size, other_size = f"(1 + {other_rows} / {rows})", f"(1 + {rows} / {other_rows})"
+    terms = "\n+ ".join(
+        (
+            log_ratio(count, other_count, size),
+            log_ratio(other_count, count, other_size),
+            log_ratio(rest, other_rest, size),
+            log_ratio(other_rest, rest, other_size),
+        )
+    )
+    return (
+        f"sgn(\n  {count} / {rows}\n  - {other_count} / {other_rows}\n)\n"
+        f"* sqrt(clamp_min(2 * (\n{indent(terms)}\n), 0))"
+    )

@@ -34,7 +34,7 @@ _COUNTS = ("predictions", "labelled_predictions")
 _PSI: Mapping[str, str] = {"psi": "feature", "prediction_psi": "prediction|score"}
 _BROKEN = tuple(f"{share}_ratio" for share in BROKEN)
 
-_NUMBERS = ("matthews_correlation", "bias", "r2")
+_NUMBERS = ("matthews_correlation", "bias", "r2", "explained_variance")
 _SIZES = (
     *_COUNTS,
     *_PSI,

@@ -44,6 +44,11 @@ class Timing:
     def minute(self) -> float:
         return self.lengths["1m"]
 
+    @property
+    def ten_minutes(self) -> float:
+        """A sixth of an hour, in whole minutes."""
+        return max(1, round(self.lengths["1h"] / 6 / self.minute)) * self.minute
+
     def interval(self, window: str) -> str:
         """How often figures of a window are recorded."""
         of_windows = {"24h": self.slow, "7d": self.slowest}
