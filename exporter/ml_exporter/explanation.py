@@ -392,7 +392,17 @@ def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
             f"{segment_name(one)} {percent(one.drop_share)}" for one in carrying[:2]
         )
         advice.append(f"Of the lost performance these segments carry the most: {which}.")
-    if version.unwell_figures and not unwell:
+    if "classes" in version.change_kinds:
+        advice.append(
+            "Labels say that only the mix of classes has moved: scores of each class are as they "
+            "were. Correct scores and thresholds for the new shares; the ranking holds."
+        )
+    elif "relation" in version.change_kinds:
+        advice.append(
+            "Labels say that the same scores no longer come true as often: what follows from the "
+            "inputs has changed. Don't trust estimates; retrain on recent labels."
+        )
+    elif version.unwell_figures and not unwell:
         advice.append(
             "Inputs and predictions are as in training, and yet the model errs more: check the "
             "labels, then whether what it predicts has changed. That takes retraining."

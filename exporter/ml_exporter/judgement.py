@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.attribution_verdicts import judged_attribution
+from ml_exporter.change_verdicts import change_kinds
 from ml_exporter.estimate_verdicts import judged_estimate
 from ml_exporter.families import Frozen
 from ml_exporter.integrity_verdicts import above, rows_state, violations
@@ -131,6 +132,7 @@ def _version(
     constant = against_constant(samples, labelled, figures)
     states += [constant.state] if constant is not None else []
     judged: list[State] = [one for one in states if one in SEVERITIES]
+    drifted = sum(one.drift in SEVERITIES for one in fields if one.role == "feature")
     last = samples.total("ml_last_prediction_timestamp_seconds")
     return VersionVerdict(
         version=version,
@@ -151,6 +153,7 @@ def _version(
         attribution=attribution,
         against_champion=compared,
         against_constant=constant,
+        change_kinds=change_kinds(samples, labelled, drifted),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ml_exporter.statistics.bins import Floats
+from ml_exporter.statistics.concept_drift import Kind
 from ml_exporter.statistics.drift import Test
 from ml_exporter.thresholds import SEVERITIES, Severity
 
@@ -186,6 +187,7 @@ class VersionVerdict:
     attribution: AttributionVerdict | None
     against_champion: ChampionVerdict | None  # None of the champion itself
     against_constant: ConstantVerdict | None  # None without labels
+    change_kinds: frozenset[Kind]  # what kind of change it is; empty where there is none
 
     @property
     def unwell_fields(self) -> list[FieldVerdict]:
