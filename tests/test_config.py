@@ -1,3 +1,4 @@
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from ml_exporter.config import (
     Labels,
     Limits,
     Model,
+    Mute,
     Threshold,
     VersionField,
     load,
@@ -214,6 +216,18 @@ def test_labels_wait_a_month_by_default(folder: Path) -> None:
     assert model.labels is not None
     assert model.labels == Labels(
         FileSource(f"{folder}/l.csv", "csv"), model.labels.fields, wait=2_592_000, settle=5400
+    )
+
+
+def test_mutes_end_at_the_beginning_of_a_day_or_at_a_time_or_never() -> None:
+    model = load_model(
+        "mute: [{fields: [age], until: 2026-12-01}, {monitors: [psi, f1]}, "
+        "{fields: [age, label], monitors: [psi], until: 2026-12-01T12:00:00+02:00}]"
+    )
+    assert model.mutes == (
+        Mute(("age",), None, 1_796_083_200),
+        Mute(None, ("psi", "f1"), math.inf),
+        Mute(("age", "label"), ("psi",), 1_796_119_200),
     )
 
 

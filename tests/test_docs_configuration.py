@@ -18,6 +18,7 @@ from ml_exporter.config import (
     Labels,
     Limits,
     Model,
+    Mute,
     OutcomeValues,
     Segment,
     SqlSource,
@@ -56,6 +57,7 @@ def test_every_key_is_on_the_page_and_no_other(section: str) -> None:
 DEFAULTS: dict[tuple[str, str], object] = {
     ("model", "bins"): Model.bins,
     ("model", "false_alarms"): Model.false_alarms,
+    ("model", "wait"): Model.wait,
     ("ranked", "depth"): field_paths.RANKED_DEPTH,
     ("labels", "wait"): Labels.wait,
     ("labels", "settle"): Labels.settle,
@@ -181,6 +183,8 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
             Threshold("psi", "warning", 0.05, "prediction", "prediction"),
         ),
         thresholds_off=frozenset({"unseen_ratio"}),
+        mutes=(Mute(("zip",), ("psi", "unseen_ratio"), until=1_796_083_200),),
+        wait=172_800,
     )
     assert species == Model(
         name="species",

@@ -42,6 +42,8 @@ models:
     source: {type: file, path: loans.jsonl}
     fields: {prediction: p, score: s, label: y, features: {area: x, city: c}}
     segments: [{field: city, protected: true}]
+    mute: [{fields: [city]}]
+    wait: 2d
   - name: films
     task: multiclass
     source: {type: file, path: films.jsonl}

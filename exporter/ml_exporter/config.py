@@ -15,6 +15,7 @@ from ml_exporter import (
     constraints,
     extractors,
     field_paths,
+    mutes,
     outcome_values,
     roles,
     segments,
@@ -31,6 +32,7 @@ from ml_exporter.field_paths import (
     predicted_names,
     read_fields,
 )
+from ml_exporter.mutes import Mute, read_mutes
 from ml_exporter.outcome_values import OutcomeValues, read_outcome_values
 from ml_exporter.roles import Access, Token, UserRole, read_access
 from ml_exporter.segments import Segment, read_segments
@@ -61,6 +63,7 @@ __all__ = [
     "Labels",
     "Limits",
     "Model",
+    "Mute",
     "OutcomeValues",
     "Role",
     "Segment",
@@ -82,7 +85,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "model": (
         *("name", "version", "task", "positive", "baseline", "learn", "source", "fields", "types"),
         *("labels", "bins", "segments", "constraints", "outcome_values", "false_alarms"),
-        "thresholds",
+        *("thresholds", "mute", "wait"),
     ),
     "version": ("field",),
     "learn": ("rows",),
@@ -95,6 +98,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     **constraints.KEYS,
     **outcome_values.KEYS,
     **thresholds.KEYS,
+    **mutes.KEYS,
     **roles.KEYS,
     "limits": ("series", "versions", "categories", "pending", "pending_size"),
     "state": ("path",),
@@ -153,6 +157,8 @@ class Model:
     false_alarms: float = 0.01
     thresholds: tuple[Threshold, ...] = ()
     thresholds_off: frozenset[str] = frozenset()  # monitors set to false
+    mutes: tuple[Mute, ...] = ()
+    wait: float = 0.0  # seconds that a version is known for, before there are alerts about it
     # Where in the file its keys stand.
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     place: tuple[str, str] = field(default=("", ""), compare=False, repr=False)  # file and key
@@ -264,6 +270,8 @@ def read_model(node: Node, folder: Path) -> Model:
         ),
         thresholds=thresholds,
         thresholds_off=off,
+        mutes=section.read("mute", lambda node: read_mutes(node, _field_names(fields)), ()),
+        wait=section.read("wait", Node.duration, Model.wait),
         lines={name: key.line for name, (key, _) in section.entries.items()},
         place=(node.document.name, node.key),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -34,8 +35,17 @@ class Samples:
         return ("",) * len(names)
 
     def thresholds(self, monitor: str, role: str = "", field: str = "") -> dict[Severity, float]:
-        """By severity; the field's own go before the model's."""
+        """By severity; the field's own go before the model's. There are none of what is muted."""
+        if self._is_muted(monitor, field):
+            return {}
         return self._thresholds[monitor, "", ""] | self._thresholds[monitor, role, field]
+
+    def _is_muted(self, monitor: str, field: str) -> bool:
+        mutes = {(monitor, ""), *({(monitor, field), ("", field)} if field else ())}
+        return any(
+            until > time.time() and (labels["monitor"], labels["field"]) in mutes
+            for labels, until in self["ml_muted_until_timestamp_seconds"]
+        )
 
     @cached_property
     def _thresholds(self) -> Mapping[tuple[str, str, str], dict[Severity, float]]:

@@ -64,7 +64,7 @@ LATER_MODEL_MONITORS = (
     "calibration_drift",
 )
 
-_EVERY_MONITOR = MODEL_MONITORS + LATER_MODEL_MONITORS + FIELD_MONITORS
+EVERY_MONITOR = MODEL_MONITORS + LATER_MODEL_MONITORS + FIELD_MONITORS
 _ROLES: dict[str, Role] = {"prediction": "prediction", "score": "score", "label": "label"}
 
 
@@ -95,8 +95,8 @@ def read_thresholds(
     off: set[str] = set()
     for key, value in node.mapping():
         monitor = key.text()
-        if monitor not in _EVERY_MONITOR:
-            key.error(f"unknown monitor{suggestion(monitor, _EVERY_MONITOR)}")
+        if monitor not in EVERY_MONITOR:
+            key.error(f"unknown monitor{suggestion(monitor, EVERY_MONITOR)}")
             continue
         if monitor not in MODEL_MONITORS + FIELD_MONITORS:
             key.note("has no effect in this version")

@@ -21,6 +21,7 @@ from ml_exporter.monitors.figures import baseline_performance
 from ml_exporter.monitors.importance import BaselineImportance
 from ml_exporter.monitors.info import BaselineInfo, ModelInfo
 from ml_exporter.monitors.money import OutcomeValue
+from ml_exporter.monitors.mutes import Mutes
 from ml_exporter.monitors.outcomes import Outcomes
 from ml_exporter.monitors.ranks import ListRanks, ScoreRanks
 from ml_exporter.monitors.schema import SchemaViolations
@@ -55,6 +56,8 @@ def for_model(model: Model, version: str, limits: Limits) -> Selection:
     """The monitors that a version has whatever its baseline is."""
     of = (model.name, version)
     selection = Selection([ModelInfo(*of, model.task, model.positive), Traffic(*of)])
+    if model.mutes or model.wait:
+        selection.of_predictions.append(Mutes(*of, model.mutes, model.wait))
     scores = list(model.fields.scores)
     if scores:
         selection.of_predictions.append(ScoreViolations(*of, scores, model.positive))

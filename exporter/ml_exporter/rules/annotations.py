@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ml_exporter.rules.groups import Alert
 from ml_exporter.rules.links import Links
+from ml_exporter.rules.mutes import unless_waiting
 from ml_exporter.rules.timing import Timing, duration
 
 
@@ -31,7 +32,7 @@ class Builder:
         return Alert(
             name,
             help,
-            expr,
+            unless_waiting(expr),
             {"severity": severity},
             {
                 "summary": summary,

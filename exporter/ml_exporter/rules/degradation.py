@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Group, Rule
+from ml_exporter.rules.mutes import unless_muted_monitors
 from ml_exporter.rules.promql import gauge, indent, join_replicas
 from ml_exporter.rules.shares import signed_root, yates
 from ml_exporter.rules.timing import Timing, duration, span
@@ -47,7 +48,7 @@ def _references(timing: Timing) -> Iterable[Rule]:
         "model:threshold",
         "What a figure must not be worse than, by `monitor` and `severity`: the stricter of "
         "replicas.",
-        stricter("ml_threshold"),
+        unless_muted_monitors(stricter("ml_threshold")),
     )
     yield Rule(
         "model:threshold_reference",

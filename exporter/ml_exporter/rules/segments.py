@@ -12,6 +12,7 @@ from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each
 from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.degradation import JUDGED_WINDOWS
 from ml_exporter.rules.groups import Alert, Group, Rule
+from ml_exporter.rules.mutes import unless_muted
 from ml_exporter.rules.promql import gauge, indent, join_replicas, positive_class, without
 from ml_exporter.rules.shares import below_expected_z, share, wilson
 from ml_exporter.rules.timing import WINDOWS, Timing
@@ -302,15 +303,16 @@ def _underperforming(timing: Timing, severity: str, window: str) -> str:
         f"segment:{name}:{window}" for name in ("drop", "drop_z", "labelled_predictions")
     )
     of_gaps = f'monitor="performance_gap",severity="{severity}",field="",segment=""'
-    threshold = join_replicas(
-        "min", gauge(timing, f"ml_threshold{{{of_gaps}}}"), "monitor", "severity"
+    threshold = unless_muted(
+        join_replicas("min", gauge(timing, f"ml_threshold{{{of_gaps}}}"), "monitor", "severity"),
+        "performance_gap",
     )
     # A tail of z beyond sqrt(c^2 + 2 ln n) is an n-th of that beyond c (Bonferroni).
     many = without("count", _IN_SEGMENT, f"{labelled} >= {LEAST_LABELLED}")
     critical = f"sqrt(\n  model:performance_critical_value ^ 2\n  + 2 * ln({many})\n)"
     on_model = f"ignoring ({_IN_SEGMENT}) group_left ()"
     return (
-        f"{drop}\n> {on_model}\n{threshold}\n"
+        f"{drop}\n> {on_model} (\n{indent(threshold)}\n)\n"
         f"and\n{labelled} >= {LEAST_LABELLED}\n"
         f"and\n{z}\n> {on_model}\n{critical}\n"
         f"and ignoring ({_IN_SEGMENT}, window)\n"

@@ -13,6 +13,7 @@ from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each, numb
 from ml_exporter.rules.estimation import SHARES as ESTIMATED
 from ml_exporter.rules.groups import Alert, Group, Rule
 from ml_exporter.rules.integrity import SHARES as BROKEN
+from ml_exporter.rules.mutes import unless_muted, unless_muted_signals
 from ml_exporter.rules.performance import INTERVALS
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, with_label, without
 from ml_exporter.rules.shares import SIGNS, wilson
@@ -321,7 +322,9 @@ def _judgement(timing: Timing) -> Iterable[Rule]:
         "/ (signal:upper_end - signal:lower_end > 0)",
     )
     selector = 'ml_threshold{monitor="anomaly",severity="warning",field="",segment=""}'
-    threshold = join_replicas("min", gauge(timing, selector), "monitor", "severity")
+    threshold = unless_muted(
+        join_replicas("min", gauge(timing, selector), "monitor", "severity"), "anomaly"
+    )
     yield Rule(
         "signal:threshold",
         "What `signal:anomaly` must exceed to be alerted on; of rows that name no version, the "
@@ -336,7 +339,7 @@ def alerts(build: Builder, severity: str) -> Iterable[Rule | Alert]:
     yield Rule(
         "signal:alerted",
         "How far a signal is from the middle of its band, where that is above its threshold.",
-        "signal:anomaly\n> ignoring (signal) group_left ()\nsignal:threshold",
+        unless_muted_signals("signal:anomaly\n> ignoring (signal) group_left ()\nsignal:threshold"),
     )
 
     def figure(series: str) -> str:

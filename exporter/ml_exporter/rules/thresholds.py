@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Group, Rule
+from ml_exporter.rules.mutes import rules as mutes
+from ml_exporter.rules.mutes import unless_muted_fields
 from ml_exporter.rules.promql import gauge, join_replicas, without
 from ml_exporter.rules.timing import Timing, duration
 from ml_exporter.thresholds import EFFECTS
@@ -19,7 +21,7 @@ FIELD_MONITORS = (
 
 
 def groups(timing: Timing) -> Iterable[Group]:
-    rules = []
+    rules = [*mutes(timing)]
     for monitor in FIELD_MONITORS:
         rules += [_of_fields(timing, monitor, severity) for severity in SEVERITIES]
     rules += [_of_constraints(timing, severity) for severity in SEVERITIES]
@@ -55,6 +57,6 @@ def _of(fields: str, timing: Timing, monitor: str, severity: str, roles: bool = 
         "field:threshold",
         f"What {monitor} must not exceed ({severity}): the field's own, else the model's; the "
         "lower of replicas.",
-        join_replicas("min", of_replica),
+        unless_muted_fields(join_replicas("min", of_replica), monitor),
         {"monitor": monitor, "severity": severity},
     )
