@@ -261,8 +261,11 @@ def screenshot(world: World, name: str) -> str:
     return dumped.stdout
 
 
-# Outcomes no longer follow from scores, some segment has most of them, and a constant is better.
-OF_WRONG_PREDICTIONS = {"ConceptDrift", "SegmentUnderperforming", "ModelWorthless"}
+# What else is told of where outcomes no longer follow from scores.
+OF_WRONG_PREDICTIONS = {
+    *("ConceptDrift", "ErrorRateRising", "SegmentUnderperforming", "SignalAnomaly"),
+    "ModelWorthless",
+}
 
 
 def test_a_late_prometheus_misses_no_row(world: World) -> None:
@@ -348,6 +351,19 @@ def test_the_panels_about_performance_have_data(world: World) -> None:
     for title, expression in panel_queries(dashboard, model=MODEL, **{"__rate_interval": "10s"}):
         shown[title] = bool(world.query(expression)) or shown.get(title, False)
     assert {title for title, has_data in shown.items() if not has_data} == OF_OTHER_MODELS
+
+
+def test_the_panels_about_drift_have_data(world: World) -> None:
+    """But for bands and what is compared with a week before, which may need more of a history."""
+    dashboard = json.loads((ROOT / "grafana/dashboards/ml-exporter-drift.json").read_text())
+    shown: dict[str, bool] = {}
+    for title, expression in panel_queries(dashboard, model=MODEL):
+        shown[title] = bool(world.query(expression)) or shown.get(title, False)
+    assert {title for title, has_data in shown.items() if has_data} >= {
+        *("What kind of change is it?", "Scores and outcomes, looked at both ways"),
+        *("Error rate by span", "Growth of the error rate", "Signals", "Band of $signal"),
+        "Estimated less realised performance",
+    }
 
 
 def test_a_dead_exporter_is_delivered_alone(world: World) -> None:

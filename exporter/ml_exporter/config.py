@@ -270,7 +270,7 @@ def read_model(node: Node, folder: Path) -> Model:
         ),
         thresholds=thresholds,
         thresholds_off=off,
-        mutes=section.read("mute", lambda node: read_mutes(node, _field_names(fields)), ()),
+        mutes=section.read("mute", lambda node: read_mutes(node, field_names(fields)), ()),
         wait=section.read("wait", Node.duration, Model.wait),
         lines={name: key.line for name, (key, _) in section.entries.items()},
         place=(node.document.name, node.key),

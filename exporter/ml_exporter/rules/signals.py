@@ -257,7 +257,7 @@ def _earlier(timing: Timing, lags: Iterable[float], form: str) -> str:
 def _ends(timing: Timing) -> Iterable[Rule]:
     hour, day, week = (timing.lengths[name] for name in ("1h", "24h", "7d"))
     of_week, of_days_before = (
-        f"signal:excess_variance[{span(length)}:{duration(hour)}]" for length in (week, week - day)
+        f"signal:excess_variance[{span(length)}]" for length in (week, week - day)
     )
     yield Rule(
         "signal:usual_excess_variance",
@@ -289,16 +289,18 @@ def _ends(timing: Timing) -> Iterable[Rule]:
         "What later bands learn of a score: no more than the end of its band.",
         f"{_BEYOND}\nor\n{_SCORE}",
     )
-    excess = (
+    residual = (
         f"({_SCORE} - {_OF_SEASONS} signal:expected_score) ^ 2\n/ {MEDIAN_OF_SQUARES!r}\n"
         "- signal:expected_variance"
     )
+    beyond = f"ignoring (season) (\n{indent(_BEYOND)}\n)"
+    excess = f"{residual}\nunless {beyond}\nor\nsignal:usual_excess_variance\nand {beyond}"
+    # Once an hour, so that a week of it is soon read.
     yield Rule(
         "signal:excess_variance",
-        "What a score's distance from the expected one says of the variance beyond sampling; of an "
-        "anomaly, what is usual.",
-        f"{excess}\nunless ignoring (season) (\n{indent(_BEYOND)}\n)\n"
-        f"or\nsignal:usual_excess_variance\nand ignoring (season) (\n{indent(_BEYOND)}\n)",
+        "What a score's distance from the expected one says of the variance beyond sampling, once "
+        "an hour; of an anomaly, what is usual.",
+        f"(\n{indent(excess)}\n)\nand on ()\nvector(time() % {hour:g}) < {timing.slow:g}",
     )
 
 
