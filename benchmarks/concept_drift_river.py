@@ -21,6 +21,7 @@ DETECTORS: dict[str, Callable[[], Any]] = {
     "DDM": drift.binary.DDM,
     "KSWIN": lambda: drift.KSWIN(seed=1),
 }
+MOST_RUNS = {"KSWIN": 3}  # it takes a fifth of a millisecond for each row
 
 
 def changes(detector: Any, errors: list[int]) -> list[int]:
@@ -36,7 +37,8 @@ def main(folder: Path) -> None:
     for path in folder.glob("*.npy"):
         runs = np.load(path).tolist()
         found = {
-            name: [changes(make(), errors) for errors in runs] for name, make in DETECTORS.items()
+            name: [changes(make(), errors) for errors in runs[: MOST_RUNS.get(name)]]
+            for name, make in DETECTORS.items()
         }
         path.with_suffix(".json").write_text(json.dumps(found))
 

@@ -22,7 +22,7 @@ from ml_exporter.statistics.signals import MEDIAN_OF_SQUARES, SCALES, WIDTH, Sca
 from ml_exporter.statistics.significance import Z_95
 
 WEEKS = 3  # of history that a band is learned from
-LEAST_HOURS = 6  # of the last week that must be known, for a band to have a width
+LEAST_HOURS = 4  # of the last week that must be known: labels may come once each workday
 
 # Complements of other signals, and weighted means of what is there unweighted.
 _REDUNDANT = {
