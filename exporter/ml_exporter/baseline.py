@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.batch import PREDICTION, Column, Field, FieldType, Role
+from ml_exporter.components import Components
 from ml_exporter.extractors import Extractor
 from ml_exporter.labelled_baseline import Errors, Losses, ScoreBins
 from ml_exporter.regions import Regions
@@ -70,6 +71,11 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     @property
     def rows(self) -> int:
         return sum(self.counts.values())
+
+    @property
+    def tested_as(self) -> Literal["number", "category", "component"]:
+        """Which tests it gets."""
+        return "component" if self.role == "component" else self.type
 
     @property
     def ranked_bins(self) -> list[str]:
@@ -135,6 +141,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
     segments: list[SegmentRows] = []
     attributions: dict[str, float] = {}  # mean absolute attribution, by feature
     importance: Importance | None = None
+    components: Components | None = None  # relations between features
     regions: Regions | None = None  # where the model is right more or less often than it thinks
 
     @cached_property
@@ -152,7 +159,19 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
             judged_by.append([self.errors.edges, self.errors.mean_actual])
         if self.regions is not None:
             judged_by.append([msgspec.to_builtins(self.regions)])
+        if self.components is not None:
+            judged_by.append(["components", msgspec.to_builtins(self.components)])
         return hashlib.sha256(json.dumps(judged_by).encode()).hexdigest()[:8]
+
+    @cached_property
+    def component_fields(self) -> list[BaselineField]:
+        """The components as fields, which are counted and judged like any number."""
+        return [
+            BaselineField(
+                role="component", name=one.name, type="number", edges=one.edges, counts=one.counts
+            )
+            for one in (self.components.components if self.components else ())
+        ]
 
     @cached_property
     def by_key(self) -> Mapping[Field, BaselineField]:
@@ -193,10 +212,33 @@ def decode(data: bytes) -> Baseline:
     for number, one in enumerate(baseline.scores):
         if one.problem:
             raise BaselineError(f"scores[{number}] ({one.name}): {one.problem}")
-    for name, part in (("errors", baseline.errors), ("regions", baseline.regions)):
+    for name, part in (
+        ("errors", baseline.errors),
+        ("regions", baseline.regions),
+        ("components", baseline.components),
+    ):
         if part is not None and part.problem:
             raise BaselineError(f"{name}: {part.problem}")
+    _check_components(baseline)
     return baseline
+
+
+def _check_components(baseline: Baseline) -> None:
+    """Raise BaselineError where components are not those of the baseline's features."""
+    for field in baseline.component_fields:
+        if problem := _problem(field):
+            raise BaselineError(f"components ({field.name}): {problem}")
+    names = [field.name for field in baseline.component_fields]
+    if len(set(names)) < len(names):
+        raise BaselineError("components: names must differ")
+    for one in baseline.components.inputs if baseline.components else ():
+        feature = baseline.by_key.get(Field("feature", one.field))
+        if feature is None or (feature.edges is None) != (one.category is not None):
+            raise BaselineError(f"components: {one.field!r} is no such feature")
+        if one.category is None and not any(feature.counts[bin] for bin in feature.ranked_bins):
+            raise BaselineError(f"components: {one.field!r} has no rows")
+        if one.category is not None and one.category not in feature.counts:
+            raise BaselineError(f"components: {one.field!r} has no category {one.category!r}")
 
 
 def encode(baseline: Baseline) -> bytes:

@@ -30,6 +30,7 @@ from ml_exporter.batch import (
     Role,
     WatchedRole,
 )
+from ml_exporter.component_fitting import ComponentsBuilder
 from ml_exporter.importance import ImportanceCounter
 from ml_exporter.labelled_baseline import (
     ErrorCounter,
@@ -98,6 +99,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
     segment_counter = SegmentCounter(request.is_regression)
     importance = ImportanceCounter(fields.values())
     regions = RegionsBuilder(fields.values(), classes, request.positive)
+    components = ComponentsBuilder(fields.values())
     error_counter = ErrorCounter(truth.mean, error_edges(errors.values)) if truth.rows else None
     windows = WindowCounter({key: field.binned for key, field in fields.items()})
     for batch in batches():
@@ -115,28 +117,31 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
             error_counter.update(batch)
         segment_counter.update(batch, segments.of(batch))
         importance.update(batch)
+        components.update(batch)
         if classes or request.is_regression:
             regions.update(batch)
     extremes = windows.extremes()
     of_scores = [one for counter in scores.values() if any((one := counter.result()).positives)]
+    counted = [
+        msgspec.structs.replace(
+            field,
+            counts=dict(zip(field.counts, totals[key].tolist(), strict=True)),
+            extremes=extremes[key],
+        )
+        for key, field in fields.items()
+    ]
     return Baseline(
         format=FORMAT,
         model=request.model,
         version=request.version,
         rows=rows,
-        fields=[
-            msgspec.structs.replace(
-                field,
-                counts=dict(zip(field.counts, totals[key].tolist(), strict=True)),
-                extremes=extremes[key],
-            )
-            for key, field in fields.items()
-        ],
+        fields=counted,
         classes=classes,
         confusion=[Outcome(*cell, count) for cell, count in sorted(confusion.items())],
         scores=of_scores,
         losses=losses.result(),
         errors=None if error_counter is None else error_counter.result(),
+        components=components.fit(counted, request.bins),
         regions=regions.fit(of_scores, confusion),
         segments=segment_counter.rows(request.categories),
         attributions=attributions.means,
