@@ -8,7 +8,8 @@ import pytest
 from scipy import spatial
 from sklearn import metrics
 
-from ml_exporter.explanation import advise, explain_field, percent, summarize
+from ml_exporter.components import Loading
+from ml_exporter.explanation import advise, explain_component, explain_field, percent, summarize
 from ml_exporter.hindsight import Hindsight
 from ml_exporter.judgement import judge
 from ml_exporter.statistics import drift
@@ -228,6 +229,103 @@ def test_another_size_counts_where_it_has_a_threshold(start, size, expected):
     assert field(judged(watch), "mean radius").state == "ok"
 
 
+def parted(rows: list[Row]) -> list[Row]:
+    """Each row with the smoothness of another one."""
+    return [row | {"mean smoothness": rows[n - 2]["mean smoothness"]} for n, row in enumerate(rows)]
+
+
+def test_features_that_part_are_told_though_each_is_as_it_was(start):
+    watch = start()
+    watch.pass_by(600, sample(1500))
+    watch.pass_by(600, parted(sample(3000)))
+    window = watch.history.window(600)
+    (model,) = judge(window.samples)
+    (version,) = model.versions
+    assert version.unwell_fields == []
+    worst = version.components[0]
+    assert model.state == version.state == worst.state == "critical"
+    assert worst.variance < 1
+    assert {one.field for one in worst.loadings} <= set(FEATURES)
+    text = "`mean smoothness` and `mean symmetry` go together less than they did"
+    assert explain_component(worst).startswith(f"{text}: ")
+    assert summarize(version) == f"{text}."
+    assert advise(model, version)[0].startswith("Each feature by itself is as in training")
+    since = Hindsight(watch.history, window, model.name, version).since
+    assert since.time == pytest.approx(START + 600, abs=60)
+
+
+def test_components_may_have_to_be_more_than_significant_or_are_not_judged(start):
+    limits = "multivariate_drift: {warning: 1.5, critical: 9}"
+    text = CONFIG.replace("thresholds: {", f"thresholds: {{{limits}, ")
+    watch = start(text)
+    watch.append(parted(sample(1500)))
+    (version,) = judged(watch).versions
+    assert 1 < version.components[0].significance < 1.5
+    assert version.unwell_components == []
+    watch.config.path.write_text(text.replace("warning: 1.5", "warning: 1"))
+    watch.load()
+    assert judged(watch).versions[0].components[0].state == "warning"
+    watch.config.path.write_text(text.replace("{warning: 1.5, critical: 9}", "false"))
+    watch.load()
+    assert judged(watch).versions[0].unwell_components == []
+
+
+def component(loadings, variance=0.1, scale=9.0, location_shift=0.2):
+    """A component that has drifted."""
+    bins = np.array([10.0, 20.0, 10.0, 0.0])
+    return FieldVerdict(
+        role="component",
+        name="pc1",
+        type="number",
+        state="critical",
+        drift="critical",
+        rows=40,
+        baseline_rows=40,
+        bins=("<below>", "1.0", "2.0", "<above>"),
+        counts=bins,
+        baseline_counts=bins[::-1],
+        psi=0.3,
+        location_shift=location_shift,
+        effects={"psi": 0.3},
+        thresholds={"psi": {"critical": 0.2}},
+        statistics={"scale": scale},
+        critical_values={"scale": 4.0},
+        significance=2,
+        shares=(),
+        loadings=tuple(loadings),
+        variance=variance,
+    )
+
+
+A, B, MINUS_B = Loading("a", None, 0.7), Loading("b", None, 0.6), Loading("b", "x", -0.6)
+
+
+@pytest.mark.parametrize(
+    ("drifted", "text"),
+    [
+        (component([A, MINUS_B]), "`a` and `b: x` go together less than they did"),
+        (component([A, MINUS_B], scale=-9), "`a` and `b: x` go together more than they did"),
+        (component([A, B]), "`a` and `b` go against each other less than they did"),
+        (component([A, B], variance=2), "`a` and `b` go together more than they did"),
+        (component([A, B], variance=2, scale=-9), "`a` and `b` go together less than they did"),
+        (component([A, B], variance=2, scale=1), "`a` and `b` have moved together"),
+        (
+            component([A, MINUS_B], variance=2, scale=1),
+            "`a` and `b: x` have moved against each other",
+        ),
+        (component([A]), "`a` goes otherwise with the other features than it did"),
+        (
+            component([A, Loading("b", None, 0.1)]),
+            "`a` goes otherwise with the other features than it did",
+        ),
+        (component([]), "Rows as a whole are less usual than in the baseline"),
+        (component([], location_shift=-0.2), "Rows as a whole are more usual than in the baseline"),
+    ],
+)
+def test_a_component_is_explained_by_what_counts_most_in_it(drifted, text):
+    assert explain_component(drifted).startswith(f"{text}: ")
+
+
 def test_a_label_that_moved_is_shown_and_alarms_nobody(start):
     text = CONFIG.replace("{accuracy: {warning: 0.9, critical: 0.8}}", "{performance_gap: false}")
     watch = start(text)
@@ -249,6 +347,7 @@ def test_a_model_without_a_baseline_is_learning(start):
     watch.append(sample(1900))
     assert judged(watch).state == "ok"
     assert field(judged(watch), "mean radius").rows == 200
+    assert {one.rows for one in judged(watch).versions[0].components} == {200}
 
 
 def test_a_model_without_traffic_has_no_data(start):

@@ -13,6 +13,7 @@ DRIFT_ALERTS: Mapping[str, str] = {
     "feature": "FeatureDrift",
     "prediction": "PredictionDrift",
     "score": "PredictionDrift",
+    "component": "MultivariateDrift",
 }
 """By the role of the field. None is about the label."""
 
@@ -43,8 +44,15 @@ def alarms(models: Iterable[ModelVerdict]) -> list[Alarm]:
 
 
 def _of_model(model: ModelVerdict) -> Iterable[Alarm]:
-    rejected = [(model.rejected_state, explanation.explain_rejected(model))]
-    yield from _alarm("DataIntegrityViolations", model.name, None, rejected)
+    findings = [
+        (model.rejected_state, explanation.explain_rejected(model)),
+        (model.duplicates_state, f"{explanation.count(model.duplicates, 'row')} came twice"),
+        (
+            model.from_future_state,
+            f"{explanation.count(model.from_future, 'row')} are of the future",
+        ),
+    ]
+    yield from _alarm("DataIntegrityViolations", model.name, None, findings)
 
 
 def _of_version(model: str, of: VersionVerdict) -> Iterable[Alarm]:
@@ -52,14 +60,19 @@ def _of_version(model: str, of: VersionVerdict) -> Iterable[Alarm]:
         return list(_alarm(alert, model, of.version, findings, summary))
 
     yield from alarm("DataIntegrityViolations", _broken(of))
+    schema = [one for one in of.violations if one.is_of_schema]
+    named = [(one.state, explanation.name_and_count(one)) for one in schema]
+    yield from alarm("SchemaViolations", named)
     for alert in dict.fromkeys(DRIFT_ALERTS.values()):
-        fields = [field for field in of.fields if DRIFT_ALERTS.get(field.role) == alert]
+        every = (*of.fields, *of.components)
+        fields = [field for field in every if DRIFT_ALERTS.get(field.role) == alert]
         drifted = [field for field in fields if field.drift in SEVERITIES]
         which = explanation.names(drifted)
+        what = "component" if alert == DRIFT_ALERTS["component"] else "field"
         yield from alarm(
             alert,
             [(field.drift, explanation.name_and_explain(field)) for field in drifted],
-            f"{len(drifted)} of {explanation.count(len(fields), 'field')} drifted: {which}",
+            f"{len(drifted)} of {explanation.count(len(fields), what)} drifted: {which}",
         )
     figures = [(one.state, explanation.explain_figure(one)) for one in of.unwell_figures]
     yield from alarm("ModelPerformanceDegraded", figures)
@@ -89,7 +102,11 @@ def _broken(of: VersionVerdict) -> list[Finding]:
         for share in field.shares
         if field.role != "label"
     ]
-    found += [(one.state, explanation.name_and_count(one)) for one in of.violations]
+    found += [
+        (one.state, explanation.name_and_count(one))
+        for one in of.violations
+        if not one.is_of_schema
+    ]
     return [*sorted(found, key=lambda finding: -rank(finding[0]))]
 
 

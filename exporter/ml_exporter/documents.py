@@ -48,6 +48,7 @@ def of_version(
         "labelled_predictions": of.labelled,
         "performance": {figure.metric: of_figure(figure) for figure in of.figures},
         "fields": [of_field(field, field_since(field)) for field in of.fields],
+        "components": [of_component(one, field_since(one)) for one in of.components],
         "segments": [of_segment(segment) for segment in of.segments],
         "violations": [of_violation(one, violation_since(one)) for one in of.violations],
         "estimate": None if of.estimate is None else of_estimate(of.estimate),
@@ -79,7 +80,7 @@ def of_field(of: FieldVerdict, since: Onset | None) -> Document:
         "type": of.type,
         "state": of.state,
         "drift": of.drift,
-        "explanation": explanation.explain_field(of),
+        "explanation": explanation.explain(of),
         "since": of_onset(since),
         "rows": of.rows,
         "baseline_rows": of.baseline_rows,
@@ -117,6 +118,13 @@ def of_field(of: FieldVerdict, since: Onset | None) -> Document:
         },
         "bins": [{"bin": bin, "rows": now, "baseline_rows": usual} for bin, now, usual in bins],
     }
+
+
+def of_component(of: FieldVerdict, since: Onset | None) -> Document:
+    loadings = [
+        {"field": one.field, "category": one.category, "value": one.value} for one in of.loadings
+    ]
+    return of_field(of, since) | {"variance": defined(of.variance), "loadings": loadings}
 
 
 def of_segment(of: SegmentVerdict) -> Document:

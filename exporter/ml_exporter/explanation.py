@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter.components import Loading
 from ml_exporter.rules.segments import CLEARLY, EXPLAINS
 from ml_exporter.segments import REGION_FIELD
 from ml_exporter.statistics import drift
@@ -60,6 +61,7 @@ _VIOLATIONS = {
 _LONGEST_NAME = 60  # characters
 _LONGEST_REGION = 120
 _LEAST_MOVE = 0.005  # of a bin's share, to be told
+_LEAST_LOADING = 0.3  # of the greatest, to be told beside it
 
 
 def percent(share: float) -> str:
@@ -103,7 +105,7 @@ def _share(share: Share) -> str:
 
 
 def name_and_explain(field: FieldVerdict) -> str:
-    text = explain_field(field)
+    text = explain(field)
     return f"{quoted(field.name)}: {text[0].lower()}{text[1:].removesuffix('.')}"
 
 
@@ -126,6 +128,46 @@ def explain_field(field: FieldVerdict) -> str:
     ):
         return f"Too few rows ({count(field.rows)}) to tell a change from chance."
     return "As in the baseline."
+
+
+def explain(field: FieldVerdict) -> str:
+    """What happened to a field, or to the relation that a component is."""
+    return explain_component(field) if field.role == "component" else explain_field(field)
+
+
+def explain_component(component: FieldVerdict) -> str:
+    """What happened to a component, by the features that count most in it."""
+    text = explain_field(component)
+    if component.drift not in SEVERITIES:
+        return text
+    parting = _parting(component)
+    return f"{parting[0].upper()}{parting[1:]}: {text[0].lower()}{text[1:]}"
+
+
+def _parting(component: FieldVerdict) -> str:
+    """Which features parted, or came together."""
+    if not component.loadings:
+        side = "less" if component.location_shift > 0 else "more"
+        return f"rows as a whole are {side} usual than in the baseline"
+    first, *others = component.loadings
+    if not others or abs(others[0].value) < _LEAST_LOADING * abs(first.value):
+        return f"{_input(first)} goes otherwise with the other features than it did"
+    pair = f"{_input(first)} and {_input(others[0])}"
+    scale = component.statistics.get("scale", math.nan)
+    least = component.critical_values.get("scale", math.inf)
+    # Of a small variance is a sum that hardly varies: what counts alike in it is opposed.
+    is_relation = component.variance < 1
+    opposed = (first.value * others[0].value > 0) is is_relation
+    how = "against each other" if opposed else "together"
+    if is_relation or abs(scale) > least:
+        more = scale < -least if is_relation else scale > least
+        return f"{pair} go {how} {'more' if more else 'less'} than they did"
+    return f"{pair} have moved {how}"
+
+
+def _input(loading: Loading) -> str:
+    category = "" if loading.category is None else f": {loading.category}"
+    return quoted(loading.field + category)
 
 
 def _shift(field: FieldVerdict, told: bool) -> str:
@@ -313,6 +355,8 @@ def summarize(version: VersionVerdict, window: str = "last hour") -> str:
     if fields := version.unwell_fields:
         of = f"{len(fields)} of {count(len(version.fields), 'field')}"
         parts.append(f"{of} {'has' if len(fields) == 1 else 'have'} changed: {names(fields)}")
+    if (components := version.unwell_components) and not fields:
+        parts.append(_parting(components[0]))
     if (constant := version.against_constant) is not None and constant.state in SEVERITIES:
         parts.append(explain_constant(constant))
     parts += [name_and_count(one) for one in version.unwell_violations[:1]]
@@ -387,6 +431,11 @@ def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
             "Predictions have moved and inputs haven't: look for a new model, threshold or "
             "preprocessing step."
         )
+    if version.unwell_components and not unwell:
+        advice.append(
+            "Each feature by itself is as in training, and relations between them are not: look "
+            "for rows that are joined wrongly, a feature that is late or computed otherwise."
+        )
     if carrying := carriers(version):
         which = " and ".join(
             f"{segment_name(one)} {percent(one.drop_share)}" for one in carrying[:2]
@@ -402,7 +451,7 @@ def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
             "Labels say that the same scores no longer come true as often: what follows from the "
             "inputs has changed. Don't trust estimates; retrain on recent labels."
         )
-    elif version.unwell_figures and not unwell:
+    elif version.unwell_figures and not (unwell or version.unwell_components):
         advice.append(
             "Inputs and predictions are as in training, and yet the model errs more: check the "
             "labels, then whether what it predicts has changed. That takes retraining."

@@ -54,9 +54,11 @@ class Hindsight:
     @cached_property
     def since(self) -> Onset | None:
         """When the first began of all that is unwell now; None where nothing is."""
-        unwell = [self.field_since(field) for field in self._version.unwell_fields]
-        unwell += [self.violation_since(one) for one in self._version.unwell_violations]
-        unwell += [self.figure_since] if self._version.unwell_figures else []
+        version = self._version
+        fields = (*version.unwell_fields, *version.unwell_components)
+        unwell = [self.field_since(field) for field in fields]
+        unwell += [self.violation_since(one) for one in version.unwell_violations]
+        unwell += [self.figure_since] if version.unwell_figures else []
         begun = [one for one in unwell if one is not None]
         return min(begun, key=lambda one: one.time, default=None)
 
@@ -77,8 +79,8 @@ class Hindsight:
 
     def violation_since(self, violation: Violation) -> Onset | None:
         """When rows began to violate schema or constraint as often as they do now."""
-        of_constraint = violation.kind not in ("missing_field", "extra_field", "wrong_type")
-        name = "ml_constraint_violations_total" if of_constraint else "ml_schema_violations_total"
+        of = "schema" if violation.is_of_schema else "constraint"
+        name = f"ml_{of}_violations_total"
         seconds = _LOOK_BACK * self._window.seconds
         past, every = (self._past(one).last(seconds) for one in (name, "ml_predictions_total"))
         key = {violation.field, violation.kind}

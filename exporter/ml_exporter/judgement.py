@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ml_exporter.attribution_verdicts import judged_attribution
 from ml_exporter.change_verdicts import change_kinds
+from ml_exporter.components import Loading
 from ml_exporter.estimate_verdicts import judged_estimate
 from ml_exporter.families import Frozen
 from ml_exporter.integrity_verdicts import above, rows_state, violations
@@ -41,6 +42,8 @@ from ml_exporter.verdicts import (
     worst,
 )
 from ml_exporter.version_verdicts import against_champion
+
+_SIGNIFICANT: Limits = dict.fromkeys(SEVERITIES, 1.0)
 
 
 def judge(samples: Iterable[Frozen], window: str = "1h") -> list[ModelVerdict]:
@@ -118,13 +121,18 @@ def _version(
     attribution = judged_attribution(samples)
     segments = judged_segments(samples, task)
     violated = violations(samples)
-    fields = sorted(_fields(samples, window), key=_attention)
+    every = sorted(_fields(samples, window), key=_attention)
+    fields, components = (
+        tuple(one for one in every if (one.role == "component") is wanted)
+        for wanted in (False, True)
+    )
     quiet: State = "learning" if baseline_state == "learning" else "ok"
     states: list[State | None] = [one.state for one in figures]
     states += [one.state for one in segments]
     states += [one.state for one in violated]
     # Alerts are not about the label: that the truth has moved is no fault by itself.
     states += [one.state for one in fields if one.role != "label"]
+    states += [one.state for one in components]
     if estimate is not None:
         states += [estimate.concept, *(one.state for one in estimate.figures)]
     states += [attribution.state] if attribution is not None else []
@@ -146,7 +154,8 @@ def _version(
         labelled=labelled,
         usual_label_delay=_median(samples.by("ml_label_delay_seconds_bucket", "le")),
         figures=figures,
-        fields=tuple(fields),
+        fields=fields,
+        components=components,
         segments=tuple(segments),
         violations=tuple(violated),
         estimate=estimate,
@@ -188,6 +197,11 @@ def _fields(samples: Samples, window: str) -> Iterable[FieldVerdict]:
         if labels["window"] == window:
             critical[labels["role"], labels["field"]][labels["test"]] = value  # type: ignore[index]
     importances = _importances(samples)
+    variances = samples.by("ml_component_variance", "component")
+    loadings: dict[str, list[Loading]] = defaultdict(list)
+    for labels, value in samples["ml_component_loading"]:
+        one = Loading(labels["field"], labels["bin"] or None, value)
+        loadings[labels["component"]].append(one)
     for labels, rows in samples["ml_field_baseline_rows"]:
         key = labels["role"], labels["field"]
         thresholds = {
@@ -195,8 +209,16 @@ def _fields(samples: Samples, window: str) -> Iterable[FieldVerdict]:
             for monitor in (*EFFECTS, *(f"{share}_ratio" for share in SHARES))
         }
         bins = _Bins(counts[key], ratios[key], ranks[key], distances[key])
-        field = _field(key, bins, rows, critical[key], thresholds)
-        yield replace(field, importance=importances.get(key))
+        if key[0] != "component":
+            field = _field(key, bins, rows, critical[key], thresholds)
+            yield replace(field, importance=importances.get(key))
+            continue
+        least = samples.thresholds("multivariate_drift")
+        yield replace(
+            _field(key, bins, rows, critical[key], thresholds, least),
+            loadings=tuple(sorted(loadings[key[1]], key=lambda one: -abs(one.value))),
+            variance=variances.get(key[1], math.nan),
+        )
 
 
 def _importances(samples: Samples) -> dict[tuple[str, str], Importance]:
@@ -223,13 +245,16 @@ def _field(
     rows: float,
     critical: Mapping[Test, float],
     thresholds: Mapping[str, Limits],
+    least: Limits = _SIGNIFICANT,
 ) -> FieldVerdict:
+    """`least` is what the significance of a drift must exceed."""
     bins, rank = tuple(by_bin.counts), by_bin.ranks
     w = np.array([by_bin.counts[bin] for bin in bins])
     r = np.array([by_bin.ratios.get(bin, 0.0) for bin in bins]) * rows
     ranked = np.array([bin in rank for bin in bins], dtype=bool)
     of_ranked = w[ranked], r[ranked], np.array([rank[bin] for bin in bins if bin in rank])
     type: Literal["number", "category"] = "number" if BELOW in bins else "category"
+    tested_as = "component" if key[0] == "component" else type
     psi, location_shift = drift.psi(w, r), drift.location_shift(*of_ranked)
 
     shares: dict[Test, Share] = {}
@@ -238,7 +263,7 @@ def _field(
         statistics["location"] = drift.location_z(*of_ranked)
         statistics["scale"] = drift.scale_z(*of_ranked)
     for kind, of_kind in SHARES.items():
-        if kind not in TESTS[type] or not w.sum() or not r.sum():
+        if kind not in TESTS[tested_as] or not w.sum() or not r.sum():
             continue
         of_share = np.isin(bins, of_kind)
         counted, usual = w[of_share].sum(), r[of_share].sum()
@@ -255,9 +280,12 @@ def _field(
     # The others are judged only where the configuration says so.
     if any(thresholds[name] for name in EFFECTS if name not in sizes):
         sizes |= _other_effects(w, r, ranked, list(by_bin.distances.values()))
-    drifted: State = "ok"
-    if significance > 1:
-        drifted = worst(above(value, thresholds[name]) for name, value in sizes.items())
+    drifted = worst(
+        severity
+        for name, value in sizes.items()
+        for severity, limit in thresholds[name].items()
+        if value > limit and significance > least.get(severity, math.inf)
+    )
     return FieldVerdict(
         role=key[0],
         name=key[1],

@@ -18,7 +18,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 KEYS = {"threshold": (*SEVERITIES, "fields"), "field_threshold": SEVERITIES}
 
 # Monitors have the names of the recorded metrics: `psi` is `field:psi:24h`.
-MODEL_MONITORS = (*figures.JUDGED, "performance_gap", "anomaly")
+MODEL_MONITORS = (*figures.JUDGED, "performance_gap", "multivariate_drift", "anomaly")
 EFFECTS = (
     "psi",
     "location_shift",
@@ -60,7 +60,6 @@ LATER_MODEL_MONITORS = (
     *(f"estimated_{name}" for name in figures.JUDGED),
     "support",
     "drifted_fields",
-    "multivariate_drift",
     "calibration_drift",
 )
 

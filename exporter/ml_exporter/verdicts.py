@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ml_exporter.components import Loading
 from ml_exporter.statistics.bins import Floats
 from ml_exporter.statistics.concept_drift import Kind
 from ml_exporter.statistics.drift import Test
@@ -81,7 +83,9 @@ class FieldVerdict:
     critical_values: Mapping[Test, float]
     significance: float
     shares: tuple[Share, ...]
-    importance: Importance | None
+    importance: Importance | None = None
+    loadings: tuple[Loading, ...] = ()  # of a component, the greatest first
+    variance: float = math.nan  # of a component, in the baseline
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,10 @@ class Violation:
     ratio: float  # of the predictions
     thresholds: Limits  # what it must not exceed
     state: State
+
+    @property
+    def is_of_schema(self) -> bool:
+        return self.kind in ("missing_field", "extra_field", "wrong_type")
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,7 @@ class VersionVerdict:
     against_champion: ChampionVerdict | None  # None of the champion itself
     against_constant: ConstantVerdict | None  # None without labels
     change_kinds: frozenset[Kind]  # what kind of change it is; empty where there is none
+    components: tuple[FieldVerdict, ...] = ()  # the worst first
 
     @property
     def unwell_fields(self) -> list[FieldVerdict]:
@@ -200,6 +209,10 @@ class VersionVerdict:
     @property
     def unwell_violations(self) -> list[Violation]:
         return [one for one in self.violations if one.state in SEVERITIES]
+
+    @property
+    def unwell_components(self) -> list[FieldVerdict]:
+        return [one for one in self.components if one.state in SEVERITIES]
 
     @property
     def unwell_figures(self) -> list[Figure]:

@@ -200,7 +200,7 @@ class TestSeries:
 
     def test_critical_values(self):
         critical = exposed(monitor(BASELINE).families[4])
-        tests = 6 + 4 + 4
+        tests = 6 + 4 + 4 + 3 * len(BASELINE.component_fields)
         alpha = 0.01 / (tests * 168)
         normal = stats.norm.isf(alpha / 2)
         assert critical["number", "location", "24h"] == pytest.approx(normal)

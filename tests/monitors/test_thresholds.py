@@ -93,6 +93,7 @@ class TestResolved:
             (monitor, severity, None): value
             for monitor, values in {
                 "performance_gap": (0.1, 0.2),
+                "multivariate_drift": (1, 1),
                 "psi": (0.1, 0.2),
                 "location_shift": (0.1, 0.2),
                 "missing_ratio": (0.05, 0.2),

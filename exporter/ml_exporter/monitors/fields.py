@@ -72,7 +72,8 @@ class FieldValues:
         )
         self.families = (self._values, ratio, rank, rows, critical, distance)
         self._fields: list[tuple[BaselineField, NDArray[np.intp]]] = []
-        tests = sum(len(TESTS[field.type]) for field in baseline.fields)
+        every = (*baseline.fields, *baseline.component_fields)
+        tests = sum(len(TESTS[field.tested_as]) for field in every)
         for one in fields:
             key = (one.role, one.name)
             indices = self._values.add_all((*key, bin) for bin in one.bins)
@@ -91,7 +92,9 @@ class FieldValues:
                             PLACES, one.ranked_bins, distances, strict=False
                         ):
                             distance.set(value, *key, bin, *place)
-            values = critical_values(one.type, one.array(), tests=tests, false_alarms=false_alarms)
+            values = critical_values(
+                one.tested_as, one.array(), tests=tests, false_alarms=false_alarms
+            )
             for window in WINDOWS:
                 usual = one.extremes.get(window, {})
                 for test, value in values.items():
@@ -101,7 +104,7 @@ class FieldValues:
     @staticmethod
     def series(field: BaselineField) -> int:
         """How many series a field costs."""
-        tests = len(TESTS[field.type]) * len(WINDOWS)
+        tests = len(TESTS[field.tested_as]) * len(WINDOWS)
         ranked = len(field.ranked_bins)
         return 2 * len(field.bins) + ranked + max(0, ranked - 1) + 1 + tests
 

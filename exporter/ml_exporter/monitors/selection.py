@@ -13,6 +13,7 @@ from ml_exporter.labelled_baseline import ScoreBins
 from ml_exporter.monitors import Monitor
 from ml_exporter.monitors.attributions import Attributions, BaselineAttributions
 from ml_exporter.monitors.cohorts import CohortOutcomes, CohortPredictions
+from ml_exporter.monitors.components import ComponentValues
 from ml_exporter.monitors.constraints import ConstraintViolations
 from ml_exporter.monitors.errors import ErrorDistribution, ErrorSums
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
@@ -148,6 +149,12 @@ def for_baseline(
     selection.of_predictions.append(BaselineImportance(*of, baseline, [one.name for one in fields]))
     _add_segments(selection, model, version, baseline, take)
     _add_estimates(selection, model, version, baseline)
+    components = [
+        one for one in _components(baseline, watched) if take(ComponentValues.series(one))
+    ]
+    if components:
+        values = ComponentValues(*of, baseline, components, model.false_alarms)
+        selection.of_predictions.append(values)
     return selection
 
 
@@ -172,6 +179,14 @@ def _fields(baseline: Baseline) -> list[BaselineField]:
     most = sorted(scores, key=lambda one: -predicted.counts.get(one.name, 0))[:_MOST_SCORES]
     left_out = {one.name for one in scores} - {one.name for one in most}
     return [one for one in baseline.fields if one.role != "score" or one.name not in left_out]
+
+
+def _components(baseline: Baseline, watched: Sequence[Field] | None) -> list[BaselineField]:
+    """The components that are watched: all, where all features are read that count in them."""
+    if baseline.components is None or watched is None:
+        return baseline.component_fields
+    read = {one.name for one in watched if one.role == "feature"}
+    return baseline.component_fields if read.issuperset(baseline.components.fields) else []
 
 
 def _add_segments(

@@ -18,6 +18,7 @@ _SHARES: Mapping[Severity, float] = {"warning": 0.05, "critical": 0.2}
 _VIOLATIONS: Mapping[Severity, float] = {"warning": 0.01, "critical": 0.05}  # of constraints
 _DROPS: Mapping[Severity, float] = {"warning": 0.05, "critical": 0.1}
 _GROWTHS: Mapping[Severity, float] = {"warning": 1.2, "critical": 1.5}
+_SIGNIFICANCES: Mapping[Severity, float] = {"warning": 1.0, "critical": 1.0}  # of components
 _GAPS: Mapping[Severity, float] = {"warning": 0.1, "critical": 0.2}
 
 
@@ -99,6 +100,7 @@ def resolve(
         *_performance(performance, labelled_rows(baseline)),
         *(Threshold("performance_gap", severity, gap) for severity, gap in _GAPS.items()),
         Threshold("anomaly", "warning", 1.0),  # half widths of its band
+        *(Threshold("multivariate_drift", *of) for of in _SIGNIFICANCES.items()),
         *(Threshold("constraint_violation_ratio", *share) for share in _VIOLATIONS.items()),
         Threshold("constant_z", "warning", constancy.LEAST_Z),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -13,7 +14,7 @@ from ml_exporter import web
 from ml_exporter.alarms import Alarm
 from ml_exporter.report.judging import ModelReport, Report
 from ml_exporter.trends import Onset
-from ml_exporter.verdicts import ModelVerdict, VersionVerdict
+from ml_exporter.verdicts import FieldVerdict, ModelVerdict, VersionVerdict
 from ml_exporter.web.views import FILTERS, FieldView, FigureView, ViolationView
 
 
@@ -50,9 +51,16 @@ class VersionView:
 
     @cached_property
     def fields(self) -> list[FieldView]:
+        return self._views(self.verdict.fields)
+
+    @cached_property
+    def components(self) -> list[FieldView]:
+        return self._views(self.verdict.components)
+
+    def _views(self, fields: Iterable[FieldVerdict]) -> list[FieldView]:
         return [
             FieldView(field, self._told(self.of.field_since(self.verdict, field)))
-            for field in self.verdict.fields
+            for field in fields
         ]
 
     @property

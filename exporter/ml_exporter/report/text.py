@@ -75,7 +75,7 @@ def _version(model: ModelReport, of: VersionVerdict) -> str:
     if advice := model.advice(of):
         parts.append(_section("What to do", [_wrapped(f"- {_bare(one)}", 2) for one in advice]))
     parts += [_performance(of.figures), _estimate(of.estimate), _fields(model, of)]
-    parts += [_segments(of), _violations(of)]
+    parts += [_components(model, of), _segments(of), _violations(of)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -158,7 +158,7 @@ def _fields(model: ModelReport, of: VersionVerdict) -> str:
 def _why(model: ModelReport, version: VersionVerdict, field: FieldVerdict) -> Iterable[str]:
     """What happened to a field, since when, by which bins, and how much that matters."""
     indent = " " * _STATE
-    text = [explanation.explain_field(field)]
+    text = [explanation.explain(field)]
     since = model.field_since(version, field)
     told = [model.when(since)] if since is not None else []
     if field.importance is not None:
@@ -171,6 +171,14 @@ def _why(model: ModelReport, version: VersionVerdict, field: FieldVerdict) -> It
             name = _cut(_bare(move.name), 36)
             shares = f"{percent(move.usual):>7} → {percent(move.now):>7}"
             yield f"{indent}{title if not number else '':8}{name:38}{shares}"
+
+
+def _components(model: ModelReport, of: VersionVerdict) -> str:
+    lines: list[str] = []
+    for one in of.unwell_components:
+        lines.append(_row(one.state, one.name, f"{_number(one.psi):>6}"))
+        lines += _why(model, of, one)
+    return _section("Relations between features", lines) if lines else ""
 
 
 def _segments(of: VersionVerdict) -> str:

@@ -22,8 +22,9 @@ Test = Literal["distribution", "location", "scale", "missing", "invalid", "out_o
 TESTS: Mapping[str, tuple[Test, ...]] = {
     "number": ("distribution", "location", "scale", "missing", "invalid", "out_of_range"),
     "category": ("distribution", "missing", "invalid", "unseen"),
+    "component": ("distribution", "location", "scale"),
 }
-"""The tests that a field of each type gets."""
+"""The tests that a field of each type gets; a component, though a number, is never missing."""
 
 SHARES: Mapping[Test, tuple[str, ...]] = {
     "missing": (MISSING,),
@@ -163,7 +164,7 @@ def scale_z(window: ArrayLike, baseline: ArrayLike, ranks: ArrayLike) -> float:
 
 
 def critical_values(
-    field_type: Literal["number", "category"],
+    field_type: Literal["number", "category", "component"],
     baseline: ArrayLike,
     *,
     tests: int,

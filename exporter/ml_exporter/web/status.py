@@ -6,7 +6,7 @@ All it says comes from the editions that Prometheus scrapes, by the twins of its
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -103,9 +103,14 @@ class VersionView:
 
     @cached_property
     def fields(self) -> list[FieldView]:
-        return [
-            FieldView(field, self._told(self.field_since(field))) for field in self.verdict.fields
-        ]
+        return self._views(self.verdict.fields)
+
+    @cached_property
+    def components(self) -> list[FieldView]:
+        return self._views(self.verdict.components)
+
+    def _views(self, fields: Iterable[FieldVerdict]) -> list[FieldView]:
+        return [FieldView(field, self._told(self.field_since(field))) for field in fields]
 
     @property
     def alarms(self) -> list[Alarm]:

@@ -25,7 +25,7 @@ class FieldView:
 
     @property
     def explanation(self) -> str:
-        return explanation.explain_field(self.verdict)
+        return explanation.explain(self.verdict)
 
     @property
     def importance(self) -> str:

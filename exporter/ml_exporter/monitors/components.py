@@ -1,0 +1,64 @@
+"""Values of components by bin, beside the baseline's, and what components are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ml_exporter.baseline import Baseline, BaselineField
+from ml_exporter.batch import Batch
+from ml_exporter.carried import Scores
+from ml_exporter.components import DISTANCE, LOADINGS_TOLD, Projection
+from ml_exporter.families import Family
+from ml_exporter.monitors.fields import FieldValues
+
+
+class ComponentValues:
+    """Counts the components of a baseline, which has some, as the numbers that they are.
+
+    `fields` are those of them that this monitor is to count.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        baseline: Baseline,
+        fields: Sequence[BaselineField],
+        false_alarms: float,
+    ) -> None:
+        assert baseline.components is not None
+        self._projection = Projection(baseline.components, baseline.fields)
+        self._keys = [one.key for one in baseline.component_fields]
+        self._counted = FieldValues(model, version, baseline, fields, false_alarms)
+        of = {"model": model, "version": version, "baseline_id": baseline.id}
+        loading = Family(
+            "ml_component_loading",
+            f"What a feature counts in a component: of each the {LOADINGS_TOLD} that count most.",
+            "gauge",
+            ("component", "field", "bin"),
+            of=of,
+        )
+        variance = Family(
+            "ml_component_variance",
+            "Variance of a component in the baseline, each input of it having 1.",
+            "gauge",
+            ("component",),
+            of=of,
+        )
+        self.families = (*self._counted.families, loading, variance)
+        names = {one.name for one in fields} - {DISTANCE}
+        for component in baseline.components.components:
+            if component.name in names:
+                variance.set(component.variance, component.name)
+                for one in component.strongest():
+                    loading.set(one.value, component.name, one.field, one.category or "")
+
+    @staticmethod
+    def series(field: BaselineField) -> int:
+        """How many series a component costs."""
+        return FieldValues.series(field) + (0 if field.name == DISTANCE else 1 + LOADINGS_TOLD)
+
+    def update(self, batch: Batch) -> None:
+        for values in self._projection.of(batch):
+            columns = dict(zip(self._keys, map(Scores, values), strict=True))
+            self._counted.update(Batch(values.shape[1], columns))
