@@ -38,6 +38,7 @@ benchmark: .venv/dev.stamp  ## Rows per second and memory, beside DuckDB and Pol
 	$(BIN)/python benchmarks/monitors.py
 	$(BIN)/python benchmarks/rules.py
 	$(BIN)/python benchmarks/false_alarms.py
+	$(BIN)/python benchmarks/components.py
 	$(BIN)/python benchmarks/estimation.py
 	$(BIN)/python benchmarks/client.py
 	$(BIN)/python benchmarks/anomalies.py

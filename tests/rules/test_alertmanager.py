@@ -44,6 +44,18 @@ INHIBITIONS: dict[str, tuple[list[tuple[str, str]], set[tuple[str, str]]]] = {
         ],
         {("FeatureDrift", "critical")},
     ),
+    "a feature that drifted silences the components that it moves": (
+        [
+            ("FeatureDrift", "critical"),
+            ("MultivariateDrift", "critical"),
+            ("MultivariateDrift", "warning"),
+        ],
+        {("MultivariateDrift", "critical"), ("MultivariateDrift", "warning")},
+    ),
+    "components silence performance": (
+        [("MultivariateDrift", "warning"), ("ModelPerformanceDegraded", "warning")],
+        {("ModelPerformanceDegraded", "warning")},
+    ),
     "a warning silences no critical alert": (
         [("DataIntegrityViolations", "warning"), ("FeatureDrift", "critical")],
         set(),

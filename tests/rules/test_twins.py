@@ -339,6 +339,20 @@ def test_drifted_fields(recorded: Prometheus, exposed: Exposed, window: str) -> 
     assert_equal(figures(recorded, f"model:drifted_fields:{window}", "model"), expected)
 
 
+@pytest.mark.parametrize("window", WINDOWS)
+def test_multivariate_drift(recorded: Prometheus, exposed: Exposed, window: str) -> None:
+    significance = defined(field_twins(exposed, window)["significance"])
+    expected: Figures = {}
+    for (model, role, *_), value in significance.items():
+        if role == "component":
+            expected[(model,)] = max(value, expected.get((model,), 0.0))
+    assert expected.keys() == {("flight-delays",), ("penguins",)}
+    assert_equal(figures(recorded, f"model:multivariate_drift:{window}", "model"), expected)
+    labels = ("model", "component", "field", "bin", "baseline_id")
+    loadings = exposed.gauge("ml_component_loading", *labels)
+    assert_equal(figures(recorded, "component:loading", *labels), loadings)
+
+
 def strictest(exposed: Exposed, model: str, monitor: str, role: str, field: str) -> float:
     """The lowest warning threshold, of the field itself where it has one."""
     rows = [

@@ -20,6 +20,7 @@ from ml_exporter.dashboards.selectors import FIELD, MODEL, union
 _OF_FIELD = "version, role, field"
 _SIGNIFICANT = ((1, ORANGE),)
 _MOST = 5
+_NO_COMPONENTS = "The baseline has no components: it has too few rows or features"
 
 
 def drift() -> Iterable[Panel]:
@@ -29,7 +30,8 @@ def drift() -> Iterable[Panel]:
             "Drifted fields",
             "Fields whose values have moved from the baseline significantly (more than chance "
             "explains) and materially (by more than a threshold). One field is often a broken "
-            "feed; many at once are a new population or a wrong baseline.",
+            "feed; many at once are a new population or a wrong baseline. Components are fields, "
+            "too.",
             height=10,
             steps=((1, ORANGE),),
         ),
@@ -88,6 +90,24 @@ def drift() -> Iterable[Panel]:
         Query(f"max by (version, measure) (\n{measures}\n)", "{{measure}} {{version}}"),
         low=None,
     )
+    yield _components()
+    yield timeseries_panel(
+        About(
+            "Multivariate drift",
+            "The greatest significance of a component: above 1 (the dashed line) features go "
+            "together otherwise than in the baseline, by more than chance explains.",
+            height=9,
+            unit="none",
+            decimals=1,
+            steps=_SIGNIFICANT,
+            no_value=_NO_COMPONENTS,
+        ),
+        Query(
+            f"max by (version) (model:multivariate_drift:${{window}}{{{MODEL}}})",
+            "{{version}}",
+        ),
+        limits=True,
+    )
 
 
 def _fields() -> Panel:
@@ -131,6 +151,51 @@ def _fields() -> Panel:
         ),
         Column("Rows", f"sum by ({_OF_FIELD}) (field:rows:${{window}}{{{MODEL}}})"),
         worst=("State", "Significance"),
+    )
+
+
+def _components() -> Panel:
+    of_loading = "version, component, field, bin"
+    loading = f"max by ({of_loading}) (component:loading{{{MODEL}}})"
+
+    def joined(series: str) -> str:
+        return f"0 * {loading}\n+ on (version, component) group_left ()\n{series}"
+
+    def of_field(series: str) -> str:
+        # A component is the field of its figures; what counts in it is the field of a loading.
+        figure = f'{series}{{{MODEL},role="component"}}'
+        named = f'label_replace({figure}, "component", "$1", "field", "(.+)")'
+        return joined(f"max by (version, component) ({named})")
+
+    return table_panel(
+        About(
+            "Components",
+            "What goes together in the features: principal components of the baseline, with the "
+            "features that count most in each. One with a variance below 1 is a relation that used "
+            "to hold: of its two largest loadings, opposite signs go together, and have parted if "
+            "it is significant (above 1) and its PSI large. The Mahalanobis distance over all of "
+            "them is among the fields.",
+            width=16,
+            height=9,
+            no_value=_NO_COMPONENTS,
+        ),
+        {"version": "Version", "component": "Component", "field": "Feature", "bin": "Category"},
+        Column("Loading", loading, "none", decimals=2),
+        Column(
+            "Variance",
+            joined(f"max by (version, component) (component:variance{{{MODEL}}})"),
+            "none",
+            decimals=2,
+        ),
+        Column(
+            "Significance",
+            of_field("field:significance:${window}"),
+            "none",
+            _SIGNIFICANT,
+            decimals=1,
+        ),
+        Column("PSI", of_field("field:psi:${window}"), "none", decimals=3),
+        worst=("Significance",),
     )
 
 

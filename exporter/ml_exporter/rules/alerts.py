@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ml_exporter.rules import (
     attributions,
     comparisons,
+    components,
     constancy,
     constant,
     error_rates,
@@ -49,6 +50,7 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
         ("performance", _performance),
         ("constant", constant.alerts),
         ("drift", _drift),
+        ("components", components.alerts),
         ("integrity", _integrity),
         ("schema", schema.alerts),
         ("constancy", constancy.alerts),

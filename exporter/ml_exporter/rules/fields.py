@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules import constancy, counts, drift, effects, integrity
+from ml_exporter.rules import components, constancy, counts, drift, effects, integrity
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.promql import without
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
@@ -17,7 +17,7 @@ from ml_exporter.rules.timing import WINDOWS, Timing, duration
 def groups(timing: Timing) -> Iterable[Group]:
     baseline = (
         *(*drift.baseline(timing), *effects.baseline(timing), *integrity.baseline()),
-        *constancy.baseline(),
+        *(*constancy.baseline(), *components.baseline(timing)),
     )
     yield Group("ml-exporter-baselines", duration(timing.minute), baseline)
     for window in WINDOWS:
@@ -34,5 +34,6 @@ def groups(timing: Timing) -> Iterable[Group]:
             *drift.statistics(window),
             *effects.effects(window),
             *drift.judgements(window),
+            *components.figures(window),
         )
         yield Group(f"ml-exporter-fields-{window}", timing.interval(window), rules)
