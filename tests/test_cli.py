@@ -105,6 +105,10 @@ class TestHelp:
         ["run", "--unknown"],
         ["run", "--config", "ml-exporter.yml"],  # no abbreviations: what they mean would change
         ["run", "--output=metrics.prom"],
+        ["run", "--once", "--proxy.upstream=http://model:8080"],
+        ["run", "--proxy.upstream=model:8080"],
+        ["run", "--proxy.upstream=https://model:8443"],
+        ["run", "--role=model"],
         ["run", "--web.listen-address=nowhere"],
         ["run", "--web.telemetry-path=metrics"],
         ["run", "--web.first-scrape-wait=soon"],
@@ -240,9 +244,9 @@ class TestCheck:
         )
 
     def test_prints_a_note_of_what_has_no_effect_yet(self, shell: Shell) -> None:
-        shell.write("ml-exporter.yml", CONFIG + "proxy: {}\n")
+        shell.write("ml-exporter.yml", CONFIG + "    thresholds: {support: {warning: 3}}\n")
         assert shell.run("check") == 0
-        assert shell.err.startswith("ml-exporter.yml:7: proxy: ")
+        assert shell.err.startswith("ml-exporter.yml:7: models[0].thresholds.support: ")
 
 
 class TestRun:

@@ -293,14 +293,13 @@ def test_a_bomb_of_merges_is_read_in_no_time() -> None:
     assert all("models[0].types.l" in error for error in errors_of("bomb.yml"))
 
 
-def test_keys_of_later_versions_are_noted() -> None:
+def test_monitors_of_later_versions_are_noted() -> None:
     text = model_yaml(
         "thresholds: {bias: {critical: 0.8}, drifted_fields: {warning: 3}}",
     )
-    assert load_text(text + "proxy: {upstream: '${NOT_SET}'}\n").notes == (
+    assert load_text(text).notes == (
         "ml-exporter.yml:8: models[0].thresholds.bias: has no effect in this version",
         "ml-exporter.yml:8: models[0].thresholds.drifted_fields: has no effect in this version",
-        "ml-exporter.yml:9: proxy: has no effect in this version",
     )
 
 

@@ -116,7 +116,7 @@ def test_image_copies_what_exists_and_is_sent():
 
 def test_image_runs_as_a_number_and_installs_by_hash():
     assert instructions("USER") == ["10058:10058"]
-    assert instructions("EXPOSE") == ["10058"]
+    assert instructions("EXPOSE") == ["10058 10059 10060"]
     assert re.fullmatch(r"PYTHON=python:3\.\d+\.\d+-slim-\w+", instructions("ARG")[0])
     locked = [run for run in instructions("RUN") if "--requirement" in run]
     assert len(locked) == 3

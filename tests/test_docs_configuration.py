@@ -20,6 +20,8 @@ from ml_exporter.config import (
     Model,
     Mute,
     OutcomeValues,
+    ProxySettings,
+    ProxySource,
     Segment,
     SqlSource,
     Threshold,
@@ -71,6 +73,16 @@ DEFAULTS: dict[tuple[str, str], object] = {
     ("kafka_source", "group"): KafkaSource.group,
     ("kafka_source", "format"): KafkaSource.format,
     ("sql_source", "interval"): SqlSource.interval,
+    ("proxy_source", "format"): ProxySource.format,
+    ("proxy", "listen_address"): ProxySettings.listen_address,
+    ("proxy", "health_address"): ProxySettings.health_address,
+    ("proxy", "body_limit"): ProxySettings.body_limit,
+    ("proxy", "buffer"): ProxySettings.buffer,
+    ("proxy", "drain"): ProxySettings.drain,
+    ("proxy", "grace"): ProxySettings.grace,
+    ("proxy", "client_timeout"): ProxySettings.client_timeout,
+    ("proxy", "connect_timeout"): ProxySettings.connect_timeout,
+    ("proxy", "answer_timeout"): ProxySettings.answer_timeout,
     ("tls_server_config", "client_auth_type"): Tls.client_auth_type,
     ("tls_server_config", "min_version"): Tls.min_version,
     ("tls_server_config", "max_version"): Tls.max_version,
@@ -100,7 +112,6 @@ def test_the_defaults_on_the_page_are_those_of_the_code() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *(key for keys in config.LATER_KEYS.values() for key in keys),
         *(key for keys in access.REFUSED_WEB_KEYS.values() for key in keys),
         *thresholds.MODEL_MONITORS,
         *thresholds.FIELD_MONITORS,
@@ -124,7 +135,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         path,
         {"INGEST_TOKEN": "s3cret", "KAFKA_PASSWORD": "hush", "DB_URL": "sqlite:///labels.db"},
     )
-    credit, species, topics, spam, films, tickets, prices = loaded.models
+    credit, species, topics, spam, films, tickets, prices, fraud = loaded.models
     assert credit == Model(
         name="credit",
         version=VersionField("model_version"),
@@ -259,9 +270,26 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         Constraint("bid", comparisons=(("at_least", "reserve"), ("below", "list_price"))),
     )
     assert prices.source == EventSource("cloudevents", buffer=16 << 20)
+    assert fraud.source == ProxySource("/v1/models/fraud:predict", "kserve-v1")
     assert loaded == Config(
         path=path,
         models=loaded.models,
+        proxy=ProxySettings(
+            upstream=("127.0.0.1", 8080),
+            listen_address="127.0.0.1:10059",
+            health_address=":10060",
+            body_limit=256 << 10,
+            buffer=16 << 20,
+            share=0.5,
+            rate=1000,
+            web_config=tmp_path / "proxy-web.yml",
+            capture=tmp_path / "shared/capture",
+            drain=10,
+            grace=60,
+            client_timeout=30,
+            connect_timeout=2,
+            answer_timeout=300,
+        ),
         limits=Limits(20_000, 3, 30, pending=1_000_000, pending_size=512 << 20),
         access=Access(
             tokens=(Token("s3cret", frozenset({"ingest"})),),

@@ -12,6 +12,8 @@ from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.observations import DroppedObservations
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.profiling import build
+from ml_exporter.proxied import Proxied
+from ml_exporter.sources.capture import Attachment
 from ml_exporter.store import Store
 from ml_exporter.versions import Budget, given_baselines, request
 from tests.support import ROOT
@@ -57,7 +59,10 @@ def families(tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline) -> li
     path = tmp_path_factory.mktemp("models") / "ml-exporter.yml"
     path.write_text(MODELS)
     config = load(path)
-    found = [*ExporterInfo().families, *DroppedObservations().families, *pipeline.families]
+    proxied = Proxied(Attachment(path=path))
+    proxied.follow({"credit": "1"})
+    found = [*ExporterInfo().families, *DroppedObservations().families, *proxied.families]
+    found += pipeline.families
     for model in config.models:
         given = {None: build(lambda: [rows(400)], request(model, None, config.limits))}
         budget = Budget(10_000)

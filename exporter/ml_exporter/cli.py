@@ -10,17 +10,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml_exporter import __version__, logs, memory
+from ml_exporter.proxy_settings import DEFAULT_FILE, parse_upstream
 from ml_exporter.units import parse_address, parse_duration
 
+if TYPE_CHECKING:
+    from ml_exporter.sources.capture import Attachment
+
 _DONE, _BAD_INPUT, _ALARMS = 0, 1, 3  # argparse exits with 2 on wrong usage
-_DEFAULT_CONFIG = "ml-exporter.yml"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     options = _parser().parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else list(arguments)
     logs.configure(options.log_level, options.log_format)
     memory.keep_freed()
     memory.look_seldom()
@@ -78,7 +83,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         "--config.file",
         dest="config_file",
         metavar="FILE",
-        default=_DEFAULT_CONFIG,
+        default=DEFAULT_FILE,
         help="the configuration (default: %(default)s)",
     )
 
@@ -142,7 +147,32 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="with --once: where to write the metrics; - is stdout (default: -)",
     )
     _add_web(parser, first_scrape_wait="1m")
+    _add_proxy(parser)
     parser.set_defaults(command=_run, parser=parser)
+
+
+def _add_proxy(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("proxy")
+    group.add_argument(
+        "--proxy.upstream",
+        dest="upstream",
+        metavar="URL",
+        type=_upstream,
+        help="the model server that requests are forwarded to, such as http://127.0.0.1:8080; "
+        "without a configuration file, its models are found by what they answer",
+    )
+    group.add_argument(
+        "--proxy.listen-address",
+        dest="proxy_listen_address",
+        metavar="ADDRESS",
+        type=_address,
+        help="where to take requests for the model server (default: :10059)",
+    )
+    group.add_argument(
+        "--role",
+        choices=("proxy", "telemetry"),
+        help="run one plane alone, beside the other in a container of its own",
+    )
 
 
 def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -201,7 +231,9 @@ def _run(options: argparse.Namespace) -> int:
     if not options.once:
         if options.output is not None:
             options.parser.error("--output goes with --once")
-        return _serve(options)
+        return _run_planes(options)
+    if options.upstream is not None or options.role is not None:
+        options.parser.error("--once has no proxy")
     from ml_exporter.baseline import BaselineError
     from ml_exporter.config import ConfigError, load
     from ml_exporter.once import run_once
@@ -218,7 +250,33 @@ def _run(options: argparse.Namespace) -> int:
     return code
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _run_planes(options: argparse.Namespace) -> int:
+    from ml_exporter.capture import CaptureError
+    from ml_exporter.config import ConfigError
+    from ml_exporter.planes import find_plan
+    from ml_exporter.proxy.plane import ProxyError
+    from ml_exporter.supervisor import let_the_proxy_go_first, supervise
+
+    try:
+        plan = find_plan(
+            options.config_file, options.upstream, options.proxy_listen_address, options.role
+        )
+        if options.role == "proxy":
+            plan.run_proxy()
+            return _DONE
+        if options.role == "telemetry":
+            let_the_proxy_go_first()
+        if options.role == "telemetry" or plan.settings is None:
+            return _serve(options, plan.config_file, plan.attachment())
+        _say_notes(plan.notes)
+        return supervise(options.arguments, plan.settings.buffer, plan.patience)
+    except (ConfigError, CaptureError, ProxyError) as error:
+        return _fail(str(error))
+
+
+def _serve(
+    options: argparse.Namespace, config_file: str | None, attachment: Attachment | None
+) -> int:
     from ml_exporter.baseline import BaselineError
     from ml_exporter.config import ConfigError
     from ml_exporter.service import Service, Settings
@@ -226,7 +284,8 @@ def _serve(options: argparse.Namespace) -> int:
     from ml_exporter.web.server import ListenError
 
     settings = Settings(
-        config_file=options.config_file,
+        config_file=config_file,
+        attachment=attachment,
         listen_address=options.listen_address,
         web_config_file=options.web_config_file,
         telemetry_path=options.telemetry_path,
@@ -387,6 +446,14 @@ def _fail(text: str) -> int:
 def _address(text: str) -> str:
     try:
         parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _upstream(text: str) -> str:
+    try:
+        parse_upstream(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text

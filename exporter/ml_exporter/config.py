@@ -17,6 +17,7 @@ from ml_exporter import (
     field_paths,
     mutes,
     outcome_values,
+    proxy_settings,
     roles,
     segments,
     source_settings,
@@ -34,12 +35,14 @@ from ml_exporter.field_paths import (
 )
 from ml_exporter.mutes import Mute, read_mutes
 from ml_exporter.outcome_values import OutcomeValues, read_outcome_values
+from ml_exporter.proxy_settings import ProxySettings, read_proxy
 from ml_exporter.roles import Access, Token, UserRole, read_access
 from ml_exporter.segments import Segment, read_segments
 from ml_exporter.source_settings import (
     EventSource,
     FileSource,
     KafkaSource,
+    ProxySource,
     SourceSettings,
     SqlSource,
     format_of,
@@ -65,6 +68,8 @@ __all__ = [
     "Model",
     "Mute",
     "OutcomeValues",
+    "ProxySettings",
+    "ProxySource",
     "Role",
     "Segment",
     "SourceSettings",
@@ -81,7 +86,7 @@ __all__ = [
 
 # Every key of every section; docs/configuration.md has a section of the same name for each.
 KEYS: dict[str, tuple[str, ...]] = {
-    "config": ("models", "access", "limits", "state"),
+    "config": ("models", "proxy", "access", "limits", "state"),
     "model": (
         *("name", "version", "task", "positive", "baseline", "learn", "source", "fields", "types"),
         *("labels", "bins", "segments", "constraints", "outcome_values", "false_alarms"),
@@ -99,13 +104,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     **outcome_values.KEYS,
     **thresholds.KEYS,
     **mutes.KEYS,
+    **proxy_settings.KEYS,
     **roles.KEYS,
     "limits": ("series", "versions", "categories", "pending", "pending_size"),
     "state": ("path",),
-}
-# Keys that a file may have already; each is reported in `Config.notes`.
-LATER_KEYS: dict[str, tuple[str, ...]] = {
-    "config": ("proxy",),
 }
 
 
@@ -186,6 +188,7 @@ class Config:
 
     path: Path
     models: tuple[Model, ...]
+    proxy: ProxySettings | None = None
     limits: Limits = Limits()
     access: Access = field(default_factory=Access)
     state: Path | None = None  # absolute
@@ -204,11 +207,12 @@ def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Conf
     if root is None:
         raise ConfigError([f"{path}: is empty"])
     section = root.mapping()
-    section.check_keys(KEYS["config"], LATER_KEYS["config"])
+    section.check_keys(KEYS["config"])
     folder = Path(path).parent.absolute()
     config = Config(
         path=Path(path),
         models=_models(section.require("models"), folder),
+        proxy=section.read("proxy", lambda node: read_proxy(node, folder), None),
         limits=section.read("limits", _limits, Limits()),
         access=section.read("access", read_access, Access()),
         state=section.read("state", lambda node: _state(node, folder), None),
@@ -327,8 +331,11 @@ def _labels(node: Node, folder: Path, prediction: Fields) -> Labels:
         node.error("can't be used together with 'fields.label', a label on the same row")
     fields = section.require("fields").mapping()
     fields.check_keys(KEYS["label_fields"])
+    source = read_source(section.require("source"), folder)
+    if isinstance(source, ProxySource):
+        section.require("source").error("labels don't pass through the proxy; post them as events")
     return Labels(
-        source=read_source(section.require("source"), folder),
+        source=source,
         fields=LabelFields(
             id=fields.require("id").text(),
             label=fields.require("label").text(),

@@ -21,6 +21,7 @@ from ml_exporter.config import (
     Labels,
     Limits,
     Model,
+    ProxySource,
     SourceSettings,
     VersionField,
 )
@@ -30,6 +31,7 @@ from ml_exporter.labels import Join, JoinRules, LabelJoin
 from ml_exporter.monitors.intake import Intake
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources import SourceError, open_source
+from ml_exporter.sources.capture import Attachment
 from ml_exporter.sources.events import LinesOfModels
 from ml_exporter.store import Sample, Store
 from ml_exporter.streams import Stream, Work, label_layout, prediction_layout
@@ -73,14 +75,16 @@ class Pipeline:
         start: Literal["start", "end"],
         budget: Budget,
         spools: LinesOfModels | None = None,
+        attachment: Attachment | None = None,
         observer: Observer | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`given` are the model's baselines by version; under None, the one of all versions.
 
         `start` is where files begin that have no position, unless the model says otherwise.
-        `spools` hold what is posted; raises StateError where they can't be used. Raises ConfigError
-        where a source is not as its settings say, or needs what isn't installed.
+        `spools` hold what is posted; raises StateError where they can't be used. `attachment` leads
+        to what passed through the proxy. Raises ConfigError where a source is not as its settings
+        say, or needs what isn't installed.
         """
         self.model = model
         self._limits = limits
@@ -89,6 +93,7 @@ class Pipeline:
         self._budget = budget
         self._spools = spools
         self._observer = observer
+        self._attachment = attachment
         self._now = now
         self._follow = follow
         self._start = start
@@ -251,13 +256,22 @@ class Pipeline:
         if self._spools is not None and isinstance(settings, EventSource):
             spool = self._spools.of(self.model.name, name)
         try:
-            source = open_source(settings, positions, self._follow, start, spool)
+            source = open_source(
+                settings,
+                positions,
+                self._follow,
+                start,
+                spool,
+                self._attachment,
+                self.model.name,
+            )
         except SourceError as error:
             section = "source" if name == "predictions" else "labels.source"
             raise ConfigError([self.model.error(f"{section}.{error.key}", error.text)]) from None
         in_pairs = settings.format == "cloudevents"
         pairing = Pairing(self._store.halves(self.model.name, name)) if in_pairs else None
-        return Stream(name, source, settings.format, layout, pairing)
+        captured = isinstance(settings, ProxySource)
+        return Stream(name, source, settings.format, layout, pairing, captured)
 
     def _label_join(self, labels: Labels) -> Join:
         model, store = self.model, self._store

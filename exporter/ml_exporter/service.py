@@ -7,16 +7,19 @@ import signal
 import socket
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from ml_exporter import config as configuration
 from ml_exporter.access import Gate, WebConfig, load_web_config
-from ml_exporter.config import ConfigError
+from ml_exporter.config import Config, ConfigError
+from ml_exporter.discovery import Discovery, without_models
 from ml_exporter.history import History
 from ml_exporter.publication import Publication
+from ml_exporter.sources.capture import Attachment
 from ml_exporter.sources.spool import Spools
 from ml_exporter.store import Store
+from ml_exporter.supervisor import is_orphan
 from ml_exporter.telemetry import Telemetry
 from ml_exporter.web.app import Door, create_app
 from ml_exporter.web.ingest import Inlets, ingest_pages, inlets
@@ -33,11 +36,12 @@ _RELOAD_WAIT = 30.0  # seconds that a request to reload waits for its answer
 class Settings:
     """What the command line says."""
 
-    config_file: str
+    config_file: str | None  # None: there is none, and models are discovered
     listen_address: str = ":10058"
     web_config_file: str | None = None
     telemetry_path: str = "/metrics"
     first_scrape_wait: float = 60.0  # seconds
+    attachment: Attachment | None = None  # to the proxy
 
 
 class _Reload:
@@ -54,7 +58,10 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigError, BaselineError, StateError and ListenError."""
         self._settings = settings
-        config = configuration.load(settings.config_file)
+        attachment = settings.attachment or Attachment()
+        self._found: Config | None = None  # the models that were discovered
+        self._discovery = Discovery(attachment) if settings.config_file is None else None
+        config = self._config()
         for note in config.notes:
             log.warning("configuration", extra={"note": note})
         self._web = web = self._web_config()
@@ -76,6 +83,7 @@ class Service:
                 self._history,
                 self._spools,
                 place=_place(settings.listen_address),
+                attachment=attachment,
             )
             opened.callback(self._telemetry.close)
             self._inlets = Inlets()
@@ -106,7 +114,7 @@ class Service:
         self._running = True
         log.info("listening", extra={"address": self._settings.listen_address, "port": self.port})
         try:
-            self._telemetry.run(self._stopping, self._take_reloads)
+            self._telemetry.run(self._stopping, self._between_steps)
         finally:
             self._running = False
             self._refuse_reloads()
@@ -126,6 +134,8 @@ class Service:
             self._reloads.append(wish)
         if not wish.done.wait(_RELOAD_WAIT):
             return ["the exporter is busy; the configuration is loaded as soon as it can"]
+        if not wish.errors and (capture := self._telemetry.attachment.current()):
+            capture.reloaded()  # the proxy reads the same file
         return wish.errors
 
     def _on_signals(self) -> None:
@@ -139,6 +149,19 @@ class Service:
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGHUP, reload)
+
+    def _between_steps(self) -> None:
+        if is_orphan():
+            self.stop()
+        self._take_reloads()
+        if self._discovery is not None and not self._stopping.is_set():
+            config = self._telemetry.config
+            for model in self._discovery.look(config.models):
+                log.info("found a model", extra={"model": model.name, "task": model.task})
+                config = replace(config, models=(*config.models, model))
+            if config is not self._telemetry.config and not self._telemetry.reload(config):
+                self._found = config
+                self._open_inlets()
 
     def _take_reloads(self) -> None:
         """Grant all wishes for a reload with one."""
@@ -161,7 +184,7 @@ class Service:
 
     def _reload_now(self) -> list[str]:
         try:
-            config = configuration.load(self._settings.config_file)
+            config = self._config()
             web = self._web_config()
             if config.state != self._telemetry.config.state:
                 raise ConfigError(
@@ -193,6 +216,11 @@ class Service:
     def _open_inlets(self) -> None:
         pipelines = self._telemetry.pipelines
         self._inlets.now = inlets(((one.model, one.layouts) for one in pipelines), self._spools)
+
+    def _config(self) -> Config:
+        if self._settings.config_file is not None:
+            return configuration.load(self._settings.config_file)
+        return self._found or without_models()
 
     def _web_config(self) -> WebConfig:
         path = self._settings.web_config_file

@@ -28,8 +28,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "event_source": ("type", "format", "buffer"),
     "kafka_source": ("type", "brokers", "topic", "group", "format", "from", "options"),
     "sql_source": ("type", "url", "table", "cursor", "interval", "from"),
+    "proxy_source": ("type", "path", "format"),
 }
-_LATER = ("proxy",)
+_TYPES = ("file", "proxy", "events", "kafka", "sql")
 _FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -89,7 +90,16 @@ class SqlSource:
     format: str = "jsonl"  # what rows are turned into
 
 
-SourceSettings = FileSource | EventSource | KafkaSource | SqlSource
+@dataclass(frozen=True)
+class ProxySource:
+    """Requests that pass through the proxy, and their responses."""
+
+    path: str | None = None  # of the URL; `*` is any part of one; None: whatever may be asked
+    format: str = "auto"  # one of PROTOCOLS
+    start: Start = "start"  # whatever was observed is counted
+
+
+SourceSettings = FileSource | EventSource | KafkaSource | SqlSource | ProxySource
 
 
 def read_source(node: Node, folder: Path) -> SourceSettings:
@@ -105,13 +115,12 @@ def read_source(node: Node, folder: Path) -> SourceSettings:
             return _kafka_source(section)
         case "sql":
             return _sql_source(section)
+        case "proxy":
+            return _proxy_source(section)
         case "":
             pass
-        case name if name in _LATER:
-            source_type.error(f"source type {name!r} is not in this version")
         case name:
-            nearest = suggestion(name, ("file", "events", "kafka", "sql", *_LATER))
-            source_type.error(f"unknown source type {name!r}{nearest}")
+            source_type.error(f"unknown source type {name!r}{suggestion(name, _TYPES)}")
     return FileSource("", "")
 
 
@@ -169,6 +178,22 @@ def _sql_source(section: Section) -> SqlSource:
         interval=section.read("interval", Node.duration, SqlSource.interval),
         start=_start(section),
     )
+
+
+def _proxy_source(section: Section) -> ProxySource:
+    section.check_keys(KEYS["proxy_source"])
+    return ProxySource(
+        path=section.read("path", _url_path, None),
+        format=section.read("format", lambda node: node.choice(PROTOCOLS), None)
+        or ProxySource.format,
+    )
+
+
+def _url_path(node: Node) -> str:
+    path = node.text()
+    if path and (not path.startswith("/") or "?" in path):
+        node.error("must be the path of a URL, such as '/v1/models/credit:predict'")
+    return path
 
 
 def _start(section: Section) -> Start | None:

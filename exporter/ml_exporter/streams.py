@@ -13,7 +13,7 @@ import numpy as np
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
 from ml_exporter.config import FileSource, Model, SourceSettings, VersionField
-from ml_exporter.formats import Decoded, Decoder, HeaderError, Layout, decoder
+from ml_exporter.formats import Captured, Decoded, Decoder, HeaderError, Layout, decoder
 from ml_exporter.formats.decision import Decision
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources.parts import Chunk, Part, Source
@@ -55,6 +55,7 @@ class Stream:
     format: str
     layout: Layout
     pairing: Pairing | None = None  # where requests wait for their responses
+    captured: bool = False  # its bytes are frames of the proxy's buffer
     _decoders: WeakKeyDictionary[Part, Decoder] = field(default_factory=WeakKeyDictionary)
 
     def next(self, now: float) -> Work | None:
@@ -99,7 +100,11 @@ class Stream:
 
     def _decoder(self, part: Part) -> Decoder:
         if part not in self._decoders or part.position.offset == 0:
-            self._decoders[part] = decoder(self.format, self.layout, self.pairing)
+            self._decoders[part] = (
+                Captured(self.layout, self.format)
+                if self.captured
+                else decoder(self.format, self.layout, self.pairing)
+            )
             if part.position.offset > 0:
                 self._decoders[part].resume(part.head())
         return self._decoders[part]

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from ml_exporter.baseline import Baseline, BaselineError
-from ml_exporter.config import Config, ConfigError
+from ml_exporter.config import Config, ConfigError, ProxySource
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.history import History
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Pipeline
+from ml_exporter.proxied import Proxied
 from ml_exporter.publication import Birth, Publication
+from ml_exporter.sources.capture import Attachment
 from ml_exporter.sources.events import LinesOfModels
 from ml_exporter.state_folder import StateError
 from ml_exporter.store import Store
@@ -27,6 +29,7 @@ _Baselines = Mapping[str | None, Baseline]  # of one model, by version
 _COMMIT_EVERY = 1.0  # seconds
 _PATIENCE = 60.0  # seconds without a row, after which those that are missing won't come
 _OF_NO_MODEL = ""  # what the exporter counts of itself is saved under
+_REST = 5.0  # seconds, at most, in which what the proxy observed is counted at the end
 _IDLE = 0.1  # seconds between looks at logs that had nothing new
 
 
@@ -42,9 +45,11 @@ class Telemetry:
         spools: LinesOfModels | None = None,
         place: str = "",
         others: Sequence[Family] = (),
+        attachment: Attachment | None = None,
     ) -> None:
         """`place` is what Prometheus knows the process by; `others` are counted by others, and kept
-        with the rest. Raises BaselineError, ConfigError and StateError.
+        with the rest; `attachment` leads to the proxy. Raises BaselineError, ConfigError and
+        StateError.
         """
         self.config = config
         self.info = ExporterInfo()
@@ -52,6 +57,8 @@ class Telemetry:
         self.info.loaded(True, time.time())
         self._store = store
         self._spools = spools
+        self.attachment = attachment or Attachment()
+        self._proxied = Proxied(self.attachment)
         self._publication = publication
         self._history = history
         self._place = place
@@ -85,6 +92,9 @@ class Telemetry:
             between_steps()
             if not self.step():
                 stopping.wait(_IDLE)
+        deadline = time.monotonic() + _REST
+        while self.attachment.exists and time.monotonic() < deadline and self.step():
+            pass  # what passed through the proxy is nowhere else
         self.commit(last=True)
         if self._store.is_in_memory:
             log.error("not all that was shown could be saved: the next start begins at 0")
@@ -92,6 +102,7 @@ class Telemetry:
     def step(self) -> bool:
         """Let each pipeline count a chunk; False if none had anything to count."""
         is_due = time.monotonic() - self._committed_at >= _COMMIT_EVERY
+        is_due = is_due or self.attachment.is_pressed
         if self._save_failed and not is_due and not self._store.is_in_memory:
             return False
         busy, born = False, list[str]()
@@ -267,7 +278,7 @@ class Telemetry:
 
     def families(self) -> list[Family]:
         of_models = (family for pipeline in self.pipelines for family in pipeline.families)
-        return [*self._of_exporter, *of_models]
+        return [*self._of_exporter, *self._proxied.families, *of_models]
 
     def close(self) -> None:
         for pipeline in self.pipelines:
@@ -287,6 +298,7 @@ class Telemetry:
                 start="start" if config.state else "end",
                 budget=budget,
                 spools=self._spools,
+                attachment=self.attachment,
             )
             for model in config.models
         ]
@@ -299,6 +311,15 @@ class Telemetry:
         self.pipelines, self._budget = pipelines, budget
 
     def _publish(self, born: Sequence[str]) -> None:
+        self._proxied.follow(
+            {
+                one.model.name: one.version
+                for one in self.pipelines
+                if isinstance(one.model.source, ProxySource)
+            }
+        )
+        self._proxied.update()
+        self.attachment.release()
         families = self.families()
         self.info.holds(
             pending=sum(pipeline.pending() for pipeline in self.pipelines),
@@ -308,6 +329,7 @@ class Telemetry:
         edition = self._publication.publish(families)
         if self._history is not None:
             self._history.add(edition, time.time())
+        self._proxied.published(self._publication.wait_for(edition.number))
         for name in born:
             self._births[name] = self._publication.wait_for(edition.number)
 

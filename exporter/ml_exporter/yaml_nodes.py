@@ -305,20 +305,14 @@ class Section:
     def check_keys(
         self,
         known: Sequence[str],
-        later: Sequence[str] = (),
         refused: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """An error for each unknown key, and for each refused one, with why.
-
-        Keys that a later version knows are no error: a note says that they have no effect.
-        """
+        """An error for each unknown key, and for each refused one, with why."""
         for name, (key, _) in self.entries.items():
-            if name in later:
-                key.note("has no effect in this version")
-            elif name in refused:
+            if name in refused:
                 key.error(f"is not supported: {refused[name]}")
             elif name not in known:
-                key.error(f"unknown key{suggestion(name, [*known, *later])}")
+                key.error(f"unknown key{suggestion(name, known)}")
 
 
 def _entries(node: Node) -> dict[str, tuple[Node, Node]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ml_exporter.formats.captured import Captured
 from ml_exporter.formats.csv import Csv, HeaderError
 from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.rows import Decoded, Decoder, Layout
 from ml_exporter.pairing import Pairing
 from ml_exporter.source_settings import PROTOCOLS
 
-__all__ = ["Decoded", "Decoder", "HeaderError", "Layout", "decoder"]
+__all__ = ["Captured", "Decoded", "Decoder", "HeaderError", "Layout", "decoder"]
 
 
 def decoder(format: str, layout: Layout, pairing: Pairing | None = None) -> Decoder:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from ml_exporter.source_settings import EventSource as EventSettings
 from ml_exporter.source_settings import FileSource as FileSettings
 from ml_exporter.source_settings import KafkaSource as KafkaSettings
+from ml_exporter.source_settings import ProxySource as ProxySettings
 from ml_exporter.source_settings import SourceSettings
 from ml_exporter.source_settings import SqlSource as SqlSettings
+from ml_exporter.sources.capture import Attachment, CaptureSource
 from ml_exporter.sources.events import Lines, PostedSource
 from ml_exporter.sources.files import FileSource
 from ml_exporter.sources.parts import Chunk, Part, Source, SourceError, Start
@@ -22,10 +24,13 @@ def open_source(
     follow: bool,
     start: Start,
     spool: Lines | None = None,
+    attachment: Attachment | None = None,
+    model: str = "",
 ) -> Source:
     """The source that the configuration describes, at what was counted of it.
 
-    `spool` holds what is posted; without one nothing is.
+    `spool` holds what is posted, `attachment` what passed through the proxy, of which that of the
+    `model` is read; without them nothing is.
     """
     match settings:
         case FileSettings(format="parquet" | "arrow"):
@@ -42,4 +47,6 @@ def open_source(
             return SqlSource(settings, positions, follow, start)
         case EventSettings():
             return PostedSource(spool, positions)
+        case ProxySettings():
+            return CaptureSource(attachment or Attachment(), model, positions)
     raise NotImplementedError(settings)

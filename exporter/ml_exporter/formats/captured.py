@@ -1,0 +1,87 @@
+"""Exchanges that the proxy observed: a request and its response as frames of its buffer."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+
+from ml_exporter.capture import Frame, read_frame, split_frames
+from ml_exporter.formats.exchanges import Exchange, Invocation, Tabulator
+from ml_exporter.formats.messages import Message, Rejected
+from ml_exporter.formats.protocols import reader
+from ml_exporter.formats.rows import Decoded, Layout
+
+_REMEMBERED = 1024  # heads
+_LONGEST_REMEMBERED = 2048  # bytes
+_FIELD = re.compile(
+    rb"\n(content-type|content-encoding|inference-header-content-length|x-request-id"
+    rb"|x-model-version):[\t ]*+([^\r]*+)",
+    re.IGNORECASE,
+)
+
+
+class Captured:
+    """Decodes frames; `format` is the protocol that their bodies are in, or `auto`."""
+
+    def __init__(self, layout: Layout, format: str) -> None:
+        self._read = reader(format, layout)
+        self._rows = Tabulator(layout)
+
+    def resume(self, head: bytes) -> None:
+        """Frames need no header."""
+
+    def decode(self, data: bytes, end: bool) -> Decoded:
+        rejected: Counter[str] = Counter()
+        invocations = self._invocations(split_frames(data), rejected)
+        return self._rows.decode(invocations, rejected, len(data))
+
+    def _invocations(self, frames: list[bytes], rejected: Counter[str]) -> Iterator[Invocation]:
+        for frame in frames:
+            try:
+                yield self._read(exchange(read_frame(frame)))
+            except Rejected as rejection:
+                rejected[rejection.reason] += rejection.rows
+
+
+def exchange(frame: Frame) -> Exchange:
+    """What a frame says."""
+    asked, answered = _fields(frame.request_head), _fields(frame.response_head)
+    return Exchange(
+        id=asked.get("x-request-id") or answered.get("x-request-id"),
+        time=frame.time,
+        request=_message(frame.request_body, asked),
+        response=_message(frame.response_body, answered),
+        version=answered.get("x-model-version") or asked.get("x-model-version"),
+        path=path_of(frame.request_head),
+    )
+
+
+def path_of(head: bytes) -> str:
+    """The path of a request, as its first line has it."""
+    target = head.split(b" ", 2)[1] if head.count(b" ", 0, head.find(b"\r")) > 1 else b""
+    return target.decode("latin-1")
+
+
+def _message(body: bytes, fields: dict[str, str]) -> Message:
+    length = fields.get("inference-header-content-length", "")
+    return Message(
+        body,
+        fields.get("content-type", ""),
+        fields.get("content-encoding", ""),
+        int(length) if length.isdecimal() and len(length) < 10 else None,
+    )
+
+
+def _fields(head: bytes) -> dict[str, str]:
+    return _known(head) if len(head) <= _LONGEST_REMEMBERED else _known.__wrapped__(head)
+
+
+@lru_cache(_REMEMBERED)
+def _known(head: bytes) -> dict[str, str]:
+    """The fields that are about a body; of several alike, the first."""
+    fields: dict[str, str] = {}
+    for name, value in _FIELD.findall(head):
+        fields.setdefault(name.decode().lower(), value.decode("latin-1").strip())
+    return fields

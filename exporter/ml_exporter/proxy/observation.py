@@ -1,0 +1,141 @@
+"""What the proxy learns of each exchange: counts, and a bounded copy for telemetry.
+
+Nothing here waits, and nothing that goes wrong here reaches a request.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from random import random
+from time import perf_counter
+
+from ml_exporter.capture import Capture, write_frame
+from ml_exporter.proxy.bodies import Copy
+from ml_exporter.proxy.heads import RequestHead
+from ml_exporter.proxy.routes import READING, Route, Routes
+
+log = logging.getLogger(__name__)
+
+ABORTED = 499  # what nginx calls a request whose client went away
+
+
+class Exchange:
+    """A request in flight, and its answer so far."""
+
+    __slots__ = (
+        *("asked", "is_observed", "request", "request_body", "request_bytes", "response_body"),
+        *("response_bytes", "route", "started", "status"),
+    )
+
+    def __init__(
+        self, request: RequestHead, head: bytes, route: Route | None, is_observed: bool
+    ) -> None:
+        self.request = request
+        self.request_bytes = head
+        self.route = route
+        self.is_observed = is_observed
+        self.started = self.asked = perf_counter()  # asked: when the model had all of the request
+        self.status = 0
+        self.response_bytes = b""
+        # A body that came at once is as it is; of others there is a copy.
+        self.request_body: bytes | Copy = b""
+        self.response_body: bytes | Copy = b""
+
+
+class Observer:
+    """Counts exchanges, and writes those that are to be observed to the buffer."""
+
+    def __init__(
+        self,
+        capture: Capture,
+        routes: Routes,
+        *,
+        body_limit: int,
+        share: float = 1.0,
+        rate: float | None = None,
+    ) -> None:
+        """`share` of the exchanges are observed, at most `rate` of them a second."""
+        self._capture = capture
+        self._counts = capture.counts
+        self._routes = routes
+        self._body_limit = body_limit
+        self._share = share
+        self._rate = rate
+        self._allowed = rate or 0.0
+        self._clock = time.time() - perf_counter()
+
+    def begin(self, request: RequestHead, head: bytes) -> Exchange:
+        """An exchange whose request has come as far as its head."""
+        route = self._routes.of(request.method, request.target)
+        is_observed = (
+            route is not None
+            and request.method not in READING
+            and (self._share >= 1 or random() < self._share)
+        )
+        return Exchange(request, head, route, is_observed)
+
+    def copy(self, exchange: Exchange) -> Copy | None:
+        """Where to copy a body that comes in pieces."""
+        return Copy(self._body_limit) if exchange.is_observed else None
+
+    def end(self, exchange: Exchange, status: int, *, whole: bool = True) -> None:
+        """An exchange is over: the client has the answer, or none is to come."""
+        route = exchange.route
+        if route is None:
+            return
+        try:
+            self._end(exchange, route, status, whole)
+        except Exception:
+            log.exception("an exchange could not be observed")
+            self._counts.drop("error")
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self._clock = time.time() - perf_counter()
+        self._allowed = self._rate or 0.0
+
+    def _end(self, exchange: Exchange, route: Route, status: int, whole: bool) -> None:
+        if route.place < 0:
+            if not 200 <= status < 300:
+                return
+            self._routes.answered(route)
+        ended = perf_counter()
+        duration = ended - exchange.started
+        upstream = ended - exchange.asked
+        self._counts.count(route.place, exchange.request.method, status, duration, upstream)
+        if not exchange.is_observed or not 200 <= status < 300:
+            return
+        asked: bytes | Copy | None = exchange.request_body
+        answered: bytes | Copy | None = exchange.response_body
+        if isinstance(asked, Copy):
+            asked = asked.whole()
+        if isinstance(answered, Copy):
+            answered = answered.whole()
+        limit = self._body_limit
+        if not whole:
+            reason = "aborted"
+        elif asked is None or answered is None or len(asked) > limit or len(answered) > limit:
+            reason = "too_large"
+        elif self._rate is not None and self._is_beyond_rate():
+            reason = "rate"
+        else:
+            frame = write_frame(
+                route.place,
+                status,
+                self._clock + exchange.started,
+                duration,
+                upstream,
+                exchange.request_bytes,
+                asked,
+                exchange.response_bytes,
+                answered,
+            )
+            if self._capture.put(frame):
+                return
+            reason = "buffer_full"
+        self._counts.drop(reason)
+
+    def _is_beyond_rate(self) -> bool:
+        self._allowed -= 1
+        return self._allowed < 0

@@ -1,0 +1,220 @@
+"""The proxy as a process: its listeners, its clock, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from ml_exporter.capture import Capture
+from ml_exporter.config import ConfigError
+from ml_exporter.proxy.certificates import Certificates
+from ml_exporter.proxy.client import Client, Shared, Timeouts
+from ml_exporter.proxy.health import Health
+from ml_exporter.proxy.observation import Observer
+from ml_exporter.proxy.routes import Routes
+from ml_exporter.proxy_settings import ProxySettings
+from ml_exporter.units import parse_address
+
+log = logging.getLogger(__name__)
+
+_TICK = 1.0  # seconds
+_PROBE_TIMEOUT = 1.0  # seconds that the model server has to take a connection
+_BACKLOG = 1024
+
+# Names and paths of the models that are behind the proxy; None: they are to be found.
+Models = list[tuple[str, str | None]] | None
+Load = Callable[[], tuple[ProxySettings, Models]]
+
+
+class ProxyError(OSError):
+    """An address can't be listened on."""
+
+
+class Proxy:
+    """The data plane: forwards what comes, and observes it."""
+
+    def __init__(
+        self, capture: Capture, load: Load, is_orphan: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`load` reads the configuration; raises ConfigError. An orphan stops."""
+        self._capture = capture
+        self._load = load
+        self._is_orphan = is_orphan
+        self._reloads = capture.reloads
+        self._settings, models = load()
+        path = self._settings.web_config
+        self._certificates = None if path is None else Certificates(path)
+        self._shared = Shared(
+            self._settings.upstream,
+            self._observer(models),
+            _timeouts(self._settings),
+            proto=b"http" if self._certificates is None else b"https",
+        )
+        self._stopping: asyncio.Event
+        self._wish = ""  # "stop", "stop at once"
+        self.ports = (0, 0)  # of the proxy, and of its probes
+
+    async def run(self) -> None:
+        """Forward until SIGTERM or SIGINT; raises ProxyError."""
+        _allow_many_connections()
+        loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, self.stop, True)
+        loop.add_signal_handler(signal.SIGINT, self.stop, False)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        server = await _listen(
+            self._settings.listen_address,
+            lambda host, port: loop.create_server(
+                partial(Client, self._shared),
+                host,
+                port,
+                backlog=_BACKLOG,
+                ssl=None if self._certificates is None else self._certificates.context,
+            ),
+        )
+        probes = await self._listen_for_probes()
+        self.ports = (_port(server), _port(probes) if probes else 0)
+        log.info(
+            "forwarding",
+            extra={
+                "address": self._settings.listen_address,
+                "port": self.ports[0],
+                "health_port": self.ports[1],
+                "upstream": "{}:{}".format(*self._settings.upstream),
+            },
+        )
+        # What is there now stays: to look through it for garbage would stop requests for a while.
+        gc.collect()
+        gc.freeze()
+        ticking = loop.create_task(self._tick())
+        await self._stopping.wait()
+        await self._drain(server)
+        ticking.cancel()
+        if probes is not None:
+            probes.close()
+        log.info("the proxy has stopped", extra={"aborted": len(self._shared.connections)})
+        for client in list(self._shared.connections):
+            client.abort()
+
+    async def _listen_for_probes(self) -> asyncio.Server | None:
+        """Whoever can't be asked can still forward."""
+        health = Health(self._why_not_ready)
+        try:
+            return await _listen(
+                self._settings.health_address,
+                lambda host, port: asyncio.start_server(health.serve, host, port),
+            )
+        except ProxyError as error:
+            log.error("probes aren't answered", extra={"error": error})
+            return None
+
+    def stop(self, drains: bool) -> None:
+        """Stop; the second time at once."""
+        self._wish = "stop" if drains and not self._stopping.is_set() else "stop at once"
+        self._stopping.set()
+
+    def reload(self) -> None:
+        """Take up the configuration as it is now, if it is right."""
+        try:
+            settings, models = self._load()
+            for key in ("listen_address", "health_address", "buffer", "web_config"):
+                if getattr(settings, key) != getattr(self._settings, key):
+                    raise ConfigError([f"proxy.{key}: can't change while running"])
+        except ConfigError as problem:
+            for error in problem.errors:
+                log.error("the proxy goes on as it was configured", extra={"error": error})
+            return
+        self._settings = settings
+        self._shared.upstream = settings.upstream
+        self._shared.timeouts = _timeouts(settings)
+        self._shared.observer = self._observer(models)
+        log.info("the proxy's configuration is reloaded")
+
+    def _observer(self, models: Models) -> Observer:
+        return Observer(
+            self._capture,
+            Routes(models, self._capture.counts),
+            body_limit=self._settings.body_limit,
+            share=self._settings.share,
+            rate=self._settings.rate,
+        )
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            now = time.perf_counter()
+            for client in list(self._shared.connections):
+                client.check(now)
+            self._shared.observer.tick()
+            if self._certificates is not None:
+                self._certificates.renew()
+            if self._is_orphan():
+                self.stop(True)
+            if self._capture.reloads != self._reloads:
+                self._reloads = self._capture.reloads
+                self.reload()
+
+    async def _drain(self, server: asyncio.Server) -> None:
+        """Say that there will be no more, refuse what comes then, and let the rest complete."""
+        if self._wish == "stop":
+            log.info("draining", extra={"seconds": self._settings.drain})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.drain):
+                    while self._wish == "stop":
+                        await asyncio.sleep(0.05)
+        server.close()
+        self._shared.is_draining = True
+        deadline = time.monotonic() + self._settings.grace
+        for client in list(self._shared.connections):
+            client.drain()
+        while self._shared.connections and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+
+    async def _why_not_ready(self) -> str:
+        if self._stopping.is_set():
+            return "stopping"
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT):
+                _, writer = await asyncio.open_connection(*self._shared.upstream)
+                writer.close()
+        except (OSError, TimeoutError):
+            return "the model server takes no connection"
+        return ""
+
+
+def _timeouts(settings: ProxySettings) -> Timeouts:
+    return Timeouts(
+        head=settings.client_timeout,
+        body=settings.client_timeout,
+        connect=settings.connect_timeout,
+        answer=settings.answer_timeout,
+    )
+
+
+async def _listen(address: str, serve: Callable[[str | None, int], object]) -> asyncio.Server:
+    host, port = parse_address(address)
+    try:
+        server = await serve(host or None, port)  # type: ignore[misc]
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise ProxyError(f"can't listen on {address}: {reason}") from None
+    return server  # type: ignore[no-any-return]
+
+
+def _port(server: asyncio.Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+def _allow_many_connections() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,23 @@
+"""Answers that the proxy gives in place of the model server."""
+
+from __future__ import annotations
+
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    502: "Bad Gateway",
+    504: "Gateway Timeout",
+}
+
+
+def refusal(status: int, text: str, *, head_only: bool = False) -> bytes:
+    """A plain answer, after which the connection ends."""
+    body = f"{text}\n"
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
+        "Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body.encode())}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return (head if head_only else head + body).encode()

@@ -1,0 +1,171 @@
+"""What passed through the proxy, as a source: the reading end of its buffer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ml_exporter.capture import Capture, CaptureError
+from ml_exporter.sources.matching import source_id
+from ml_exporter.sources.parts import Chunk, Part, Start
+from ml_exporter.store import Position
+
+_CHUNK = 1 << 19  # bytes
+_MOST_CHUNKS = 16  # of other models' frames that one look passes over
+_LOOK_EVERY = 1.0  # seconds
+
+
+class Attachment:
+    """The buffer that this process reads, shared by the sources of all its models.
+
+    It was inherited, or it is found at a path when the proxy has made it.
+    """
+
+    def __init__(
+        self,
+        capture: Capture | None = None,
+        path: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._capture = capture
+        self._path = path
+        self._clock = clock
+        self._looked_at = -_LOOK_EVERY
+        self._counted: dict[object, int] = {}  # by reader, the offset up to which it has all
+        self.error = ""  # why there is none
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a proxy at all."""
+        return self._capture is not None or self._path is not None
+
+    def current(self) -> Capture | None:
+        """The buffer, if it is there."""
+        now = self._clock()
+        if self._path is None or now - self._looked_at < _LOOK_EVERY:
+            return self._capture
+        self._looked_at = now
+        if self._capture is None or self._capture.was_replaced():
+            try:
+                self._capture = Capture.found(self._path)
+                self.error = ""
+            except CaptureError as error:
+                self.error = str(error)
+        return self._capture
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether what was counted should be saved, so that there is room for more."""
+        capture = self._capture
+        return capture is not None and capture.written - capture.read_to > capture.size // 2
+
+    def keep(self, reader: object, offset: int) -> None:
+        """A reader needs what is from an offset on."""
+        self._counted[reader] = offset
+
+    def leave(self, reader: object) -> None:
+        self._counted.pop(reader, None)
+
+    def release(self) -> None:
+        """Make room of what all readers have counted; without any, of everything."""
+        capture = self._capture
+        if capture is not None:
+            offset = min(self._counted.values(), default=capture.written)
+            if offset > capture.read_to:
+                capture.release(offset)
+
+
+@dataclass(eq=False)
+class CaptureSource:
+    """The exchanges of one model, from those not yet counted on."""
+
+    attachment: Attachment
+    model: str
+    positions: dict[str, Position]
+    name: str = "proxy"
+    start: Start = "start"  # whatever was observed is counted
+    errors: dict[str, str] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
+    _capture: Capture | None = None
+    _part: Part | None = None
+    _place: int | None = None  # of the model, among the names in the buffer
+
+    @property
+    def source_id(self) -> str:
+        capture = self.attachment.current()
+        return source_id(f"proxy {capture.id}") if capture else "none"
+
+    def look(self) -> None:
+        """Take up the buffer, if there is another one."""
+        capture = self.attachment.current()
+        if capture is None or capture is self._capture:
+            if self.attachment.error:
+                self.errors["proxy"] = self.attachment.error
+            return
+        self._capture, self._place = capture, None
+        self.errors.clear()
+        for key in list(self.positions):
+            if key != capture.id:  # of a buffer that is gone
+                del self.positions[key]
+                self.moved.add(key)
+        position = self.positions.get(capture.id, Position(capture.read_to))
+        if not capture.read_to <= position.offset <= capture.written:
+            position = Position(capture.read_to)
+        self._part = Part(name=self.name, key=capture.id, position=position)
+        self.attachment.keep(self, position.offset)
+
+    def next(self) -> Chunk | None:
+        self.look()
+        capture, part = self._capture, self._part
+        if capture is None or part is None:
+            return None
+        for _ in range(_MOST_CHUNKS):
+            position = part.position
+            try:
+                frames, after = capture.take(position.offset, position.length or _CHUNK)
+            except ValueError as error:
+                self.errors["proxy"] = str(error)
+                self.advance(part, Position(capture.written))
+                return None
+            if not frames:
+                return None
+            mine = [frame for frame in frames if self._is_mine(capture, frame)]
+            if mine:
+                length = sum(map(len, frames))
+                return Chunk(part, b"".join(mine), end=False, next_offset=after, length=length)
+            self.advance(part, Position(after))
+        return None
+
+    def advance(self, part: Part, position: Position) -> Position:
+        part.position = position
+        self.positions[part.key] = position
+        self.moved.add(part.key)
+        return position
+
+    def committed(self) -> None:
+        """Let the buffer make room of what was counted."""
+        if self._part is not None:
+            self.attachment.keep(self, self._part.position.offset)
+            self.attachment.release()
+
+    def give_up(self, part: Part, problem: str) -> None:
+        """Frames have no header that could be wrong."""
+
+    def lag(self) -> int:
+        if self._capture is None or self._part is None:
+            return 0
+        return self._capture.written - self._part.position.offset
+
+    def close(self) -> None:
+        """The buffer is shared, and outlives this."""
+        self.attachment.leave(self)
+
+    def _is_mine(self, capture: Capture, frame: bytes) -> bool:
+        if self._place is None:
+            names = capture.counts.names()
+            if self.model not in names:
+                return False
+            self._place = names.index(self.model)
+        return int.from_bytes(frame[4:6], "little") == self._place

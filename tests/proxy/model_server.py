@@ -1,0 +1,93 @@
+"""A model server: credit in KServe's V1 protocol, and risk in Open Inference's with tensors."""
+
+import json
+import struct
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+FIELD = "Inference-Header-Content-Length"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one piece
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/zeros/"):
+            self._zeros(int(self.path.removeprefix("/zeros/")))
+        elif self.path == "/events":
+            self._events()
+        else:
+            self._answer(200, b"{}")
+
+    def _zeros(self, length: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        for _ in range(length >> 16):
+            self.wfile.write(bytes(1 << 16))
+
+    def _events(self) -> None:
+        """Two, each at its own time."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for number in range(2):
+            self.wfile.write(b"data: %d\n\n" % number)
+            self.wfile.flush()
+            time.sleep(1)
+        self.close_connection = True
+
+    def _count(self) -> None:
+        length = left = int(self.headers["Content-Length"])
+        while left:
+            left -= len(self.rfile.read(min(left, 1 << 16)))
+        self._answer(200, str(length))
+
+    def do_POST(self) -> None:
+        if self.path == "/count":
+            self._count()
+            return
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v1/models/credit:predict":
+            rows = json.loads(body)["instances"]
+            self._answer(200, json.dumps({"predictions": [int(r["age"] > 30) for r in rows]}))
+        elif self.path == "/v2/models/risk/infer":
+            self._answer(*risk(body, int(self.headers[FIELD])))
+        elif self.path == "/slow":
+            time.sleep(float(body))
+            self._answer(200, b"slow")
+        else:
+            self._answer(500, b"no such model")
+
+    def _answer(self, status: int, body: bytes | str, json_length: int = 0) -> None:
+        body = body.encode() if isinstance(body, str) else body
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if json_length:
+            self.send_header(FIELD, str(json_length))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def log_message(self, *arguments: object) -> None: ...
+
+
+def risk(body: bytes, json_length: int) -> tuple[int, bytes, int]:
+    (tensor,) = json.loads(body[:json_length])["inputs"]
+    rows = tensor["shape"][0]
+    values = struct.unpack(f"<{rows}f", body[json_length:])
+    output = {
+        **{"name": "prediction", "datatype": "FP32", "shape": [rows]},
+        "parameters": {"binary_data_size": 4 * rows},
+    }
+    head = json.dumps({"model_name": "risk", "model_version": "2", "outputs": [output]}).encode()
+    answer = struct.pack(f"<{rows}f", *(value / 100 for value in values))
+    return 200, head + answer, len(head)
+
+
+if __name__ == "__main__":
+    ThreadingHTTPServer.request_queue_size = 128
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

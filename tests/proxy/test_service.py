@@ -1,0 +1,480 @@
+"""The exporter in front of a model server, as processes: counted, killed, reloaded, drained."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from tests.support import free_port, get, stop, wait_until
+
+MODEL_SERVER = Path(__file__).with_name("model_server.py")
+CREDIT = "/v1/models/credit:predict"
+CONFIG = """\
+models:
+  - name: credit
+    task: binary
+    positive: 1
+    learn: {{rows: 50}}
+    source: {{type: proxy, path: "/v1/models/credit:predict"}}
+    fields: {{prediction: prediction, features: [age, country]}}
+  - name: risk
+    task: regression
+    version: {{field: model_version}}
+    learn: {{rows: 50}}
+    source: {{type: proxy, path: /v2/models/risk/infer, format: open-inference}}
+    fields: {{prediction: prediction, features: [age]}}
+proxy:
+  upstream: http://127.0.0.1:{upstream}
+  listen_address: 127.0.0.1:{port}
+  health_address: 127.0.0.1:{health}
+  drain: 1s
+"""
+STATE = "state: {path: state}\n"
+
+
+class Sidecar:
+    """The exporter's processes in a folder."""
+
+    def __init__(self, folder: Path, upstream: int, output: Any) -> None:
+        self.folder = folder
+        self.upstream, self.output = upstream, output
+        self.port, self.health, self.web = free_port(), free_port(), free_port()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.clients: list[http.client.HTTPConnection] = []
+
+    def write(self, more: str = "") -> None:
+        (self.folder / "ml-exporter.yml").write_text(
+            CONFIG.format(upstream=self.upstream, port=self.port, health=self.health) + more
+        )
+
+    def start(self, *flags: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "ml_exporter", "run", "--web.first-scrape-wait=0s"),
+                f"--web.listen-address=127.0.0.1:{self.web}",
+                *flags,
+            ],
+            cwd=self.folder,
+            stdout=self.output,
+            stderr=self.output,
+        )
+        self.processes.append(process)
+        return process
+
+    def wait(self) -> None:
+        wait_until(lambda: self.is_listening(self.port), what="the proxy")
+        self.wait_for_telemetry()
+
+    def wait_for_telemetry(self) -> None:
+        wait_until(lambda: get(f"http://127.0.0.1:{self.web}/-/ready")[0] == 200, 60, "telemetry")
+
+    def is_listening(self, port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    def ready(self) -> tuple[int, str]:
+        return get(f"http://127.0.0.1:{self.health}/-/ready")
+
+    def child(self, role: str) -> int:
+        """The process of a role."""
+        (pid,) = (
+            int(pid.name)
+            for pid in Path("/proc").glob("[0-9]*")
+            if f"--role={role}".encode() in _read(pid / "cmdline")
+            and f"127.0.0.1:{self.web}".encode() in _read(pid / "cmdline")
+        )
+        return pid
+
+    def samples(self, name: str) -> dict[str, float]:
+        """Values of a series by its labels other than the version."""
+        status, text = get(f"http://127.0.0.1:{self.web}/metrics")
+        assert status == 200
+        return {
+            " ".join(value for key, value in one.labels.items() if key != "version"): one.value
+            for family in parse(text)
+            for one in family.samples
+            if one.name == name
+        }
+
+    def client(self) -> http.client.HTTPConnection:
+        made = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        self.clients.append(made)
+        return made
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def credit(client: http.client.HTTPConnection, rows: int = 1, age: int = 41) -> tuple[int, bytes]:
+    instances = [{"age": age + row % 9, "country": "DE"} for row in range(rows)]
+    client.request("POST", CREDIT, json.dumps({"instances": instances}))
+    response = client.getresponse()
+    return response.status, response.read()
+
+
+def risk(client: http.client.HTTPConnection, *ages: float) -> bytes:
+    tensor = {
+        **{"name": "age", "datatype": "FP32", "shape": [len(ages)]},
+        "parameters": {"binary_data_size": 4 * len(ages)},
+    }
+    head = json.dumps({"inputs": [tensor]}).encode()
+    fields = {"Inference-Header-Content-Length": str(len(head))}
+    body = head + struct.pack(f"<{len(ages)}f", *ages)
+    client.request("POST", "/v2/models/risk/infer", body, fields)
+    return client.getresponse().read()
+
+
+@pytest.fixture
+def model_server() -> Iterator[int]:
+    port = free_port()
+    process = subprocess.Popen([sys.executable, MODEL_SERVER, str(port)])
+    wait_until(lambda: get(f"http://127.0.0.1:{port}/")[0] == 200, what="the model server")
+    yield port
+    stop(process)
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path, model_server: int) -> Iterator[Sidecar]:
+    with TemporaryFile() as output:
+        made = Sidecar(tmp_path, model_server, output)
+        yield made
+        for client in made.clients:
+            client.close()
+        for process in made.processes:
+            stop(process, 60)
+        output.seek(0)
+        print(output.read().decode())
+
+
+def test_predictions_are_counted_exactly(sidecar: Sidecar) -> None:
+    sidecar.write()
+    sidecar.start()
+    sidecar.wait()
+    client = sidecar.client()
+    for _ in range(30):
+        assert credit(client, rows=3) == (200, b'{"predictions": [1, 1, 1]}')
+    for number in range(60):
+        assert struct.unpack("<f", risk(client, number)[-4:])[0] == pytest.approx(number / 100)
+    client.request("POST", "/unknown", "{}")
+    assert client.getresponse().read() == b"no such model"
+    client.request("GET", "/v2/health/ready")
+    assert client.getresponse().read() == b"{}"
+    client.request("POST", CREDIT, b"{", {"Content-Length": "1"})
+    wait_until(lambda: sidecar.samples("ml_predictions_total") == {"credit": 90, "risk": 60})
+    assert sidecar.samples("ml_requests_total")["credit 200 POST"] == 30
+    assert sidecar.samples("ml_requests_total")["risk 200 POST"] == 60
+    assert sidecar.samples("ml_request_duration_seconds_count")["risk"] == 60
+    assert sidecar.samples("ml_upstream_duration_seconds_count")["risk"] == 60
+    fields = sidecar.samples("ml_field_values_total")
+    assert sum(n for key, n in fields.items() if "feature age" in key) == 40 + 10
+    assert set(sidecar.samples("ml_exporter_observations_dropped_total").values()) == {0}
+
+
+def test_telemetry_that_is_killed_fails_no_request_and_loses_none(sidecar: Sidecar) -> None:
+    sidecar.write(STATE)
+    sidecar.start()
+    sidecar.wait()
+    answers: list[tuple[int, bytes]] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        client = sidecar.client()
+        while not done.is_set():
+            answers.append(credit(client))
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    for _ in range(2):
+        time.sleep(1)
+        os.kill(sidecar.child("telemetry"), signal.SIGKILL)
+        wait_until(lambda: not sidecar.is_listening(sidecar.web))
+        sidecar.wait_for_telemetry()
+        assert sidecar.ready()[0] == 200
+    done.set()
+    for client in clients:
+        client.join()
+    assert set(answers) == {(200, b'{"predictions": [1]}')}
+    total = len(answers)
+    wait_until(lambda: sidecar.samples("ml_predictions_total")["credit"] == total)
+    wait_until(lambda: sidecar.samples("ml_requests_total")["credit 200 POST"] == total)
+    assert set(sidecar.samples("ml_exporter_observations_dropped_total").values()) == {0}
+
+
+def test_telemetry_that_is_stuck_holds_up_no_request(sidecar: Sidecar) -> None:
+    sidecar.write("  body_limit: 64KiB\n  buffer: 1MiB\n")
+    sidecar.start()
+    sidecar.wait()
+    telemetry = sidecar.child("telemetry")
+    os.kill(telemetry, signal.SIGSTOP)
+    client = sidecar.client()
+    total = 3000
+    started = time.monotonic()
+    assert {credit(client, rows=10)[0] for _ in range(total)} == {200}
+    assert time.monotonic() - started < 30
+    os.kill(telemetry, signal.SIGCONT)
+    name = "ml_exporter_observations_dropped_total"
+    wait_until(lambda: sidecar.samples("ml_requests_total")["credit 200 POST"] == total)
+    dropped = sidecar.samples(name)["buffer_full"]
+    assert 0 < dropped < total
+    wait_until(lambda: sidecar.samples("ml_predictions_total")["credit"] == 10 * (total - dropped))
+
+
+def test_a_proxy_that_is_killed_is_started_again(sidecar: Sidecar) -> None:
+    sidecar.write()
+    sidecar.start()
+    sidecar.wait()
+    assert credit(sidecar.client())[0] == 200
+    wait_until(lambda: sidecar.samples("ml_requests_total")["credit 200 POST"] == 1)
+    os.kill(sidecar.child("proxy"), signal.SIGKILL)
+    wait_until(lambda: not sidecar.is_listening(sidecar.port))
+    wait_until(lambda: sidecar.is_listening(sidecar.port))
+    assert credit(sidecar.client())[0] == 200
+    wait_until(lambda: sidecar.samples("ml_requests_total")["credit 200 POST"] == 2)
+    wait_until(lambda: sidecar.samples("ml_predictions_total")["credit"] == 2)
+
+
+def test_models_that_nobody_configured_are_found(sidecar: Sidecar) -> None:
+    sidecar.start(
+        f"--proxy.upstream=http://127.0.0.1:{sidecar.upstream}",
+        f"--proxy.listen-address=127.0.0.1:{sidecar.port}",
+    )
+    sidecar.wait()
+    client = sidecar.client()
+    for number in range(60):
+        assert credit(client, rows=3, age=20 + number % 20)[0] == 200
+        risk(client, number, number + 0.5)
+    wait_until(lambda: sidecar.samples("ml_predictions_total") == {"credit": 180, "risk": 120})
+    tasks = sidecar.samples("ml_model_info")
+    assert set(tasks) == {"credit multiclass ", "risk regression "}
+    client.request("POST", "/v1/models/none:predict", "{}")
+    assert client.getresponse().read() == b"no such model"
+    assert sidecar.samples("ml_requests_total")["credit 200 POST"] == 60
+
+
+def test_who_is_in_front_of_nobody_says_so_at_once(sidecar: Sidecar) -> None:
+    sidecar.upstream = free_port()
+    sidecar.write()
+    sidecar.start()
+    sidecar.wait()
+    started = time.monotonic()
+    assert credit(sidecar.client()) == (502, b"the model server can't be reached\n")
+    assert time.monotonic() - started < 2
+    assert sidecar.ready() == (503, "the model server takes no connection\n")
+    wait_until(lambda: sidecar.samples("ml_requests_total")["credit 502 POST"] == 1)
+    assert sidecar.samples("ml_predictions_total")["credit"] == 0
+
+
+def test_draining(sidecar: Sidecar) -> None:
+    sidecar.write()
+    process = sidecar.start()
+    sidecar.wait()
+    assert sidecar.ready() == (200, "ready\n")
+    slow, late = sidecar.client(), sidecar.client()
+    slow.request("POST", "/slow", "3")
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    wait_until(lambda: sidecar.ready() == (503, "stopping\n"), 5)
+    assert credit(late)[0] == 200  # until nobody sends any more, all are served
+    wait_until(lambda: not sidecar.is_listening(sidecar.port), 5)
+    assert slow.getresponse().read() == b"slow"
+    assert process.wait(30) == 0
+
+
+def test_reloading(sidecar: Sidecar) -> None:
+    sidecar.write()
+    process = sidecar.start()
+    sidecar.wait()
+    client = sidecar.client()
+    credit(client)
+    path = sidecar.folder / "ml-exporter.yml"
+    text = path.read_text()
+    path.write_text("models: what?")
+    process.send_signal(signal.SIGHUP)
+    name = "ml_exporter_config_last_reload_successful"
+    wait_until(lambda: sidecar.samples(name) == {"": 0})
+    assert credit(client)[0] == 200
+    path.write_text(text.replace('"/v1/models/credit:predict"', "/v1/models/other:predict"))
+    url = f"http://127.0.0.1:{sidecar.web}/-/reload"
+    subprocess.run(["curl", "-sf", "-X", "POST", url], check=True)
+    time.sleep(2)
+    assert credit(client)[0] == 200
+    time.sleep(2)
+    assert sidecar.samples("ml_requests_total")["credit 200 POST"] == 2
+
+
+def test_planes_that_run_apart(sidecar: Sidecar) -> None:
+    sidecar.write("  capture: shared/capture\n")
+    telemetry = sidecar.start("--role=telemetry")
+    sidecar.wait_for_telemetry()  # though there is no proxy yet
+    proxy = sidecar.start("--role=proxy")
+    sidecar.wait()
+    assert credit(sidecar.client())[0] == 200
+    wait_until(lambda: sidecar.samples("ml_predictions_total")["credit"] == 1)
+    telemetry.kill()
+    telemetry.wait()
+    assert credit(sidecar.client())[0] == 200
+    sidecar.start("--role=telemetry")
+    sidecar.wait_for_telemetry()
+    wait_until(lambda: sidecar.samples("ml_predictions_total")["credit"] == 1)  # what came since
+    wait_until(lambda: sidecar.samples("ml_requests_total")["credit 200 POST"] == 2)
+    proxy.terminate()
+    assert proxy.wait(30) == 0
+
+
+def test_large_bodies_are_not_held(sidecar: Sidecar) -> None:
+    sidecar.write()
+    sidecar.start()
+    sidecar.wait()
+    size = 256 << 20
+    fields = {"Content-Length": str(size)}
+    client = sidecar.client()
+    client.request("POST", "/count", (bytes(1 << 16) for _ in range(size >> 16)), fields)
+    assert client.getresponse().read() == str(size).encode()
+    client.request("GET", f"/zeros/{size}")
+    response = client.getresponse()
+    time.sleep(1)  # nobody reads: the model server has to wait
+    held = resident(sidecar.child("proxy"))
+    assert sum(len(piece) for piece in iter(lambda: response.read(1 << 20), b"")) == size
+    assert held < 64 << 20
+    assert resident(sidecar.child("proxy")) < 64 << 20
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has for itself."""
+    (kilobytes,) = (
+        line.split()[1]
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("RssAnon")
+    )
+    return int(kilobytes) << 10
+
+
+def test_events_come_when_they_are_sent(sidecar: Sidecar) -> None:
+    sidecar.write()
+    sidecar.start()
+    sidecar.wait()
+    client = sidecar.client()
+    started = time.monotonic()
+    client.request("GET", "/events")
+    response = client.getresponse()
+    assert response.readline() == b"data: 0\n"
+    assert time.monotonic() - started < 0.9
+    assert response.read() == b"\ndata: 1\n\n"
+
+
+def test_connections_end_with_their_clients(sidecar: Sidecar) -> None:
+    sidecar.write()
+    sidecar.start()
+    sidecar.wait()
+    proxy = sidecar.child("proxy")
+
+    def descriptors() -> int:
+        return len(os.listdir(f"/proc/{proxy}/fd"))
+
+    before = descriptors()
+    request = b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1"
+    for sent in (b"", request[:30], request[:-1], request):
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", sidecar.port)) as client:
+                client.sendall(sent)
+    wait_until(lambda: descriptors() <= before, what="connections left open")
+
+
+def make_certificate(folder: Path) -> ssl.SSLContext:
+    """A certificate and its key, and what trusts it."""
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+        " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
+    )
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    return ssl.create_default_context(cafile=str(folder / "cert.pem"))
+
+
+def test_certificates_are_renewed_while_requests_pass(sidecar: Sidecar) -> None:
+    web = sidecar.folder / "proxy.yml"
+    web.write_text("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
+    before = make_certificate(sidecar.folder)
+    sidecar.write("  web_config: proxy.yml\n")
+    sidecar.start()
+    sidecar.wait()
+
+    def client(context: ssl.SSLContext) -> http.client.HTTPSConnection:
+        made = http.client.HTTPSConnection("127.0.0.1", sidecar.port, timeout=30, context=context)
+        sidecar.clients.append(made)
+        return made
+
+    first = client(before)
+    assert credit(first)[0] == 200
+    after = make_certificate(sidecar.folder)
+
+    def is_renewed() -> bool:
+        try:
+            return credit(client(after))[0] == 200
+        except ssl.SSLError:
+            return False
+
+    wait_until(is_renewed, 10)
+    assert credit(first)[0] == 200
+    (sidecar.folder / "key.pem").write_text("no key")
+    time.sleep(2)
+    assert credit(client(after))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("web", "error"),
+    [
+        ("basic_auth_users: {}\n", "tls_server_config: is missing"),
+        ("http_server_config: {headers: {X-Frame-Options: deny}}\n", "alone: it adds nothing"),
+        ("tls_server_config: {cert_file: none.pem, key_file: none.pem}\n", "no such file"),
+    ],
+)
+def test_certificates_that_can_t_be_used(sidecar: Sidecar, web: str, error: str) -> None:
+    (sidecar.folder / "proxy.yml").write_text(web)
+    sidecar.write("  web_config: proxy.yml\n")
+    assert sidecar.start().wait(60) == 1
+    sidecar.output.seek(0)
+    assert error in sidecar.output.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("flags", "text", "error"),
+    [
+        (["--role=proxy"], "", "proxy.capture: is missing"),
+        ([], "  capture: [", "ml-exporter.yml:"),
+    ],
+)
+def test_what_can_t_run(sidecar: Sidecar, flags: list[str], text: str, error: str) -> None:
+    sidecar.write(text)
+    process = sidecar.start(*flags)
+    assert process.wait(60) == 1
+    sidecar.output.seek(0)
+    assert error in sidecar.output.read().decode()
+
+
+def test_an_address_that_is_taken(sidecar: Sidecar) -> None:
+    sidecar.port = sidecar.upstream
+    sidecar.write()
+    assert sidecar.start().wait(60) == 1
+    sidecar.output.seek(0)
+    assert f"can't listen on 127.0.0.1:{sidecar.port}: address" in sidecar.output.read().decode()
