@@ -32,9 +32,11 @@ from ml_exporter.dashboards.queries import (
 )
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Pipeline
+from ml_exporter.proxied import Proxied
 from ml_exporter.rules import Links, rule_files
 from ml_exporter.rules.groups import Alert, Rule
 from ml_exporter.rules.timing import WINDOWS
+from ml_exporter.sources.capture import Attachment
 from ml_exporter.store import Store
 from ml_exporter.training import profile
 from ml_exporter.versions import Budget, given_baselines
@@ -344,7 +346,9 @@ def exposed(folder: Path) -> set[str]:
         start="start",
         budget=Budget(config.limits.series),
     )
-    families = [*pipeline.families, *ExporterInfo().families]
+    proxied = Proxied(Attachment(path=folder))
+    proxied.follow({"credit": "1"})
+    families = [*pipeline.families, *ExporterInfo().families, *proxied.families]
     pipeline.close()
     return {family.name + suffix for family in families for suffix in {"", *family.suffixes}}
 

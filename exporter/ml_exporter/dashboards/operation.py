@@ -1,4 +1,4 @@
-"""Traffic, labels and the exporter itself on the overview."""
+"""Traffic, labels, requests and the exporter itself on the overview."""
 
 from __future__ import annotations
 
@@ -85,6 +85,35 @@ def traffic() -> Iterable[Panel]:
     )
 
 
+def requests() -> Iterable[Panel]:
+    yield timeseries_panel(
+        About(
+            "Requests per minute by status",
+            "HTTP requests that passed through the proxy. 5xx is the model server's, or the "
+            "proxy's where that can't be reached (502, 504); 499 are clients that went away.",
+        ),
+        Query(f"sum by (code) (ml_requests_total:1m{{{MODEL}}})", "{{code}}"),
+        stacked=True,
+    )
+    yield timeseries_panel(
+        About(
+            "How long requests take",
+            "As clients saw it, from the first byte of a request to the last one of its answer.",
+            "s",
+        ),
+        *_quantiles("ml_request_duration_seconds", MODEL),
+    )
+    yield timeseries_panel(
+        About(
+            "How long the model takes",
+            "From the last byte of a request to the last one of its answer. What requests take "
+            "beyond it is slow clients, and the proxy.",
+            "s",
+        ),
+        *_quantiles("ml_upstream_duration_seconds", MODEL),
+    )
+
+
 def exporter() -> Iterable[Panel]:
     yield stat_panel(
         About(
@@ -158,4 +187,14 @@ def exporter() -> Iterable[Panel]:
             "and with the delay of labels.",
         ),
         Query(f"sum by (instance) (ml_exporter_pending_predictions{{{FLEET}}})", "{{instance}}"),
+    )
+    yield timeseries_panel(
+        About(
+            "Requests that were not observed",
+            "They passed through the proxy and were answered; the figures lack them. The buffer "
+            "was full, a body too large, or more came than `rate`.",
+            width=24,
+        ),
+        Query(_per_minute("reason", "ml_exporter_observations_dropped_total", FLEET), "{{reason}}"),
+        stacked=True,
     )

@@ -10,7 +10,7 @@ from ml_exporter.dashboards.drift import drift
 from ml_exporter.dashboards.drift_dashboard import UID as DRIFT
 from ml_exporter.dashboards.health import UID
 from ml_exporter.dashboards.integrity import integrity
-from ml_exporter.dashboards.operation import exporter, traffic
+from ml_exporter.dashboards.operation import exporter, requests, traffic
 from ml_exporter.dashboards.performance import performance
 from ml_exporter.dashboards.performance_dashboard import UID as PERFORMANCE
 from ml_exporter.dashboards.selectors import MODEL
@@ -36,6 +36,7 @@ def overview(
             ("Drift of $model over $window", drift()),
             ("Data integrity of $model over $window", integrity()),
             ("Traffic and labels of $model", traffic()),
+            ("Requests for $model", requests()),
             ("Exporter", exporter()),
         ),
         (
