@@ -32,7 +32,7 @@ tools:  ## The servers and the browser that the tests need
 	tools/servers
 	tools/debian browser redis postgresql
 
-benchmark: .venv/dev.stamp  ## Rows per second and memory, beside DuckDB and Polars
+benchmark: .venv/dev.stamp  ## Speed and memory, beside DuckDB, Polars and nginx
 	$(BIN)/python benchmarks/ingestion.py $(ARGS)
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/monitors.py
@@ -43,6 +43,7 @@ benchmark: .venv/dev.stamp  ## Rows per second and memory, beside DuckDB and Pol
 	$(BIN)/python benchmarks/client.py
 	$(BIN)/python benchmarks/anomalies.py
 	$(BIN)/python benchmarks/concept_drift.py
+	$(BIN)/python benchmarks/proxy.py
 
 generate: .venv/dev.stamp  ## The files that are made from code: rules, dashboards, tables in docs
 	$(BIN)/python tools/generate.py
