@@ -51,6 +51,8 @@ class Monitor:
         outcome_values: Mapping[str, object] | None = None,
         false_alarms: float | None = None,
         thresholds: Mapping[str, object] | None = None,
+        mute: Sequence[Mapping[str, object]] | None = None,
+        wait: str | None = None,
         state: str | os.PathLike[str] | None = None,
         queue: int = QUEUE,
         first_scrape_wait: float = FIRST_SCRAPE_WAIT,
@@ -80,6 +82,8 @@ class Monitor:
             "outcome_values": outcome_values,
             "false_alarms": false_alarms,
             "thresholds": thresholds,
+            "mute": mute,
+            "wait": wait,
         }
         self._model = model_of(name, said)
         self.name = self._model.name
