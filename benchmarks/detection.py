@@ -1,0 +1,192 @@
+"""How often a change of a window is seen, and how often one where there is none.
+
+`python benchmarks/detection.py [--peers=PYTHON]`: baselines of real data sets, and windows of their
+other rows, as they are or changed in one way (`detection_changes.py`). A window counts if any field
+of it is called drifted. Beside the exporter, by its own bins, critical values and twins of the
+rules, are a plain PSI and the defaults of peers, in an interpreter that has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import detection_data as data
+import numpy as np
+import pandas as pd
+from detection_changes import CHANGES, Pool, window, write
+
+from ml_exporter.baseline import Baseline, Request
+from ml_exporter.batch import Batch, Column, Field
+from ml_exporter.families import freeze
+from ml_exporter.judgement import judge
+from ml_exporter.monitors.components import ComponentValues
+from ml_exporter.monitors.fields import FieldValues
+from ml_exporter.monitors.info import ModelInfo
+from ml_exporter.monitors.thresholds import Thresholds
+from ml_exporter.profiling import build
+from ml_exporter.statistics.bins import Floats
+from ml_exporter.statistics.drift import HOURS_PER_WEEK, TESTS, critical_values, significance
+from ml_exporter.thresholds import SEVERITIES
+from ml_exporter.verdicts import FieldVerdict
+
+SIZES = (200, 1000, 5000)
+BINS = (10, 20)
+BUDGET = 0.01  # chance of a false alarm: in a window, and in a week of hours
+PSI = "PSI > 0.2"
+
+Decisions = dict[str, dict[str, list[bool]]]  # by tool and `ROWS/CHANGE`, one a window
+
+
+def batch(frame: pd.DataFrame) -> Batch:
+    plain = frame.astype(object).where(frame.notna(), None)
+    columns = {Field("feature", str(name)): Column(plain[name].tolist()) for name in plain}
+    return Batch(len(frame), columns)
+
+
+def plain_psi(counts: Floats, usual: Floats) -> float:
+    """As most write it: shares of nothing are 0.0001."""
+    a, b = (np.maximum(side / side.sum(), 1e-4) for side in (counts, usual))
+    return float(np.sum((a - b) * np.log(a / b)))
+
+
+class Ours:
+    """The exporter with a baseline of so many bins."""
+
+    def __init__(self, baseline: pd.DataFrame, bins: int) -> None:
+        request = Request("m", "1", {}, {}, bins, 50)
+        self._bins = bins
+        self._baseline: Baseline = build(lambda: [batch(baseline)], request)
+        every = (*self._baseline.fields, *self._baseline.component_fields)
+        self._tests = sum(len(TESTS[field.tested_as]) for field in every)
+        self._a_window = {
+            field.key: critical_values(
+                field.tested_as,
+                field.array(),
+                tests=self._tests,
+                false_alarms=BUDGET * HOURS_PER_WEEK,
+            )
+            for field in every
+        }
+
+    def decide(self, rows: Batch) -> dict[str, bool]:
+        """Whether any field drifted, at 1 % of windows and as the exporter is by default."""
+        of, baseline = ("m", "1"), self._baseline
+        monitors = [
+            ModelInfo(*of, "binary", None),
+            FieldValues(*of, baseline, baseline.fields, BUDGET),
+            Thresholds(*of, baseline, {}, [], (), BUDGET),
+        ]
+        if baseline.component_fields:
+            monitors.append(ComponentValues(*of, baseline, baseline.component_fields, BUDGET))
+        for monitor in monitors:
+            monitor.update(rows)
+        (model,) = judge(freeze([family for one in monitors for family in one.families]))
+        version = model.versions[0]
+        every = (*version.fields, *version.components)
+        name = f"*ours*, {self._bins} bins"
+        decided = {
+            f"{name}, 1 % of windows": any(self._in_a_window(one) for one in every),
+            f"{name}, 1 % of weeks": any(one.significance > 1 for one in every),
+            f"{name}, and material": any(one.state in SEVERITIES for one in every),
+        }
+        if self._bins == 10:
+            sizes = [plain_psi(one.counts, one.baseline_counts) for one in version.fields]
+            decided[PSI] = max(sizes) > 0.2
+        return decided
+
+    def _in_a_window(self, field: FieldVerdict) -> bool:
+        criticals = self._a_window[Field(field.role, field.name)]
+        return significance(field.statistics, criticals) > 1
+
+
+def of_ours(baseline: pd.DataFrame, pool: Pool, windows: int) -> Decisions:
+    tools = [Ours(baseline, bins) for bins in BINS]
+    found: Decisions = {}
+    for rows in SIZES:
+        for change in CHANGES:
+            for number in range(windows):
+                drawn = batch(window(pool, change, rows, number))
+                for tool in tools:
+                    for name, decision in tool.decide(drawn).items():
+                        of = found.setdefault(name, {}).setdefault(f"{rows}/{change}", [])
+                        of.append(decision)
+    return found
+
+
+def of_peers(
+    python: str, cases: Mapping[str, tuple[pd.DataFrame, Pool]], windows: int
+) -> dict[str, dict[str, dict[str, list[bool]] | None]]:
+    """Their decisions by data set; None in place of a tool that can't be imported."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for case, (baseline, pool) in cases.items():
+            (folder / case).mkdir()
+            pool.save(folder / case)
+            write(baseline, folder / case / "baseline.csv")
+        program = Path(__file__).with_name("detection_peers.py")
+        command = [python, str(program), str(folder), str(windows), *map(str, SIZES)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return {case: json.loads((folder / case / "peers.json").read_text()) for case in cases}
+
+
+def table(found: Sequence[Decisions], rows: int) -> list[str]:
+    """Per cent of windows over all data sets, by tool and change."""
+    lines = [
+        f"| {rows} rows | {' | '.join(CHANGES)} |",
+        f"| --- |{' --- |' * len(CHANGES)}",
+    ]
+    for tool in dict.fromkeys(tool for one in found for tool in one):
+        cells = []
+        for change in CHANGES:
+            key = f"{rows}/{change}"
+            seen = [decision for one in found for decision in one.get(tool, {}).get(key, [])]
+            digits = 1 if change == "no change" else 0
+            cells.append(f"{100 * np.mean(seen):.{digits}f}" if seen else "")
+        if any(cells):
+            lines.append(f"| {tool} | {' | '.join(cells)} |")
+    return lines
+
+
+def by_data_set(found: Mapping[str, Decisions], change: str) -> list[str]:
+    """Per cent of windows with a change, of each data set, at 1 % of windows by ten bins."""
+    tool = "*ours*, 10 bins, 1 % of windows"
+    lines = [f"| {change} | {' | '.join(map(str, SIZES))} |", f"| --- |{' --- |' * len(SIZES)}"]
+    for name, one in found.items():
+        cells = (f"{100 * np.mean(one[tool][f'{rows}/{change}']):.1f}" for rows in SIZES)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter that has the peers")
+    parser.add_argument("--windows", type=int, default=20, help="of each data set and change")
+    parser.add_argument("--peer-windows", type=int, default=8, help="the first of them")
+    options = parser.parse_args()
+    cases = {name: data.split(name, data.load(name), 0) for name in data.DATA_SETS}
+    ours = {name: of_ours(*case, options.windows) for name, case in cases.items()}
+    found: list[Decisions] = [*ours.values()]
+    missing: set[str] = set()
+    if options.peers:
+        for by_tool in of_peers(options.peers, cases, options.peer_windows).values():
+            missing |= {tool for tool, decided in by_tool.items() if decided is None}
+            found.append({tool: one for tool, one in by_tool.items() if one is not None})
+    print(
+        f"% of windows in which any field drifted: {len(cases)} data sets, {options.windows} "
+        f"windows of each (of peers {options.peer_windows})."
+    )
+    print(f"Not installed: {', '.join(sorted(missing)) or 'none'}." if options.peers else "")
+    for rows in SIZES:
+        print("\n" + "\n".join(table(found, rows)))
+    for change in ("no change", "correlation, 30 % of rows"):
+        print("\n" + "\n".join(by_data_set(ours, change)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
