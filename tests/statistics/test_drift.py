@@ -117,6 +117,15 @@ class TestShareZ:
         z = drift.share_z(*window, *baseline)
         assert z == pytest.approx(expected, nan_ok=True)
 
+    @pytest.mark.parametrize(
+        ("window", "baseline"), [((30, 200), (500, 10_000)), ((1, 200), (500, 10_000))]
+    )
+    def test_is_the_root_of_scipys(self, window, baseline):
+        table = [[count, rows - count] for count, rows in (window, baseline)]
+        g = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
+        sign = 1 if window[0] / window[1] > baseline[0] / baseline[1] else -1
+        assert drift.share_z(*window, *baseline) == pytest.approx(sign * math.sqrt(g), rel=1e-9)
+
     @given(counts)
     def test_a_share_grows_as_its_rest_shrinks(self, sides):
         window, baseline = sides
