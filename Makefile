@@ -38,6 +38,8 @@ benchmark: .venv/dev.stamp  ## Speed and memory, beside DuckDB, Polars and nginx
 	$(BIN)/python benchmarks/monitors.py
 	$(BIN)/python benchmarks/rules.py
 	$(BIN)/python benchmarks/false_alarms.py
+	$(BIN)/python benchmarks/detection.py
+	$(BIN)/python benchmarks/detection_weeks.py --models 2
 	$(BIN)/python benchmarks/components.py
 	$(BIN)/python benchmarks/estimation.py
 	$(BIN)/python benchmarks/client.py
