@@ -148,7 +148,7 @@ def read_exposition(text: str) -> dict[str, Any]:
         count = int(float(value)) if name.endswith("_total") else 0
         if name == "ml_predictions_total":
             rows = count
-        elif name == "ml_field_values_total":
+        elif name == "ml_field_values_total" and of["role"] != "component":
             column = "predicted" if of["role"] == "prediction" else of["field"]
             columns[column][of["bin"]] = count
         elif name == "ml_outcomes_total":
