@@ -9,7 +9,7 @@ from pathlib import Path
 from ml_exporter.batch import PREDICTION
 from ml_exporter.capture import Capture
 from ml_exporter.config import Config, Fields, Model, ProxySource, Task
-from ml_exporter.formats import Captured, Layout
+from ml_exporter.formats import Layout, decoder
 from ml_exporter.proxy_settings import DEFAULT_FILE
 from ml_exporter.request_counts import OTHER_MODELS
 from ml_exporter.sources.capture import Attachment
@@ -69,7 +69,7 @@ def _describe(capture: Capture, place: int, name: str, enough: int) -> Model | N
         return None
     mine = [one for one in frames if int.from_bytes(one[4:6], "little") == place]
     layout = Layout({PREDICTION: _PREDICTED}, discover=True)
-    batch = Captured(layout, "auto").decode(b"".join(mine), False).batch
+    batch = decoder("auto", layout, captured=True).decode(b"".join(mine), False).batch
     if batch.rows < enough:
         return None
     column = batch.fields[PREDICTION]

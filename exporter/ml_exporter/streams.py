@@ -13,7 +13,7 @@ import numpy as np
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
 from ml_exporter.config import FileSource, Model, SourceSettings, VersionField
-from ml_exporter.formats import Captured, Decoded, Decoder, HeaderError, Layout, decoder
+from ml_exporter.formats import Decoded, Decoder, HeaderError, Layout, decoder
 from ml_exporter.formats.decision import Decision
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources.parts import Chunk, Part, Source
@@ -100,10 +100,8 @@ class Stream:
 
     def _decoder(self, part: Part) -> Decoder:
         if part not in self._decoders or part.position.offset == 0:
-            self._decoders[part] = (
-                Captured(self.layout, self.format)
-                if self.captured
-                else decoder(self.format, self.layout, self.pairing)
+            self._decoders[part] = decoder(
+                self.format, self.layout, self.pairing, captured=self.captured
             )
             if part.position.offset > 0:
                 self._decoders[part].resume(part.head())

@@ -8,7 +8,7 @@ import pytest
 
 from ml_exporter.batch import PREDICTION, Field
 from ml_exporter.capture import write_frame
-from ml_exporter.formats import Captured, Decoded, Layout
+from ml_exporter.formats import Decoded, Layout, decoder
 
 FEATURE = Field("feature", "age")
 LAYOUT = Layout({PREDICTION: "prediction", FEATURE: "age"})
@@ -31,7 +31,7 @@ def frame(
 
 
 def decode(*frames: bytes, format: str = "auto", layout: Layout = LAYOUT) -> Decoded:
-    return Captured(layout, format).decode(b"".join(frames), False)
+    return decoder(format, layout, captured=True).decode(b"".join(frames), False)
 
 
 def values(decoded: Decoded) -> list[tuple[object, object]]:

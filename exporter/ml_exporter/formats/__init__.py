@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from ml_exporter.formats.captured import Captured
 from ml_exporter.formats.csv import Csv, HeaderError
 from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.rows import Decoded, Decoder, Layout
 from ml_exporter.pairing import Pairing
 from ml_exporter.source_settings import PROTOCOLS
 
-__all__ = ["Captured", "Decoded", "Decoder", "HeaderError", "Layout", "decoder"]
+__all__ = ["Decoded", "Decoder", "HeaderError", "Layout", "decoder"]
 
 
-def decoder(format: str, layout: Layout, pairing: Pairing | None = None) -> Decoder:
+def decoder(
+    format: str, layout: Layout, pairing: Pairing | None = None, *, captured: bool = False
+) -> Decoder:
     """A decoder for one file of a format that the configuration knows.
 
-    `pairing` is shared by all files of a log whose requests and responses come apart.
+    `pairing` is shared by all files of a log whose requests and responses come apart. What is
+    `captured` are frames of the proxy's buffer, and the format is that of the bodies.
     """
+    if captured:
+        from ml_exporter.formats.captured import Captured
+
+        return Captured(layout, format)
     match format:
         case "jsonl":
             return JsonLines(layout)

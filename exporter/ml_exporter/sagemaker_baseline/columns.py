@@ -10,7 +10,6 @@ import numpy as np
 
 from ml_exporter.baseline import BaselineError, Request
 from ml_exporter.batch import category_name, number_of_json
-from ml_exporter.formats.protocols.tables import value_of_text
 from ml_exporter.sagemaker_baseline.files import (
     MOST_DISTINCT,
     Feature,
@@ -70,6 +69,8 @@ def _counted_numbers(
 
 
 def _counted_texts(column: Textual, type: str | None, request: Request) -> Counted:
+    from ml_exporter.formats.protocols.tables import value_of_text
+
     present, missing = column.common.counts()
     buckets = column.distribution.categorical.buckets
     values: Counter[object] = Counter()
