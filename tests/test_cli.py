@@ -302,3 +302,18 @@ print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
             [sys.executable, "-c", script], capture_output=True, text=True, check=True
         )
         assert done.stderr == "\n"
+
+
+@pytest.mark.parametrize("flag", ["--once", "--web.listen-address=192.0.2.1:1"])
+def test_nothing_of_a_proxy_is_imported_without_one(shell: Shell, flag: str) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "ml_exporter", "run", flag]
+    done = subprocess.run(command, check=False, cwd=shell.folder, capture_output=True, text=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "ml_exporter.pipeline" in imported
+    of_the_proxy = {
+        "asyncio",
+        "ml_exporter.proxy",
+        "ml_exporter.supervisor",
+        "ml_exporter.formats.protocols",
+    }
+    assert imported & of_the_proxy == set()

@@ -17,6 +17,7 @@ from ml_exporter.proxy_settings import DEFAULT_FILE, parse_upstream
 from ml_exporter.units import parse_address, parse_duration
 
 if TYPE_CHECKING:
+    from ml_exporter.planes import Plan
     from ml_exporter.sources.capture import Attachment
 
 _DONE, _BAD_INPUT, _ALARMS = 0, 1, 3  # argparse exits with 2 on wrong usage
@@ -254,24 +255,34 @@ def _run_planes(options: argparse.Namespace) -> int:
     from ml_exporter.capture import CaptureError
     from ml_exporter.config import ConfigError
     from ml_exporter.planes import find_plan
-    from ml_exporter.proxy.plane import ProxyError
-    from ml_exporter.supervisor import let_the_proxy_go_first, supervise
+    from ml_exporter.supervised import let_the_proxy_go_first
 
     try:
         plan = find_plan(
             options.config_file, options.upstream, options.proxy_listen_address, options.role
         )
         if options.role == "proxy":
-            plan.run_proxy()
-            return _DONE
+            return _forward(plan)
         if options.role == "telemetry":
             let_the_proxy_go_first()
         if options.role == "telemetry" or plan.settings is None:
             return _serve(options, plan.config_file, plan.attachment())
+        from ml_exporter.supervisor import supervise
+
         _say_notes(plan.notes)
         return supervise(options.arguments, plan.settings.buffer, plan.patience)
-    except (ConfigError, CaptureError, ProxyError) as error:
+    except (ConfigError, CaptureError) as error:
         return _fail(str(error))
+
+
+def _forward(plan: Plan) -> int:
+    from ml_exporter.proxy.plane import ProxyError
+
+    try:
+        plan.run_proxy()
+    except ProxyError as error:
+        return _fail(str(error))
+    return _DONE
 
 
 def _serve(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from ml_exporter.capture import Capture
 from ml_exporter.config import Config, ConfigError, ProxySource
 from ml_exporter.proxy_settings import DEFAULT_FILE, ProxySettings, with_flags
 from ml_exporter.sources.capture import Attachment
-from ml_exporter.supervisor import Role, inherited, is_orphan
+from ml_exporter.supervised import Role, inherited, is_orphan
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +100,8 @@ def _missing(file: str | None) -> str:
 
 
 def _run(plane: Coroutine[None, None, None]) -> None:
+    import asyncio
+
     try:
         import uvloop
     except ImportError:

@@ -19,7 +19,7 @@ from ml_exporter.publication import Publication
 from ml_exporter.sources.capture import Attachment
 from ml_exporter.sources.spool import Spools
 from ml_exporter.store import Store
-from ml_exporter.supervisor import is_orphan
+from ml_exporter.supervised import is_orphan
 from ml_exporter.telemetry import Telemetry
 from ml_exporter.web.app import Door, create_app
 from ml_exporter.web.ingest import Inlets, ingest_pages, inlets

@@ -10,39 +10,16 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal
 
 from ml_exporter.capture import Capture
+from ml_exporter.supervised import DESCRIPTOR, SUPERVISOR, Role
 
 log = logging.getLogger(__name__)
 
-Role = Literal["proxy", "telemetry"]
-
-DESCRIPTOR = "ML_EXPORTER_CAPTURE_DESCRIPTOR"  # of the buffer, in the environment of both
-_SUPERVISOR = "ML_EXPORTER_SUPERVISOR"  # its process
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0  # seconds before a process is started again
 _SOUND = 30.0  # seconds after which a process is taken to have worked
 _BAD_INPUT = 1
-_NICENESS = 5  # of telemetry
 _COUNTING = 30.0  # seconds that telemetry has to save what it counted
-
-
-def inherited() -> Capture | None:
-    """The buffer that a supervisor made, in a process that it started; raises CaptureError."""
-    descriptor = os.environ.get(DESCRIPTOR)
-    return Capture(int(descriptor)) if descriptor else None
-
-
-def let_the_proxy_go_first() -> None:
-    """Take the processor only where the proxy leaves it: requests are worth more than figures."""
-    if os.environ.get(_SUPERVISOR):
-        os.nice(_NICENESS)
-
-
-def is_orphan() -> bool:
-    """Whether this process had a supervisor, and has none any more."""
-    supervisor = os.environ.get(_SUPERVISOR)
-    return supervisor is not None and os.getppid() != int(supervisor)
 
 
 def supervise(arguments: Sequence[str], buffer: int, patience: float) -> int:
@@ -111,7 +88,7 @@ class _Supervisor:
             env={
                 **os.environ,
                 DESCRIPTOR: str(self._capture.descriptor),
-                _SUPERVISOR: str(os.getpid()),
+                SUPERVISOR: str(os.getpid()),
             },
             pass_fds=(self._capture.descriptor,),
             process_group=0,
