@@ -18,7 +18,6 @@ from ml_exporter.units import parse_address, parse_duration
 
 if TYPE_CHECKING:
     from ml_exporter.planes import Plan
-    from ml_exporter.sources.capture import Attachment
 
 _DONE, _BAD_INPUT, _ALARMS = 0, 1, 3  # argparse exits with 2 on wrong usage
 
@@ -266,7 +265,7 @@ def _run_planes(options: argparse.Namespace) -> int:
         if options.role == "telemetry":
             let_the_proxy_go_first()
         if options.role == "telemetry" or plan.settings is None:
-            return _serve(options, plan.config_file, plan.attachment())
+            return _serve(options, plan)
         from ml_exporter.supervisor import supervise
 
         _say_notes(plan.notes)
@@ -285,9 +284,7 @@ def _forward(plan: Plan) -> int:
     return _DONE
 
 
-def _serve(
-    options: argparse.Namespace, config_file: str | None, attachment: Attachment | None
-) -> int:
+def _serve(options: argparse.Namespace, plan: Plan) -> int:
     from ml_exporter.baseline import BaselineError
     from ml_exporter.config import ConfigError
     from ml_exporter.service import Service, Settings
@@ -295,8 +292,9 @@ def _serve(
     from ml_exporter.web.server import ListenError
 
     settings = Settings(
-        config_file=config_file,
-        attachment=attachment,
+        config_file=plan.config_file,
+        config=plan.config,
+        attachment=plan.attachment(),
         listen_address=options.listen_address,
         web_config_file=options.web_config_file,
         telemetry_path=options.telemetry_path,

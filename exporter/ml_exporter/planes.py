@@ -24,10 +24,15 @@ class Plan:
     """What is to run: telemetry, and with settings a proxy, too."""
 
     config_file: str | None  # None: there is none
+    config: Config | None  # what it says
     settings: ProxySettings | None
     upstream: str | None  # of the command line
     listen_address: str | None
-    notes: Sequence[str]
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of the configuration."""
+        return () if self.config is None else self.config.notes
 
     @property
     def patience(self) -> float:
@@ -74,8 +79,7 @@ def find_plan(
     apart = role is not None and inherited() is None
     if apart and settings is not None and settings.capture is None:
         raise ConfigError([f"{file}:1: proxy.capture: is missing; planes that run apart share it"])
-    notes = config.notes if config is not None else ()
-    return Plan(file, settings, upstream, listen_address, notes)
+    return Plan(file, config, settings, upstream, listen_address)
 
 
 def _config(file: str | None) -> Config | None:

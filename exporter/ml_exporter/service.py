@@ -37,6 +37,7 @@ class Settings:
     """What the command line says."""
 
     config_file: str | None  # None: there is none, and models are discovered
+    config: Config | None = None  # what the file says, where it is loaded already
     listen_address: str = ":10058"
     web_config_file: str | None = None
     telemetry_path: str = "/metrics"
@@ -61,7 +62,7 @@ class Service:
         attachment = settings.attachment or Attachment()
         self._found: Config | None = None  # the models that were discovered
         self._discovery = Discovery(attachment) if settings.config_file is None else None
-        config = self._config()
+        config = settings.config or self._config()
         for note in config.notes:
             log.warning("configuration", extra={"note": note})
         self._web = web = self._web_config()
