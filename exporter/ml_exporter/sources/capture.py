@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ml_exporter.capture import Capture, CaptureError
 from ml_exporter.sources.matching import source_id
-from ml_exporter.sources.parts import Chunk, Part, Start
+from ml_exporter.sources.parts import Chunk, Part, Start, move
 from ml_exporter.store import Position
 
 _CHUNK = 1 << 19  # bytes
@@ -139,10 +139,7 @@ class CaptureSource:
         return None
 
     def advance(self, part: Part, position: Position) -> Position:
-        part.position = position
-        self.positions[part.key] = position
-        self.moved.add(part.key)
-        return position
+        return move(self, part, position)
 
     def committed(self) -> None:
         """Let the buffer make room of what was counted."""

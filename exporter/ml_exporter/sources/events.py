@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ml_exporter.sources.matching import problem, source_id
-from ml_exporter.sources.parts import Chunk, Part, Start
+from ml_exporter.sources.parts import Chunk, Part, Start, move
 from ml_exporter.store import Position
 
 _CHUNK = 1 << 19  # bytes
@@ -80,10 +80,7 @@ class PostedSource:
         return Chunk(self._part, data, end=False)
 
     def advance(self, part: Part, position: Position) -> Position:
-        part.position = position
-        self.positions[part.key] = position
-        self.moved.add(part.key)
-        return position
+        return move(self, part, position)
 
     def committed(self) -> None:
         """Let the spool delete what was counted."""

@@ -26,7 +26,7 @@ from ml_exporter.sources.identity import (
 )
 from ml_exporter.sources.matching import matches, open_file, problem, source_id
 from ml_exporter.sources.open_files import CUT_OFF, OpenFile, Plain, WrittenAnew, state
-from ml_exporter.sources.parts import Chunk, Part, Start
+from ml_exporter.sources.parts import Chunk, Part, Start, move
 from ml_exporter.store import Position
 
 _LOOK_AGAIN = 1.0  # seconds between looks at which files there are
@@ -99,7 +99,7 @@ class FileSource:
     def advance(self, file: Part, position: Position) -> Position:
         """Move a file's position; returns it with what tells the file from others."""
         assert isinstance(file, OpenFile)
-        return self._move(file, file.mark(position))
+        return move(self, file, file.mark(position))
 
     def give_up(self, file: Part, problem: str) -> None:
         """Read no more of a file until it is written anew, because of what is wrong with it."""
@@ -204,11 +204,11 @@ class FileSource:
         self._files[key] = file
         try:
             if is_new and self._first_look and self.start == "end" and file.look_inside():
-                self._move(file, file.pass_over(status))
+                move(self, file, file.pass_over(status))
                 if not file.settled:
                     self._close(file)
             elif is_new:
-                self._move(file, file.position)
+                move(self, file, file.position)
             else:
                 self._resume(file, self.positions[key])
         except OSError:
@@ -241,7 +241,7 @@ class FileSource:
         anew = OpenFile(name=file.name, key=file.key, handle=file.handle, position=Position(0))
         anew.ended, anew.gone_at = file.ended, file.gone_at
         self._files[file.key] = anew
-        self._move(anew, anew.position)
+        move(self, anew, anew.position)
 
     def _see_whether_ended(self, file: OpenFile, is_there: bool) -> None:
         if is_there or not self.follow:
@@ -362,10 +362,10 @@ class FileSource:
         position = self.positions[match.key]
         if match.whole and match.sure and there and self._outgrows(file, match.key):
             file.begin_at(replace(position, packed=0, modified=0, gone=0.0))
-            self._move(file, file.position)
+            move(self, file, file.position)
         elif match.whole and not there:
             file.begin_at(replace(position, packed=0, modified=0, gone=0.0))
-            self._move(file, file.position)
+            move(self, file, file.position)
             del self.positions[match.key]
             self.moved.add(match.key)
         elif {file.key, match.key} <= self._present.keys() and not match.sure:
@@ -393,14 +393,8 @@ class FileSource:
             self._begin_anew(file)
             return None
         if chunk is None and (position := file.whole_position()):
-            self._move(file, position)
+            move(self, file, position)
         return chunk
-
-    def _move(self, file: OpenFile, position: Position) -> Position:
-        file.position = position
-        self.positions[file.key] = position
-        self.moved.add(file.key)
-        return position
 
     def _close(self, file: OpenFile) -> None:
         file.handle.close()

@@ -9,7 +9,7 @@ from ml_exporter.source_settings import KafkaSource as Settings
 from ml_exporter.sources.kafka_consumer import Member
 from ml_exporter.sources.kafka_partitions import Partition
 from ml_exporter.sources.matching import id_of
-from ml_exporter.sources.parts import Chunk, Part, Start
+from ml_exporter.sources.parts import Chunk, Part, Start, move
 from ml_exporter.store import Position
 
 
@@ -69,7 +69,7 @@ class KafkaSource:
         assert isinstance(part, Partition)
         with self._member.changed:
             part.counted = True
-            self._move(part, position)
+            move(self, part, position)
         return position
 
     def committed(self) -> None:
@@ -98,7 +98,7 @@ class KafkaSource:
     def _take_note(self) -> None:
         """Remember where new partitions begin: an end may be another one next time."""
         for partition in self._member.placed:
-            self._move(partition, partition.position)
+            move(self, partition, partition.position)
         self._member.placed.clear()
 
     def _next(self) -> Chunk | None:
@@ -111,13 +111,8 @@ class KafkaSource:
                 continue
             offset = partition.past_empty()
             if offset != partition.position.offset:
-                self._move(partition, Position(offset))
+                move(self, partition, Position(offset))
             if chunk := partition.chunk():
                 self._last = partition.number
                 return chunk
         return None
-
-    def _move(self, partition: Partition, position: Position) -> None:
-        partition.move(position)
-        self.positions[partition.key] = position
-        self.moved.add(partition.key)

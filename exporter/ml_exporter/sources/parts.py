@@ -37,6 +37,10 @@ class Part:
     position: Position  # its offset is where the first byte, message or row not yet counted is
     lost: bool = False  # another process counts it from here on: this one must not
 
+    def move(self, position: Position) -> None:
+        """What is before the position is counted."""
+        self.position = position
+
     def head(self) -> bytes:
         """The beginning of the part, where some formats say how to read the rest."""
         return b""
@@ -113,3 +117,11 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of all that is open."""
+
+
+def move(source: Source, part: Part, position: Position) -> Position:
+    """Move a part's position, which is to be saved; returns it."""
+    part.move(position)
+    source.positions[part.key] = position
+    source.moved.add(part.key)
+    return position

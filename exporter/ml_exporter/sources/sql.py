@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ml_exporter.source_settings import SqlSource as Settings
 from ml_exporter.sources.matching import id_of, source_id
-from ml_exporter.sources.parts import Chunk, Part, Start
+from ml_exporter.sources.parts import Chunk, Part, Start, move
 from ml_exporter.sources.sql_database import place
 from ml_exporter.sources.sql_reader import TableReader
 from ml_exporter.store import Position
@@ -104,7 +104,5 @@ class SqlSource:
             self._move(self._reader.position)
 
     def _move(self, position: Position) -> None:
-        self._part.position = position
-        self.positions[self._part.key] = position
-        self.moved.add(self._part.key)
+        move(self, self._part, position)
         self._reader.drop(position.offset)
