@@ -81,6 +81,11 @@ def read_frame(data: bytes) -> Frame:
     return Frame(model, status, time, duration, upstream, *parts)
 
 
+def model_of(frame: bytes) -> int:
+    """The place of the model that a frame is about, without reading the rest."""
+    return int.from_bytes(frame[4:6], "little")
+
+
 def split_frames(data: bytes) -> list[bytes]:
     """Frames that follow each other; raises ValueError."""
     frames = []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ml_exporter.batch import PREDICTION
-from ml_exporter.capture import Capture
+from ml_exporter.capture import model_of
 from ml_exporter.config import Config, Fields, Model, ProxySource, Task
 from ml_exporter.formats import Layout, decoder
 from ml_exporter.proxy_settings import DEFAULT_FILE
@@ -47,29 +47,31 @@ class Discovery:
             return []
         self._looked_at = now
         names = {OTHER_MODELS, *(model.name for model in known)}
-        found, unknown = [], 0
-        for place, name in enumerate(capture.counts.names()):
-            if name in names:
-                continue
+        unknown = {
+            place: name for place, name in enumerate(capture.counts.names()) if name not in names
+        }
+        if not unknown:
+            self._attachment.keep(self, capture.written)
+            return []
+        try:
+            frames, _ = capture.take(capture.read_to, _MOST_READ)
+        except ValueError:
+            frames = []
+        found = []
+        for place, name in unknown.items():
+            mine = [frame for frame in frames if model_of(frame) == place]
             waited = now - self._met_at.setdefault(name, now)
-            if model := _describe(capture, place, name, 1 if waited > _PATIENCE else _ENOUGH):
+            if model := _describe(mine, name, 1 if waited > _PATIENCE else _ENOUGH):
                 found.append(model)
-            unknown += 1
         # What is found is read from here on, by the model's own source.
-        kept = max(capture.read_to, capture.written - _MOST_READ) if unknown else capture.written
-        self._attachment.keep(self, kept)
+        self._attachment.keep(self, max(capture.read_to, capture.written - _MOST_READ))
         return found
 
 
-def _describe(capture: Capture, place: int, name: str, enough: int) -> Model | None:
+def _describe(frames: Sequence[bytes], name: str, enough: int) -> Model | None:
     """What a model is, where so many rows of it are there to tell."""
-    try:
-        frames, _ = capture.take(capture.read_to, _MOST_READ)
-    except ValueError:
-        return None
-    mine = [one for one in frames if int.from_bytes(one[4:6], "little") == place]
     layout = Layout({PREDICTION: _PREDICTED}, discover=True)
-    batch = decoder("auto", layout, captured=True).decode(b"".join(mine), False).batch
+    batch = decoder("auto", layout, captured=True).decode(b"".join(frames), False).batch
     if batch.rows < enough:
         return None
     column = batch.fields[PREDICTION]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ml_exporter.capture import Capture, CaptureError
+from ml_exporter.capture import Capture, CaptureError, model_of
 from ml_exporter.sources.matching import source_id
 from ml_exporter.sources.parts import Chunk, Part, Start, move
 from ml_exporter.store import Position
@@ -131,7 +131,8 @@ class CaptureSource:
                 return None
             if not frames:
                 return None
-            mine = [frame for frame in frames if self._is_mine(capture, frame)]
+            place = self._place_in(capture)
+            mine = [frame for frame in frames if model_of(frame) == place]
             if mine:
                 length = sum(map(len, frames))
                 return Chunk(part, b"".join(mine), end=False, next_offset=after, length=length)
@@ -159,10 +160,9 @@ class CaptureSource:
         """The buffer is shared, and outlives this."""
         self.attachment.leave(self)
 
-    def _is_mine(self, capture: Capture, frame: bytes) -> bool:
+    def _place_in(self, capture: Capture) -> int | None:
+        """The model's place, which it has before any frame is about it."""
         if self._place is None:
             names = capture.counts.names()
-            if self.model not in names:
-                return False
-            self._place = names.index(self.model)
-        return int.from_bytes(frame[4:6], "little") == self._place
+            self._place = names.index(self.model) if self.model in names else None
+        return self._place
