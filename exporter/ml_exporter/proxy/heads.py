@@ -21,7 +21,6 @@ _LONGEST_REMEMBERED = 2048  # bytes
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _FIELDS = rb"(?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
-FIELDS = re.compile(_FIELDS)
 _REQUEST = re.compile(rb"(" + _TOKEN + rb"{1,32}+) ([!-~\x80-\xff]++) HTTP/1\.([01])\r\n" + _FIELDS)
 _RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n]*+)?\r\n" + _FIELDS)
 # The fields that say where a message ends and what becomes of its connection, in lower case. A
@@ -57,10 +56,6 @@ class RequestHead:
     has_proto: bool  # somebody in front said how the client came to it
     forwarded_for: bytes  # who the request came by so far, as a list
     forwarded: bytes  # what goes to the model server, up to the fields that a proxy adds
-
-    @property
-    def path(self) -> bytes:
-        return self.target.partition(b"?")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +97,14 @@ def _request(head: bytes) -> RequestHead:
     if method == b"CONNECT" or not (target[:1] == b"/" or (method, target) == (b"OPTIONS", b"*")):
         raise BadMessage(400, "the request's target is no path")
     about = _ABOUT.findall(head.lower())
-    hosts = [value.rstrip() for name, value in about if name == b"host"]
+    hosts = _values(about, b"host")
     if len(hosts) > 1 or (not hosts and minor == b"1"):
         raise BadMessage(400, "the request must name one host")
     if hosts and not _HOST.fullmatch(hosts[0]):
         raise BadMessage(400, "the request's host is malformed")
     length = _framing(about, minor)
     options = _options(about)
-    protocols = [value for name, value in about if name == b"upgrade"]
+    protocols = _values(about, b"upgrade")
     # Over h2c nothing could be observed, nor what it asks for be checked.
     upgrades = b"upgrade" in options and bool(protocols) and not any(b"h2c" in p for p in protocols)
     dropped = {*_HOPS, b"x-forwarded-for", *options}.difference(_FRAMING, [b"upgrade"])
@@ -131,7 +126,7 @@ def _request(head: bytes) -> RequestHead:
         closes,
         upgrades,
         has_proto=b"x-forwarded-proto" in names,
-        forwarded_for=b", ".join(v.strip() for n, v in about if n == b"x-forwarded-for"),
+        forwarded_for=b", ".join(_values(about, b"x-forwarded-for")),
         forwarded=forwarded,
     )
 
@@ -143,8 +138,8 @@ def _response(head: bytes) -> ResponseHead:
         raise BadMessage(502, "the model server's answer is malformed")
     about = _ABOUT.findall(head.lower())
     status = int(line[2])
-    encodings = [value.rstrip() for name, value in about if name == b"transfer-encoding"]
-    lengths = {value.rstrip() for name, value in about if name == b"content-length"}
+    encodings = _values(about, b"transfer-encoding")
+    lengths = set(_values(about, b"content-length"))
     if encodings:
         if encodings != [b"chunked"] or lengths:
             raise BadMessage(502, "the model server's answer has two lengths")
@@ -161,8 +156,8 @@ def _response(head: bytes) -> ResponseHead:
 
 def _framing(about: list[tuple[bytes, bytes]], minor: bytes) -> int:
     """The length of a request's body."""
-    encodings = [value.rstrip() for name, value in about if name == b"transfer-encoding"]
-    lengths = [value.rstrip() for name, value in about if name == b"content-length"]
+    encodings = _values(about, b"transfer-encoding")
+    lengths = _values(about, b"content-length")
     if any(name in (b"content_length", b"transfer_encoding") for name, _ in about):
         raise BadMessage(400, "the request has a second length, spelt otherwise")
     if encodings:
@@ -180,8 +175,13 @@ def _framing(about: list[tuple[bytes, bytes]], minor: bytes) -> int:
 
 def _options(about: list[tuple[bytes, bytes]]) -> set[bytes]:
     """What is said of the connection."""
-    values = [value for name, value in about if name == b"connection"]
+    values = _values(about, b"connection")
     return {one for value in values for one in map(bytes.strip, value.split(b",")) if one}
+
+
+def _values(about: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    """The values of all fields of a name, without the white space around them."""
+    return [value.rstrip() for one, value in about if one == name]
 
 
 def _without(head: bytes, names: set[bytes]) -> bytes:
