@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import cast
 
+from ml_exporter.proxy.answers import answer
 from ml_exporter.proxy.bodies import Body, Copy
 from ml_exporter.proxy.heads import (
     END,
@@ -21,7 +22,6 @@ from ml_exporter.proxy.heads import (
     request_head,
 )
 from ml_exporter.proxy.observation import ABORTED, Exchange, Observer
-from ml_exporter.proxy.refusals import refusal
 from ml_exporter.proxy.upstream import Upstream
 
 _MOST_WAITING = 64 << 10  # bytes of requests that follow one without an answer
@@ -334,7 +334,7 @@ class Client(asyncio.Protocol):
         if has_begun:  # nothing can be said in the middle of an answer
             self._transport.abort()
             return
-        self._transport.write(refusal(status, text, head_only=head_only))
+        self._transport.write(answer(status, text, head_only=head_only))
         self._linger()
 
     # Ends

@@ -1,12 +1,13 @@
-"""The proxy's own answers: whether it lives, and whether it is ready for requests."""
+"""Probes of the proxy: whether it lives, and whether it is ready for requests."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from ml_exporter.proxy.answers import answer
+
 _TIMEOUT = 5.0  # seconds that a prober has to ask
-_LONGEST = 8192  # bytes of its request's head
 
 
 class Health:
@@ -30,24 +31,16 @@ class Health:
 
     async def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b"\r\n")[0].partition(b" ")
-        target = rest.partition(b" ")[0]
+        status, text = await self._say(method, rest.partition(b" ")[0])
+        return answer(status, text, head_only=method == b"HEAD")
+
+    async def _say(self, method: bytes, target: bytes) -> tuple[int, str]:
         if method not in (b"GET", b"HEAD"):
-            return _response(405, "Method Not Allowed", "ask with GET", method)
+            return 405, "ask with GET"
         match target.partition(b"?")[0]:
             case b"/-/healthy":
-                return _response(200, "OK", "healthy", method)
+                return 200, "healthy"
             case b"/-/ready":
                 why = await self._why_not_ready()
-                if why:
-                    return _response(503, "Service Unavailable", why, method)
-                return _response(200, "OK", "ready", method)
-        return _response(404, "Not Found", "there are /-/healthy and /-/ready", method)
-
-
-def _response(status: int, reason: str, text: str, method: bytes) -> bytes:
-    body = f"{text}\n".encode()
-    head = (
-        f"HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    ).encode()
-    return head if method == b"HEAD" else head + body
+                return (503, why) if why else (200, "ready")
+        return 404, "there are /-/healthy and /-/ready"

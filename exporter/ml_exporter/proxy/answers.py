@@ -1,17 +1,21 @@
-"""Answers that the proxy gives in place of the model server."""
+"""Answers of the proxy's own: in place of the model server's, and to probes."""
 
 from __future__ import annotations
 
 _REASONS = {
+    200: "OK",
     400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",
     502: "Bad Gateway",
+    503: "Service Unavailable",
     504: "Gateway Timeout",
 }
 
 
-def refusal(status: int, text: str, *, head_only: bool = False) -> bytes:
+def answer(status: int, text: str, *, head_only: bool = False) -> bytes:
     """A plain answer, after which the connection ends."""
     body = f"{text}\n"
     head = (
