@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -199,14 +199,15 @@ def _timeouts(settings: ProxySettings) -> Timeouts:
     )
 
 
-async def _listen(address: str, serve: Callable[[str | None, int], object]) -> asyncio.Server:
+async def _listen(
+    address: str, serve: Callable[[str | None, int], Awaitable[asyncio.Server]]
+) -> asyncio.Server:
     host, port = parse_address(address)
     try:
-        server = await serve(host or None, port)  # type: ignore[misc]
+        return await serve(host or None, port)
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
         raise ProxyError(f"can't listen on {address}: {reason}") from None
-    return server  # type: ignore[no-any-return]
 
 
 def _port(server: asyncio.Server) -> int:
