@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ml_exporter.capture import Capture
 from ml_exporter.families import Family
+from ml_exporter.monitors.observations import DroppedObservations
 from ml_exporter.monitors.requests import EXPECTED, Requests
 from ml_exporter.publication import Birth
 from ml_exporter.request_counts import ANY_REQUEST, DROP_REASONS, Request, RequestCounts
@@ -23,21 +24,18 @@ class Proxied:
         self._models: dict[tuple[str, str], Requests] = {}  # by name and version
         self._new: set[_Key] = set()  # in no edition yet
         self._births: dict[_Key, Birth] = {}  # in one that is to be seen first
-        self._dropped = Family(
-            "ml_exporter_observations_dropped_total",
+        self._dropped = DroppedObservations(
             "Exchanges that passed through the proxy and were not observed, by reason.",
-            "counter",
-            ("reason",),
+            DROP_REASONS,
             kept=False,
         )
-        for reason in DROP_REASONS:
-            self._dropped.add(reason)
 
     @property
     def families(self) -> list[Family]:
         if not self._attachment.exists:
             return []
-        return [self._dropped, *(one for all in self._models.values() for one in all.families)]
+        of_models = (family for one in self._models.values() for family in one.families)
+        return [*self._dropped.families, *of_models]
 
     def follow(self, models: Mapping[str, str]) -> None:
         """The models behind the proxy, each with its version."""
@@ -55,8 +53,7 @@ class Proxied:
                 family.values[:] = 0.0
             return
         counts = self._capture.counts
-        for reason, count in counts.dropped().items():
-            self._dropped.set(count, reason)
+        self._dropped.show(counts.dropped())
         places = {name: place for place, name in enumerate(counts.names())}
         for (name, _), series in self._models.items():
             place = places.get(name)

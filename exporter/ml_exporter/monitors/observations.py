@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from ml_exporter.families import Family
 
@@ -10,18 +10,31 @@ REASONS = ("queue_full", "buffer_full", "too_large", "unreadable", "unknown_mode
 
 
 class DroppedObservations:
-    def __init__(self) -> None:
+    """By reasons that are known from the start; what another process counts isn't `kept` here."""
+
+    def __init__(
+        self,
+        help: str = "Observations that were let go uncounted, by reason.",
+        reasons: Iterable[str] = REASONS,
+        kept: bool = True,
+    ) -> None:
         self._dropped = Family(
             "ml_exporter_observations_dropped_total",
-            "Observations that were let go uncounted, by reason.",
+            help,
             "counter",
             ("reason",),
+            kept=kept,
         )
-        for reason in REASONS:
+        for reason in reasons:
             self._dropped.add(reason)
         self.families = (self._dropped,)
 
-    def drop(self, observations: Counter[str]) -> None:
+    def drop(self, observations: Mapping[str, int]) -> None:
         """Count them by their reasons."""
         for reason, count in observations.items():
             self._dropped.inc(count, reason)
+
+    def show(self, counted: Mapping[str, int]) -> None:
+        """Take over what was counted so far."""
+        for reason, count in counted.items():
+            self._dropped.set(count, reason)
