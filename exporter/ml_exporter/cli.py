@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ml_exporter import __version__, logs, memory
 from ml_exporter.proxy_settings import DEFAULT_FILE, parse_upstream
@@ -18,6 +18,8 @@ from ml_exporter.units import parse_address, parse_duration
 
 if TYPE_CHECKING:
     from ml_exporter.planes import Plan
+
+_Parsed = TypeVar("_Parsed")
 
 _DONE, _BAD_INPUT, _ALARMS = 0, 1, 3  # argparse exits with 2 on wrong usage
 
@@ -452,20 +454,20 @@ def _fail(text: str) -> int:
     return _BAD_INPUT
 
 
+def _parsed(parse: Callable[[str], _Parsed], text: str) -> _Parsed:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _address(text: str) -> str:
-    try:
-        parse_address(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    _parsed(parse_address, text)
     return text
 
 
-def _upstream(text: str) -> str:
-    try:
-        parse_upstream(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
+def _upstream(text: str) -> tuple[str, int]:
+    return _parsed(parse_upstream, text)
 
 
 def _path(text: str) -> str:
@@ -475,10 +477,7 @@ def _path(text: str) -> str:
 
 
 def _duration(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return _parsed(parse_duration, text)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class Plan:
     config_file: str | None  # None: there is none
     config: Config | None  # what it says
     settings: ProxySettings | None
-    upstream: str | None  # of the command line
+    upstream: tuple[str, int] | None  # of the command line
     listen_address: str | None
 
     @property
@@ -66,7 +66,10 @@ class Plan:
 
 
 def find_plan(
-    config_file: str, upstream: str | None, listen_address: str | None, role: Role | None
+    config_file: str,
+    upstream: tuple[str, int] | None,
+    listen_address: str | None,
+    role: Role | None,
 ) -> Plan:
     """What the flags and the file ask for; raises ConfigError."""
     is_absent = config_file == DEFAULT_FILE and not Path(config_file).exists()

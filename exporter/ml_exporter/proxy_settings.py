@@ -82,11 +82,11 @@ def read_proxy(node: Node, folder: Path) -> ProxySettings:
 
 
 def with_flags(
-    settings: ProxySettings | None, upstream: str | None, listen_address: str | None
+    settings: ProxySettings | None, upstream: tuple[str, int] | None, listen_address: str | None
 ) -> ProxySettings | None:
     """The settings as the command line has them, which wins; None without any."""
     if upstream is not None:
-        settings = replace(settings or ProxySettings(), upstream=parse_upstream(upstream))
+        settings = replace(settings or ProxySettings(), upstream=upstream)
     if settings is not None and listen_address is not None:
         settings = replace(settings, listen_address=listen_address)
     return settings
@@ -107,21 +107,12 @@ def parse_upstream(text: str) -> tuple[str, int]:
 
 
 def _upstream(node: Node) -> tuple[str, int]:
-    if text := node.text():
-        try:
-            return parse_upstream(text)
-        except ValueError as error:
-            node.error(str(error))
-    return _NOWHERE
+    return node.parsed(parse_upstream, node.text(), _NOWHERE)
 
 
 def _address(node: Node) -> str:
     text = node.text()
-    try:
-        parse_address(text)
-    except ValueError as error:
-        if text:
-            node.error(str(error))
+    node.parsed(parse_address, text, ("", 0))
     return text
 
 

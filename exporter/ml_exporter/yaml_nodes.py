@@ -20,7 +20,7 @@ from ml_exporter.units import parse_duration, parse_size
 Choice = TypeVar("Choice", bound=str)
 Value = TypeVar("Value")
 Default = TypeVar("Default")
-Number = TypeVar("Number", int, float)
+Parsed = TypeVar("Parsed")
 
 _TAG = "tag:yaml.org,2002:"
 _KINDS = {
@@ -176,12 +176,12 @@ class Node:
     def duration(self) -> float:
         """Seconds of a Prometheus duration."""
         _, text = self._scalar("a duration such as 30d, 1h30m or 10s")
-        return self._parsed(parse_duration, text, 0.0)
+        return self.parsed(parse_duration, text, 0.0)
 
     def size(self) -> int:
         """Bytes of a size; at least one."""
         _, text = self._scalar("a size such as 64MiB")
-        size = self._parsed(parse_size, text, 1)
+        size = self.parsed(parse_size, text, 1)
         if size < 1:
             self.error("must be more than nothing")
         return size
@@ -200,7 +200,8 @@ class Node:
             return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)
         return f"\\{text}" if text.startswith("<") else text
 
-    def _parsed(self, parse: Callable[[str], Number], text: str, placeholder: Number) -> Number:
+    def parsed(self, parse: Callable[[str], Parsed], text: str, placeholder: Parsed) -> Parsed:
+        """What a text of this node is, by a function that raises ValueError where it is none."""
         try:
             return parse(text) if text else placeholder
         except ValueError as error:
