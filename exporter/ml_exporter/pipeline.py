@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from ml_exporter import baseline as baselines
 from ml_exporter.baseline import Baseline
@@ -31,7 +31,6 @@ from ml_exporter.labels import Join, JoinRules, LabelJoin
 from ml_exporter.monitors.intake import Intake
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources import SourceError, open_source
-from ml_exporter.sources.capture import Attachment
 from ml_exporter.sources.events import LinesOfModels
 from ml_exporter.store import Sample, Store
 from ml_exporter.streams import Stream, Work, label_layout, prediction_layout
@@ -46,6 +45,9 @@ from ml_exporter.versions import (
     load_rows,
     request,
 )
+
+if TYPE_CHECKING:
+    from ml_exporter.sources.capture import Attachment
 
 _PREDICTIONS = "ml_predictions_total"  # every version has it
 _PASS_TIME = 1.0  # seconds between looks at which labels have settled or expired
