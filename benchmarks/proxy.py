@@ -11,7 +11,6 @@ import http.client
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from ml_exporter.demo.servers import free_port
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVERS, CLIENTS = "0", "1"  # cores
@@ -128,16 +129,16 @@ def body() -> str:
 
 
 def start(stack: ExitStack, folder: Path) -> Iterator[Front]:
-    server = free_port()
+    server = free_port(0)
     stack.enter_context(nginx(folder, server, 1, ANSWERS, CLIENTS))
     yield Front("direct", server, lambda: 0.0)
-    port = free_port()
+    port = free_port(0)
     process = stack.enter_context(nginx(folder, port, server, FORWARDS, SERVERS))
     (worker,) = children(process.pid)
     yield Front("nginx", port, lambda: cpu(worker))
     for name, source in (("proxy, not observing", IDLE), ("proxy, observing", OBSERVING)):
-        port = free_port()
-        metrics = free_port()
+        port = free_port(0)
+        metrics = free_port(0)
         made = exporter(folder / name.replace(", ", "-"), port, metrics, server, source)
         yield Front(name, port, stack.enter_context(made), metrics)
 
@@ -160,7 +161,7 @@ def exporter(
     folder.mkdir()
     config = folder / "ml-exporter.yml"
     config.write_text(
-        CONFIG.format(source=source, upstream=upstream, port=port, health=free_port())
+        CONFIG.format(source=source, upstream=upstream, port=port, health=free_port(0))
     )
     command = [
         *(sys.executable, "-m", "ml_exporter", "run", f"--config.file={config}"),
@@ -260,13 +261,6 @@ def child(pid: int, role: str) -> int:
 def cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def wait_for(port: int) -> None:
