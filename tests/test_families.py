@@ -108,6 +108,13 @@ class TestHistogram:
             ("_count",): 4,
         }
 
+    def test_what_was_counted_elsewhere(self):
+        observed, shown = (Histogram("ml_x", "Help.", (1.0, 10.0)) for _ in range(2))
+        observed.observe(np.array([0.5, 1.0, 1.5, 99.0]))
+        for _ in range(2):
+            shown.show(np.array([2.0, 3.0, 4.0]), 102.0)
+        assert shown.values.tolist() == observed.values.tolist()
+
     @given(st.lists(st.lists(st.floats(-1e6, 1e6))))
     def test_observations_in_any_portions(self, portions):
         uppers = (-5.0, 0.0, 0.25, 1e5)

@@ -100,9 +100,14 @@ class Histogram(Family):
     """A classic histogram without labels of its own."""
 
     def __init__(
-        self, name: str, help: str, uppers: Sequence[float], of: Mapping[str, str] | None = None
+        self,
+        name: str,
+        help: str,
+        uppers: Sequence[float],
+        of: Mapping[str, str] | None = None,
+        kept: bool | None = None,
     ) -> None:
-        super().__init__(name, help, "histogram", ["le"], of)
+        super().__init__(name, help, "histogram", ["le"], of, kept)
         self.uppers = np.asarray(uppers, dtype=np.float64)
         for upper in (*uppers, float("inf")):
             self.add(format_number(upper), suffix="_bucket")
@@ -116,6 +121,12 @@ class Histogram(Family):
         self.values[len(self.uppers)] += values.size
         self.values[self._sum] += values.sum()
         self.values[self._count] += values.size
+
+    def show(self, counts: Values, total: float) -> None:
+        """Take over what was counted: values up to each bucket, at last all, and their sum."""
+        self.values[: len(counts)] = counts
+        self.values[self._sum] = total
+        self.values[self._count] = counts[-1]
 
 
 @dataclass(frozen=True)

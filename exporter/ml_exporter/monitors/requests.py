@@ -32,14 +32,15 @@ class Requests:
             "How long requests took, from their first byte to the last one of the answer.",
             BUCKETS,
             of=of,
+            kept=False,
         )
         self._upstream = Histogram(
             "ml_upstream_duration_seconds",
             "How long the model took to answer, from the last byte of a request.",
             BUCKETS,
             of=of,
+            kept=False,
         )
-        self._durations.kept = self._upstream.kept = False
         self.families = (self._requests, self._durations, self._upstream)
         self.expect(sorted(EXPECTED))
 
@@ -57,5 +58,4 @@ class Requests:
         for (method, code), count in requests.items():
             self._requests.set(count, str(code), method)
         for family, values in zip((self._durations, self._upstream), durations, strict=True):
-            family.values[: len(values)] = values
-            family.values[len(values)] = values[-2]
+            family.show(values[:-1], values[-1])
