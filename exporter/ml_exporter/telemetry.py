@@ -309,8 +309,6 @@ class Telemetry:
     def _replace(self, pipelines: list[Pipeline], budget: Budget) -> None:
         self.close()
         self.pipelines, self._budget = pipelines, budget
-
-    def _publish(self, born: Sequence[str]) -> None:
         self._proxied.follow(
             {
                 one.model.name: one.version
@@ -318,6 +316,8 @@ class Telemetry:
                 if isinstance(one.model.source, ProxySource)
             }
         )
+
+    def _publish(self, born: Sequence[str]) -> None:
         self._proxied.update()
         self.attachment.release()
         families = self.families()
