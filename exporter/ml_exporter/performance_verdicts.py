@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml_exporter.rules.constant import LEAST_OF_OTHERS
+from ml_exporter.rules.best_constant import LEAST_OF_OTHERS
 from ml_exporter.rules.degradation import LEAST_LABELLED, USUAL_CRITICAL_VALUE
 from ml_exporter.samples import Samples
 from ml_exporter.statistics import figures, intervals, performance, regression, scores

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ml_exporter.rules import Timing, classes, classification, constant, intervals
+from ml_exporter.rules import Timing, best_constant, classes, classification, intervals
 from ml_exporter.rules.degradation import JUDGED_WINDOWS
 from ml_exporter.statistics import performance
 from ml_exporter.statistics.performance import Cell
@@ -168,7 +168,7 @@ def held(server: Prometheus, window: str, instant: float) -> dict[tuple[str, str
 def figures(server: Prometheus, window: str, instant: float) -> Figures:
     rules = (
         *(*classes.counts(window), *classes.figures(window)),
-        *(*classification.rules(window), *intervals.rules(window), *constant.rules(window)),
+        *(*classification.rules(window), *intervals.rules(window), *best_constant.rules(window)),
     )
     names = {*(rule.record for rule in rules), f"model:performance:{window}"}
     # What the interval of Matthews's correlation is made of.

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from ml_exporter.rules import (
     attributions,
+    best_constant,
     comparisons,
     components,
     constancy,
-    constant,
     error_rates,
     estimation_alerts,
     labels,
@@ -49,7 +49,7 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
     minute = duration(timing.minute)
     for concern, make in (
         ("performance", _performance),
-        ("constant", constant.alerts),
+        ("constant", best_constant.alerts),
         ("drift", _drift),
         ("components", components.alerts),
         ("integrity", _integrity),

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ml_exporter.rules import (
+    best_constant,
     classes,
     classification,
-    constant,
     counts,
     intervals,
     ranks,
@@ -44,7 +44,7 @@ def groups(timing: Timing) -> Iterable[Group]:
             *classes.counts(window),
             *classes.figures(window),
             *classification.rules(window),
-            *(constant.rules(window) if window in JUDGED_WINDOWS else ()),
+            *(best_constant.rules(window) if window in JUDGED_WINDOWS else ()),
             *_all_figures(window),
             *intervals.rules(window),
             *_other_intervals(window),
