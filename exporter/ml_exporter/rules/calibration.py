@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, without
-from ml_exporter.rules.shares import log_ratio
+from ml_exporter.rules.shares import log_ratios
 from ml_exporter.rules.timing import Timing
 from ml_exporter.statistics.calibration import LEAST_IN_BIN
 
@@ -45,17 +45,13 @@ def statistics(window: str) -> Iterable[Rule]:
     """A statistic by class and test, and the greatest of them over its critical value."""
     values = f"ml_labelled_score_values_total:{window}"
     in_window, in_baseline = (without("sum", "actual", of) for of in (values, BASELINE))
-    total, of_outcome = f"({in_window} + {in_baseline})", "ignoring (actual) group_left ()"
+    total = f"({in_window} + {in_baseline})"
     positives, before = (
         without("sum", "actual", f'{of}{{actual="true"}}') for of in (values, BASELINE)
     )
     hits = f"({positives} + {before})"
-    terms = "\n+ ".join(
-        (
-            log_ratio(values, BASELINE, f"{of_outcome} (1 + {in_baseline} / {in_window})"),
-            log_ratio(BASELINE, values, f"{of_outcome} (1 + {in_window} / {in_baseline})"),
-        )
-    )
+    of_outcome = "ignoring (actual) group_left ()"
+    terms = log_ratios(values, in_window, BASELINE, in_baseline, of_outcome)
     factor = (
         f"1\n+ ({total} / {in_window} + {total} / {in_baseline} - 1)\n"
         f"* ({total} / {hits} + {total} / ({total} - {hits}) - 1)\n/ (6 * {total})"

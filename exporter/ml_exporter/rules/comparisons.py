@@ -13,7 +13,7 @@ from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each, numb
 from ml_exporter.rules.drift import VALUES
 from ml_exporter.rules.groups import Alert, Group, Rule
 from ml_exporter.rules.promql import indent, without
-from ml_exporter.rules.shares import log_ratio
+from ml_exporter.rules.shares import g_statistic
 from ml_exporter.rules.timing import Timing, duration
 
 WINDOWS = ("24h", "7d")
@@ -80,15 +80,11 @@ def _comparison(
         f"Population stability index of the values of {against}.",
         without("sum", "bin", f"{difference}\n* ln{ratio}"),
     )
-    terms = "\n+ ".join(
-        log_ratio(a.values, b.values, f"{_OF_BIN} (1 + {b.rows} / {a.rows})")
-        for a, b in ((one, other), (other, one))
-    )
     statistic = f"field:{name}_g_statistic:{window}"
     yield Rule(
         statistic,
         f"Likelihood-ratio statistic of the distribution of {against}.",
-        f"clamp_min(2 * {without('sum', 'bin', terms)}, 0)",
+        g_statistic(one.values, one.rows, other.values, other.rows),
     )
     yield Rule(
         f"field:{name}_significance:{window}",

@@ -11,7 +11,7 @@ from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each, numb
 from ml_exporter.rules.drift import BASELINE, BASELINE_ROWS, VALUES
 from ml_exporter.rules.groups import Alert, Rule
 from ml_exporter.rules.promql import indent, without
-from ml_exporter.rules.shares import log_ratio
+from ml_exporter.rules.shares import log_ratios
 from ml_exporter.rules.timing import Timing, duration, span
 from ml_exporter.statistics.constancy import LEAST_Z, USUAL_SHARE
 
@@ -42,14 +42,13 @@ def statistics(window: str) -> Iterable[Rule]:
         f'{VALUES}:{window}{{bin!~"<.*"}}\n== ignoring (bin) group_left ()\n({present} > 0)',
     )
     of_bin = "ignoring (bin) group_left ()"
-    window_size, baseline_size = f"(1 + {_PRESENT} / {present})", f"(1 + {present} / {_PRESENT})"
-    terms = "\n+ ".join(
-        (
-            log_ratio(only, BASELINE, f"{of_bin} {window_size}"),
-            log_ratio(BASELINE, only, f"{of_bin} {baseline_size}"),
-            f"(-({BASELINE} and {only}) + {of_bin} {_PRESENT})\n* {of_bin} ln{baseline_size}",
-        )
+    in_bin = log_ratios(only, present, BASELINE, _PRESENT, of_bin)
+    # Of the other bins only the baseline has rows.
+    in_others = (
+        f"(-({BASELINE} and {only}) + {of_bin} {_PRESENT})\n"
+        f"* {of_bin} ln(1 + {present} / {_PRESENT})"
     )
+    terms = f"{in_bin}\n+ {in_others}"
     yield Rule(
         f"field:constant_z:{window}",
         "Signed root of the likelihood-ratio statistic of the only bin that has values against "

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
-from ml_exporter.rules.shares import log_ratio
+from ml_exporter.rules.shares import g_statistic
 from ml_exporter.rules.timing import Timing
 from ml_exporter.statistics.drift import LEAST_VARIANCE, STATISTICS
 from ml_exporter.thresholds import EFFECTS
@@ -73,7 +73,11 @@ def statistics(window: str) -> Iterable[Rule]:
     values, rows = f"{VALUES}:{window}", f"field:rows:{window}"
     ranked = f"field:ranked_rows:{window}"
     yield _psi(values, rows, window)
-    yield _g_statistic(values, rows, window)
+    yield Rule(
+        f"field:g_statistic:{window}",
+        f"Likelihood-ratio statistic of the distribution against the baseline, over {window}.",
+        g_statistic(values, rows, BASELINE, BASELINE_ROWS),
+    )
     yield Rule(
         ranked,
         f"Values in bins that have a rank, over {window}.",
@@ -133,21 +137,6 @@ def _psi(values: str, rows: str, window: str) -> Rule:
         f"field:psi:{window}",
         f"Population stability index against the baseline, over {window}.",
         without("sum", "bin", terms),
-    )
-
-
-def _g_statistic(values: str, rows: str, window: str) -> Rule:
-    of_bin = "ignoring (bin) group_left ()"
-    terms = "\n+ ".join(
-        (
-            log_ratio(values, BASELINE, f"{of_bin} (1 + {BASELINE_ROWS} / {rows})"),
-            log_ratio(BASELINE, values, f"{of_bin} (1 + {rows} / {BASELINE_ROWS})"),
-        )
-    )
-    return Rule(
-        f"field:g_statistic:{window}",
-        f"Likelihood-ratio statistic of the distribution against the baseline, over {window}.",
-        f"clamp_min(2 * {without('sum', 'bin', terms)}, 0)",
     )
 
 

@@ -11,7 +11,7 @@ from ml_exporter.rules.calibration import BASELINE, CRITICAL
 from ml_exporter.rules.degradation import LEAST_LABELLED
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.promql import indent, without
-from ml_exporter.rules.shares import log_ratio, two_shares_z
+from ml_exporter.rules.shares import g_statistic, two_shares_z
 from ml_exporter.rules.timing import Timing, duration
 
 WINDOWS = ("24h", "7d")
@@ -29,18 +29,11 @@ def groups(timing: Timing) -> Iterable[Group]:
 def _given_outcomes(window: str) -> Iterable[Rule]:
     values = f"ml_labelled_score_values_total:{window}"
     rows, before = (f"({without('sum', 'bin', counts)} > 0)" for counts in (values, BASELINE))
-    of_bin = "ignoring (bin) group_left ()"
-    terms = "\n+ ".join(
-        (
-            log_ratio(values, BASELINE, f"{of_bin} (1 + {before} / {rows})"),
-            log_ratio(BASELINE, values, f"{of_bin} (1 + {rows} / {before})"),
-        )
-    )
     yield Rule(
         f"class:conditional_statistic:{window}",
         "Likelihood-ratio statistic of the scores of rows that are of a class, and of those that "
         f"aren't (`actual`), against the baseline's, over {window}.",
-        f"clamp_min(2 * {without('sum', 'bin', terms)}, 0)",
+        g_statistic(values, rows, BASELINE, before),
     )
     significance = (
         f"class:conditional_statistic:{window}\n/ ignoring (actual, test) group_left ()\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ml_exporter.rules.promql import indent
+from ml_exporter.rules.promql import indent, without
 from ml_exporter.statistics.significance import Z_95
 
 SIGNS: Mapping[str, str] = {"lower": "-", "upper": "+"}
@@ -66,15 +66,38 @@ def signed_root(missing: str, *counts: tuple[str, str]) -> str:
     return f"sgn({missing})\n* sqrt(clamp_min(2 * (\n{indent(ratio)}\n), 0))"
 
 
-def log_ratio(count: str, other: str, size: str) -> str:
-    """`count * ln(count / expected)` of one cell, 0 where the count is 0.
+def g_statistic(values: str, rows: str, other_values: str, other_rows: str) -> str:
+    """Likelihood-ratio statistic of two samples having one distribution over their bins.
+
+    The twin is `ml_exporter.statistics.drift.g_statistic`.
+    """
+    of_bin = "ignoring (bin) group_left ()"
+    terms = log_ratios(values, rows, other_values, other_rows, of_bin)
+    return f"clamp_min(2 * {without('sum', 'bin', terms)}, 0)"
+
+
+def log_ratios(count: str, rows: str, other_count: str, other_rows: str, of_cell: str = "") -> str:
+    """`count * ln(count / expected)` of a cell in each of two samples, added; 0 where it counts 0.
+
+    `of_cell` matches the rows of a sample with its cells, where these have labels of their own.
+    """
+    size, other_size = (
+        f"{of_cell} (1 + {other} / {own})".lstrip()
+        for own, other in ((rows, other_rows), (other_rows, rows))
+    )
+    of_other = _log_ratio(other_count, count, other_size)
+    return f"{_log_ratio(count, other_count, size)}\n+ {of_other}"
+
+
+def _log_ratio(count: str, other: str, size: str) -> str:
+    """`count * ln(count / expected)` of one cell.
 
     The expected count is the cell's in both samples over `size`, how many times as large as its
     own sample both are together. The clamps are never seen: their terms have a factor of 0.
     """
     return (
         f"{count} * ln(\n"
-        f"  clamp_min({count}, 1e-9) / clamp_min({count} + {other}, 1e-9)\n"
+        f"  clamp_min({count}, {_TINY}) / clamp_min({count} + {other}, {_TINY})\n"
         f"  * {size}\n)"
     )
 
@@ -85,14 +108,9 @@ def two_shares_z(count: str, rows: str, other_count: str, other_rows: str) -> st
     All four have the same labels. The twin is `ml_exporter.statistics.drift.share_z`.
     """
     rest, other_rest = f"({rows} - {count})", f"({other_rows} - {other_count})"
-    size, other_size = f"(1 + {other_rows} / {rows})", f"(1 + {rows} / {other_rows})"
     terms = "\n+ ".join(
-        (
-            log_ratio(count, other_count, size),
-            log_ratio(other_count, count, other_size),
-            log_ratio(rest, other_rest, size),
-            log_ratio(other_rest, rest, other_size),
-        )
+        log_ratios(cell, rows, of_other, other_rows)
+        for cell, of_other in ((count, other_count), (rest, other_rest))
     )
     return (
         f"sgn(\n  {count} / {rows}\n  - {other_count} / {other_rows}\n)\n"
