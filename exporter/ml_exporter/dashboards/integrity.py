@@ -15,8 +15,9 @@ from ml_exporter.dashboards.panels import (
     timeseries_panel,
 )
 from ml_exporter.dashboards.selectors import CHOSEN, JUDGED_ROLES, MODEL, union
-from ml_exporter.rules.integrity import REJECTED, SHARES
+from ml_exporter.rules.integrity import REJECTED
 from ml_exporter.statistics.constancy import LEAST_Z
+from ml_exporter.statistics.drift import SHARES
 
 _JUDGED = f"{MODEL},{JUDGED_ROLES}"
 _OF_FIELD = "version, role, field"

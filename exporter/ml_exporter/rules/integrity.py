@@ -5,20 +5,20 @@ The twin is `share_z` of `ml_exporter.statistics.drift`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ml_exporter.rules.drift import BASELINE, BASELINE_ROWS, VALUES
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import without
 from ml_exporter.rules.shares import two_shares_z
+from ml_exporter.statistics.drift import SHARES, Test
 
-# What each share is of, and its bins as a regular expression.
-SHARES = {
-    "missing": ("null, absent or empty", "<missing>"),
-    "invalid": ("of the wrong type, NaN or infinite", "<invalid>"),
-    "out_of_range": ("outside the baseline's range", "<below>|<above>"),
-    "unseen": ("of a category that the baseline doesn't name", "<other>"),
+_WHAT: Mapping[Test, str] = {
+    "missing": "null, absent or empty",
+    "invalid": "of the wrong type, NaN or infinite",
+    "out_of_range": "outside the baseline's range",
+    "unseen": "of a category that the baseline doesn't name",
 }
 
 REJECTED = {"warning": 0.05, "critical": 0.2}  # shares of rows of a kind that are violations
@@ -54,22 +54,22 @@ LEAST_AGAINST_CONSTRAINT = 10  # rows within 24h
 
 def baseline() -> Iterable[Rule]:
     """Rows of the baseline in each share."""
-    for share, (what, bins) in SHARES.items():
+    for share, bins in SHARES.items():
         yield Rule(
             f"field:baseline_{share}_count",
-            f"Values of the baseline that are {what}.",
-            without("sum", "bin", f'{BASELINE}{{bin=~"{bins}"}}'),
+            f"Values of the baseline that are {_WHAT[share]}.",
+            without("sum", "bin", f'{BASELINE}{{bin=~"{"|".join(bins)}"}}'),
         )
 
 
 def shares(window: str) -> Iterable[Rule]:
     """Shares of a window and how unlikely they are, from its values and `field:rows`."""
-    for share, (what, bins) in SHARES.items():
-        count = f"field:{share}_count:{window}"
+    for share, bins in SHARES.items():
+        what, count = _WHAT[share], f"field:{share}_count:{window}"
         yield Rule(
             count,
             f"Values that are {what}, over {window}.",
-            without("sum", "bin", f'{VALUES}:{window}{{bin=~"{bins}"}}'),
+            without("sum", "bin", f'{VALUES}:{window}{{bin=~"{"|".join(bins)}"}}'),
         )
         yield Rule(
             f"field:{share}_ratio:{window}",

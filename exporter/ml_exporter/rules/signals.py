@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each, number
 from ml_exporter.rules.estimation import SHARES as ESTIMATED
 from ml_exporter.rules.groups import Alert, Group, Rule
-from ml_exporter.rules.integrity import SHARES as BROKEN
 from ml_exporter.rules.mutes import unless_muted, unless_muted_signals
 from ml_exporter.rules.performance import INTERVALS
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, with_label, without
 from ml_exporter.rules.shares import SIGNS, wilson
 from ml_exporter.rules.timing import Timing, duration, span
+from ml_exporter.statistics.drift import SHARES as BROKEN
 from ml_exporter.statistics.signals import MEDIAN_OF_SQUARES, SCALES, WIDTH, Scale
 from ml_exporter.statistics.significance import Z_95
 
