@@ -15,7 +15,7 @@ from ml_exporter.dashboards.panels import (
     Query,
     timeseries_panel,
 )
-from ml_exporter.dashboards.selectors import MODEL, union
+from ml_exporter.dashboards.selectors import MODEL, of_preferred_estimator, union
 
 NO_SCORES = "Needs labels, and a baseline with labels and scores"
 NO_LABELS = "Needs labels of a classification"
@@ -96,9 +96,7 @@ def concept_drift() -> Iterable[Panel]:
             no_value=NO_SCORES,
         ),
         Query(
-            f"max by (version, monitor) (\n  model:estimation_error:${{window}}{{{MODEL}}}\n"
-            "  and on (cluster, namespace, job, model, version, estimator)\n"
-            f"  model:preferred_estimator{{{MODEL}}}\n)",
+            of_preferred_estimator(f"model:estimation_error:${{window}}{{{MODEL}}}"),
             "{{monitor}} {{version}}",
         ),
         low=None,

@@ -18,9 +18,8 @@ from ml_exporter.dashboards.panels import (
     timeseries_panel,
 )
 from ml_exporter.dashboards.performance import references
-from ml_exporter.dashboards.selectors import MODEL
+from ml_exporter.dashboards.selectors import MODEL, of_preferred_estimator
 from ml_exporter.rules.estimation import INTERVALS
-from ml_exporter.rules.promql import indent
 
 NO_ESTIMATE = "Needs a baseline with labels, and scores or features to estimate from"
 
@@ -49,8 +48,7 @@ def estimates() -> Iterable[Panel]:
             no_value=NO_ESTIMATE,
         ),
         Query(
-            "max by (version, monitor) (\n"
-            f"{indent(_preferred(f'model:estimation_error:${{window}}{{{MODEL}}}'))}\n)",
+            of_preferred_estimator(f"model:estimation_error:${{window}}{{{MODEL}}}"),
             "{{monitor}} {{version}}",
         ),
         low=None,
@@ -70,14 +68,6 @@ def estimates() -> Iterable[Panel]:
         ),
         Query(f"max by (version) (model:calibration_drift:${{window}}{{{MODEL}}})", "{{version}}"),
         limits=True,
-    )
-
-
-def _preferred(series: str) -> str:
-    """What the better estimator of a model says."""
-    return (
-        f"{series}\nand on (cluster, namespace, job, model, version, estimator)\n"
-        f"model:preferred_estimator{{{MODEL}}}"
     )
 
 
@@ -116,7 +106,7 @@ def _table() -> Panel:
     by = "version, monitor"
 
     def estimated(series: str) -> str:
-        return f"max by ({by}) (\n{indent(_preferred(f'{series}:${{window}}{{{MODEL}}}'))}\n)"
+        return of_preferred_estimator(f"{series}:${{window}}{{{MODEL}}}")
 
     realised = f"max by ({by}) (model:performance:${{window}}{{{MODEL}}})"
     expected = estimated("model:estimated_performance")

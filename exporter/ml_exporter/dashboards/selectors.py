@@ -54,6 +54,15 @@ def state(models: str, by: str, *matchers: str) -> str:
     return f"max by ({by}) (\n{indent(severities(*matchers))}\n  or 0 * {models}\n)"
 
 
+def of_preferred_estimator(series: str) -> str:
+    """What the better estimator of each version says of figures, by `version` and `monitor`."""
+    preferred = (
+        f"{series}\nand on (cluster, namespace, job, model, version, estimator)\n"
+        f"model:preferred_estimator{{{MODEL}}}"
+    )
+    return f"max by (version, monitor) (\n{indent(preferred)}\n)"
+
+
 def union(parts: Mapping[str, str], label: str) -> str:
     """Expressions as one vector, each under its own value of a label."""
     return "\nor ".join(
