@@ -99,9 +99,7 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     def places(self, column: Column) -> NDArray[np.intp]:
         """The bin of each row, as its place in `bins`."""
-        found = BinnedField(self.bins, self.edges).categories(column)
-        place = {bin: number for number, bin in enumerate(self.counts)}
-        return np.array([place[name] for name in found.names], dtype=np.intp)[found.codes]
+        return self.binned.codes(column)
 
     def wrong_type(self, column: Column) -> int:
         return (column.numbers if self.edges is not None else column.categories).wrong_type
