@@ -357,6 +357,15 @@ class Batch:
     extra: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)  # unknown field -> rows
     delays: Floats | None = None  # seconds from prediction to label; NaN where unknown
 
+    def column(self, key: Field) -> Column:
+        """The values of a field, of which no row has any where the batch lacks it."""
+        found = self.fields.get(key)
+        return self._absent if found is None else found
+
+    @cached_property
+    def _absent(self) -> Column:
+        return Column([ABSENT] * self.rows)
+
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Batch:
         """Some of the rows, in the given order."""
         picked = np.asarray(rows, dtype=np.intp)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 import numpy as np
 
-from ml_exporter.batch import ABSENT, Batch, Column, Field
+from ml_exporter.batch import Batch, Field
 from ml_exporter.components import (
     DISTANCE,
     LEAST_DEVIATION,
@@ -59,8 +59,7 @@ class ComponentsBuilder:
     def update(self, batch: Batch) -> None:
         picked = np.arange(-self._position % self._stride, batch.rows, self._stride)
         self._position += batch.rows
-        absent = Column([ABSENT] * batch.rows)
-        columns = (codes(one, batch.fields.get(one.key, absent)) for one in self._fields)
+        columns = (codes(one, batch.column(one.key)) for one in self._fields)
         self._blocks.append([column[picked] for column in columns])
         self._size += picked.size
         while self._size > 2 * self._most:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import ABSENT, Batch, Column, Field
+from ml_exporter.batch import Batch, Column, Field
 from ml_exporter.region_sample import number_codes
 from ml_exporter.statistics.bins import INVALID, MISSING, Floats
 from ml_exporter.statistics.components import (
@@ -153,9 +153,8 @@ class Projection:
 
     def of(self, batch: Batch) -> Iterator[Floats]:
         """The values of some rows at a time: to make large arrays costs more than to fill them."""
-        absent = Column([ABSENT] * batch.rows)
         rows = {
-            field.key: codes(field, batch.fields.get(field.key, absent))
+            field.key: codes(field, batch.column(field.key))
             for field, _ in (*self._numbers, *self._categories)
         }
         for start in range(0, batch.rows, _ROWS):

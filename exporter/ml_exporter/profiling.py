@@ -19,7 +19,6 @@ from ml_exporter.baseline import (
     segments_of,
 )
 from ml_exporter.batch import (
-    ABSENT,
     LABEL,
     PREDICTION,
     Batch,
@@ -104,8 +103,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
     windows = WindowCounter({key: field.binned for key, field in fields.items()})
     for batch in batches():
         # Rows may differ in the fields they have where those are being discovered.
-        absent = Column([ABSENT] * batch.rows)
-        columns = {key: batch.fields.get(key, absent) for key in fields}
+        columns = {key: batch.column(key) for key in fields}
         for key, field in fields.items():
             totals[key] += field.count(columns[key])
         windows.update(batch, columns)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field
+from ml_exporter.batch import LABEL, PREDICTION, Batch, Field
 from ml_exporter.calibrated_scores import Expectation, class_codes, known_classes
 from ml_exporter.labelled_baseline import ScoreBins, score_counts
 from ml_exporter.region_sample import Binned, Inputs, Sample, category_codes, number_codes
@@ -82,7 +82,7 @@ class RegionsBuilder:
     def _sample(self, batch: Batch) -> Sample:
         codes, values = {}, {}
         for one in self._fields:
-            column = batch.fields.get(one.key) or Column([ABSENT] * batch.rows)
+            column = batch.column(one.key)
             if one.edges is None:
                 codes[one.key] = category_codes(column, one.bins)
             elif one.key.role == "feature":

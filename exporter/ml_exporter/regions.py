@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import ABSENT, Batch, Categories, Column, Field, Role
+from ml_exporter.batch import Batch, Categories, Column, Field, Role
 from ml_exporter.carried import Names
 from ml_exporter.statistics.bins import ANY, OTHER, Floats, bin_codes, format_number
 
@@ -95,7 +95,7 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_default
         """The place of each row's region in `regions`."""
         left = np.full(batch.rows, (1 << len(self.regions)) - 1, dtype=np.uint64)
         for key, test in self._tests:
-            left &= test.leaves(batch.fields.get(key) or Column([ABSENT] * batch.rows))
+            left &= test.leaves(batch.column(key))
         # One bit is left, and as many are below it as its place says.
         below: NDArray[np.uint8] = np.bitwise_count(left - np.uint64(1))
         return below.astype(np.int32)

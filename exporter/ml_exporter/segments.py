@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Categories, Column, Field, encode
+from ml_exporter.batch import LABEL, PREDICTION, Batch, Categories, Column, Field, encode
 from ml_exporter.carried import Names
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER, bin_codes, bin_labels
 from ml_exporter.yaml_nodes import Node, suggestion
@@ -136,8 +136,7 @@ class Segments:
         for segment in self.segments:
             for name in segment.fields:
                 if name not in single:
-                    column = batch.fields.get(Field("feature", name))
-                    column = column or Column([ABSENT] * batch.rows)
+                    column = batch.column(Field("feature", name))
                     single[name] = self._fields[name].categories(column)
             found = [single[name] for name in segment.fields]
             if len(found) == 1:

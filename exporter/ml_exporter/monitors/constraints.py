@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import ABSENT, PREDICTION, Batch, Column, Field
+from ml_exporter.batch import PREDICTION, Batch, Column, Field
 from ml_exporter.constraints import Constraint
 from ml_exporter.families import Family
 from ml_exporter.monitors.uniqueness import RecentValues
@@ -76,10 +76,7 @@ class ConstraintViolations:
         ]
 
     def update(self, batch: Batch) -> None:
-        columns = {
-            name: [batch.fields.get(key) or Column([ABSENT] * batch.rows) for key in keys]
-            for name, keys in self._keys.items()
-        }
+        columns = {name: [batch.column(key) for key in keys] for name, keys in self._keys.items()}
         for name, check, index in self._checks:
             self._count(index, (check(column) for column in columns[name]))
         for name, holds, other, index in self._comparisons:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.baseline import Baseline, BaselineField
-from ml_exporter.batch import ABSENT, Batch, Column
+from ml_exporter.batch import Batch
 from ml_exporter.families import Family
 from ml_exporter.statistics.drift import TESTS, critical_values, mid_ranks
 from ml_exporter.statistics.effects import PLACES, bin_distances
@@ -110,5 +110,4 @@ class FieldValues:
 
     def update(self, batch: Batch) -> None:
         for field, indices in self._fields:
-            column = batch.fields.get(field.key) or Column([ABSENT] * batch.rows)
-            self._values.values[indices] += field.count(column)
+            self._values.values[indices] += field.count(batch.column(field.key))
