@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.baseline import BaselineField, Importance
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column
+from ml_exporter.batch import LABEL, PREDICTION, Batch
 from ml_exporter.statistics.bins import INVALID, MISSING
 from ml_exporter.statistics.importance import uncertainty_coefficient
 
@@ -54,4 +54,4 @@ class ImportanceCounter:
 
 
 def _places(field: BaselineField, batch: Batch) -> NDArray[np.intp]:
-    return field.places(batch.fields.get(field.key) or Column([ABSENT] * batch.rows))
+    return field.places(batch.column(field.key))

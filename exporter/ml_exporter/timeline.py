@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.baseline import Baseline
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column
+from ml_exporter.batch import LABEL, PREDICTION, Batch
 from ml_exporter.statistics import drift
 from ml_exporter.statistics.bins import INVALID, MISSING, Counts, Floats
 from ml_exporter.trends import Onset, onset
@@ -51,7 +51,7 @@ class Timeline:
         for field in baseline.fields:
             if field.key == LABEL:
                 continue
-            column = batch.fields.get(field.key) or Column([ABSENT] * batch.rows)
+            column = batch.column(field.key)
             counts = _crossed(of_rows, stretches.size, field.places(column), len(field.bins))
             _add(self._values[version, field.role, field.name], stretches, counts)
         self._bound()

@@ -276,7 +276,7 @@ def learnable(batches: Sequence[Batch], layout: Layout) -> list[Batch]:
     return [
         replace(
             batch,
-            fields={key: batch.fields.get(key) or Column([ABSENT] * batch.rows) for key in fields},
+            fields={key: batch.column(key) for key in fields},
         )
         for batch in batches
     ]

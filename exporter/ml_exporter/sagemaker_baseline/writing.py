@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ml_exporter.baseline import Baseline, BaselineField
-from ml_exporter.batch import ABSENT, Batch, Column, Field, category_name
+from ml_exporter.batch import Batch, Column, Field, category_name
 from ml_exporter.sagemaker_baseline.files import CONSTRAINTS, MOST_DISTINCT, STATISTICS
 from ml_exporter.sagemaker_baseline.monitoring import Comparison, Monitoring
 from ml_exporter.sagemaker_baseline.sketch import Sketch
@@ -142,7 +142,7 @@ def describe(
     }
     for batch in batches():
         for key, summary in summaries.items():
-            summary.update(batch.fields.get(key) or Column([ABSENT] * batch.rows))
+            summary.update(batch.column(key))
     statistics, constraints = [], []
     for field in baseline.fields:
         name = {"name": columns.get(field.key, field.name)}
