@@ -94,28 +94,16 @@ class Coded:
         return windows
 
     def significance(self, windows: Floats, length: str, tests: int) -> Floats:
-        """`drift.significance` of every window, by the parts that its statistics are made of."""
-        field, usual = self.field, self.field.array().astype(float)
-        critical = drift.critical_values(
-            field.tested_as, field.array(), tests=tests, false_alarms=BUDGET
-        )
+        """`drift.significance` of every window."""
+        field, usual = self.field, self.field.array()
+        critical = drift.critical_values(field.tested_as, usual, tests=tests, false_alarms=BUDGET)
         of_baseline = field.extremes.get(length, {})
-        statistics: dict[drift.Test, Floats] = {"distribution": drift._g_statistic(windows, usual)}
-        if field.edges is not None:
-            ranked, ranks = self.ranks()
-            sides = windows[:, ranked], usual[ranked]
-            statistics["location"] = drift._shift_z(*sides, ranks)
-            statistics["scale"] = drift._shift_z(*sides, np.square(ranks))
-        names = np.array(field.bins)
-        for test, bins in drift.SHARES.items():
-            if test in drift.TESTS[field.tested_as]:
-                some = np.isin(names, bins)
-                statistics[test] = drift._share_z(
-                    windows[:, some].sum(-1),
-                    windows.sum(-1),
-                    usual[some].sum(),
-                    usual.sum(),
-                )
+        shares = {
+            test: np.isin(field.bins, bins)
+            for test, bins in drift.SHARES.items()
+            if test in drift.TESTS[field.tested_as]
+        }
+        statistics = drift.of_windows(windows, usual, self.ranks(), shares)
         ratios = [
             np.abs(values) / max(critical[test], of_baseline.get(test, 0.0))
             for test, values in statistics.items()
@@ -123,16 +111,20 @@ class Coded:
         greatest: Floats = np.fmax.reduce(ratios)
         return greatest
 
-    def ranks(self) -> tuple[NDArray[np.bool_], Floats]:
-        ranked = np.isin(np.array(self.field.bins), self.field.ranked_bins)
-        return ranked, drift.mid_ranks(self.field.array()[ranked])
+    def ranks(self) -> Floats:
+        """Of its bins; NaN of those that have none."""
+        ranks = np.full(len(self.field.bins), np.nan)
+        ranked = np.isin(self.field.bins, self.field.ranked_bins)
+        ranks[ranked] = drift.mid_ranks(self.field.array()[ranked])
+        return ranks
 
     def material(self, window: Floats) -> bool:
         size = drift.psi(window, self.field.array())
         if self.field.edges is None:
             return size > MATERIAL
-        ranked, ranks = self.ranks()
-        shift = drift.location_shift(window[ranked], self.field.array()[ranked], ranks)
+        ranks = self.ranks()
+        ranked = ~np.isnan(ranks)
+        shift = drift.location_shift(window[ranked], self.field.array()[ranked], ranks[ranked])
         return size > MATERIAL or abs(shift) > MATERIAL
 
 

@@ -89,5 +89,5 @@ def _extremes(field: BinnedField, windows: NDArray[np.int64]) -> dict[Test, floa
         ranked = ~np.isin(names, (MISSING, INVALID))
         ranks[ranked] = mid_ranks(total[ranked])
     shares = {test: np.isin(names, bins) for test, bins in SHARES.items() if test in TESTS[type]}
-    found = extremes(type, windows, total, ranks, shares)
+    found = extremes(windows, total, ranks, shares)
     return {test: float(f"{value:.4g}") for test, value in found.items() if value}

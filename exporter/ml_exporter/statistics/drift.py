@@ -194,8 +194,33 @@ def significance(statistics: Mapping[Test, float], criticals: Mapping[Test, floa
     return max((ratio for ratio in ratios if not math.isnan(ratio)), default=math.nan)
 
 
+def of_windows(
+    windows: ArrayLike,
+    baseline: ArrayLike,
+    ranks: ArrayLike,
+    shares: Mapping[Test, NDArray[np.bool_]],
+) -> dict[Test, Floats]:
+    """The statistic of each test of a field, for many windows at once: arrays of shape (windows,).
+
+    `windows` has their counts, of shape (windows, bins), and `baseline` the one that all are
+    compared with, of shape (bins,), or one for each. `ranks` are of shape (bins,), NaN for bins
+    that have none; `shares` are the bins of each share, as masks.
+    """
+    w, r = _counts(windows), _counts(baseline)
+    scores = np.asarray(ranks, dtype=float)
+    ranked = ~np.isnan(scores)
+    found: dict[Test, Floats] = {"distribution": _g_statistic(w, r)}
+    if ranked.any():
+        of_ranked = w[..., ranked], r[..., ranked]
+        found["location"] = _shift_z(*of_ranked, scores[ranked])
+        found["scale"] = _shift_z(*of_ranked, np.square(scores[ranked]))
+    for test, bins in shares.items():
+        counts = (counted for side in (w, r) for counted in (side[..., bins].sum(-1), side.sum(-1)))
+        found[test] = _share_z(*counts)
+    return found
+
+
 def extremes(
-    field_type: Literal["number", "category"],
     windows: ArrayLike,
     baseline: ArrayLike,
     ranks: ArrayLike,
@@ -203,24 +228,13 @@ def extremes(
 ) -> dict[Test, float]:
     """The greatest absolute statistic of each test, over windows that the baseline is made of.
 
-    `windows` has their counts, of shape (windows, bins); each is compared with the rest of the
-    baseline. `ranks` are of shape (bins,), NaN for bins that have none; `shares` are the bins
-    of each share, as masks. Tests that are undefined in every window are left out.
+    Each is compared with the rest of the baseline. Tests that are undefined in every window are
+    left out.
     """
-    w = _counts(windows)
-    r = _counts(baseline) - w
-    scores = np.asarray(ranks, dtype=float)
-    ranked = ~np.isnan(scores)
-    found = {"distribution": _g_statistic(w, r)}
-    if field_type == "number":
-        of_ranked = w[:, ranked], r[:, ranked]
-        found["location"] = _shift_z(*of_ranked, scores[ranked])
-        found["scale"] = _shift_z(*of_ranked, np.square(scores[ranked]))
-    for test, bins in shares.items():
-        counts = (counted for side in (w, r) for counted in (side[:, bins].sum(-1), side.sum(-1)))
-        found[test] = _share_z(*counts)
+    rest = _counts(baseline) - _counts(windows)
+    found = of_windows(windows, rest, ranks, shares)
     sizes = {test: np.abs(values[~np.isnan(values)]) for test, values in found.items()}
-    return {test: float(sizes[test].max()) for test in TESTS[field_type] if sizes[test].size}
+    return {test: float(size.max()) for test, size in sizes.items() if size.size}
 
 
 # What follows takes arrays of shape (..., bins), and gives one of shape (...).
