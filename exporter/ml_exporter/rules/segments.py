@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules import counts
+from ml_exporter.rules import counts, thresholds
 from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each
 from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.degradation import JUDGED_WINDOWS
 from ml_exporter.rules.groups import Alert, Group, Rule
-from ml_exporter.rules.mutes import unless_muted
 from ml_exporter.rules.promql import gauge, indent, join_replicas, positive_class, without
 from ml_exporter.rules.shares import below_expected_z, share, wilson
 from ml_exporter.rules.timing import WINDOWS, Timing
@@ -302,11 +301,7 @@ def _underperforming(timing: Timing, severity: str, window: str) -> str:
     drop, z, labelled = (
         f"segment:{name}:{window}" for name in ("drop", "drop_z", "labelled_predictions")
     )
-    of_gaps = f'monitor="performance_gap",severity="{severity}",field="",segment=""'
-    threshold = unless_muted(
-        join_replicas("min", gauge(timing, f"ml_threshold{{{of_gaps}}}"), "monitor", "severity"),
-        "performance_gap",
-    )
+    threshold = thresholds.of_model(timing, "performance_gap", severity)
     # A tail of z beyond sqrt(c^2 + 2 ln n) is an n-th of that beyond c (Bonferroni).
     many = without("count", _IN_SEGMENT, f"{labelled} >= {LEAST_LABELLED}")
     critical = f"sqrt(\n  model:performance_critical_value ^ 2\n  + 2 * ln({many})\n)"

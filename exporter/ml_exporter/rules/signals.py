@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from ml_exporter.rules import thresholds
 from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each, number
 from ml_exporter.rules.estimation import SHARES as ESTIMATED
 from ml_exporter.rules.groups import Alert, Group, Rule
-from ml_exporter.rules.mutes import unless_muted, unless_muted_signals
+from ml_exporter.rules.mutes import unless_muted_signals
 from ml_exporter.rules.performance import INTERVALS
-from ml_exporter.rules.promql import gauge, indent, join_replicas, union, with_label, without
+from ml_exporter.rules.promql import indent, union, with_label, without
 from ml_exporter.rules.shares import SIGNS, wilson
 from ml_exporter.rules.timing import Timing, duration, span
 from ml_exporter.statistics.drift import SHARES as BROKEN
@@ -323,10 +324,7 @@ def _judgement(timing: Timing) -> Iterable[Rule]:
         f"abs(2 * {_SCORE} - signal:lower_end - signal:upper_end)\n"
         "/ (signal:upper_end - signal:lower_end > 0)",
     )
-    selector = 'ml_threshold{monitor="anomaly",severity="warning",field="",segment=""}'
-    threshold = unless_muted(
-        join_replicas("min", gauge(timing, selector), "monitor", "severity"), "anomaly"
-    )
+    threshold = thresholds.of_model(timing, "anomaly", "warning")
     yield Rule(
         "signal:threshold",
         "What `signal:anomaly` must exceed to be alerted on; of rows that name no version, the "

@@ -1,4 +1,4 @@
-"""Thresholds of fields as rules read them: the most specific one, the stricter of replicas."""
+"""Thresholds as rules read them: the most specific one of a field, the stricter of replicas."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.mutes import rules as mutes
-from ml_exporter.rules.mutes import unless_muted_fields
+from ml_exporter.rules.mutes import unless_muted, unless_muted_fields
 from ml_exporter.rules.promql import gauge, join_replicas, without
 from ml_exporter.rules.timing import Timing, duration
 from ml_exporter.thresholds import EFFECTS
@@ -26,6 +26,13 @@ def groups(timing: Timing) -> Iterable[Group]:
         rules += [_of_fields(timing, monitor, severity) for severity in SEVERITIES]
     rules += [_of_constraints(timing, severity) for severity in SEVERITIES]
     yield Group("ml-exporter-thresholds", duration(timing.minute), tuple(rules))
+
+
+def of_model(timing: Timing, monitor: str, severity: str) -> str:
+    """The threshold of one monitor of the whole model, without labels that say which."""
+    labels = f'monitor="{monitor}",severity="{severity}",field="",segment=""'
+    of_replica = gauge(timing, f"ml_threshold{{{labels}}}")
+    return unless_muted(join_replicas("min", of_replica, "monitor", "severity"), monitor)
 
 
 def _of_fields(timing: Timing, monitor: str, severity: str) -> Rule:
