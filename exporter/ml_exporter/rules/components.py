@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ml_exporter.rules import thresholds
 from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each, number
 from ml_exporter.rules.groups import Alert, Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, without
@@ -25,13 +26,14 @@ def baseline(timing: Timing) -> Iterable[Rule]:
     ):
         of_replica = gauge(timing, f"ml_component_{name}")
         yield Rule(f"component:{name}", what, join_replicas("max", of_replica))
-    yield Rule(
-        _THRESHOLD,
-        "What the significance of a component must exceed, by `severity`: the lower of replicas.",
-        join_replicas(
-            "min", gauge(timing, 'ml_threshold{monitor="multivariate_drift"}'), "monitor"
-        ),
-    )
+    for severity in thresholds.SEVERITIES:
+        yield Rule(
+            _THRESHOLD,
+            "What the significance of a component must exceed, by `severity`: the lower of "
+            "replicas.",
+            thresholds.of_model(timing, "multivariate_drift", severity),
+            {"severity": severity},
+        )
 
 
 def figures(window: str) -> Iterable[Rule]:
