@@ -178,6 +178,13 @@ def test_slice(batch, start, stop, ids):
     assert batch.slice(start, stop).ids == list(ids)
 
 
+def test_a_field_that_the_batch_lacks_is_absent_from_all_rows(batch):
+    assert batch.column(AGE) is batch.fields[AGE]
+    lacking = batch.column(Field("feature", "another"))
+    assert lacking.absent == len(lacking) == batch.rows
+    assert batch.column(Field("feature", "a third")) is lacking  # worked out once for all
+
+
 class TestByVersion:
     def test_versions_are_in_the_order_of_their_first_row(self, batch):
         assert [(name, part.ids) for name, part in batch.by_version("default")] == [
