@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,21 +79,20 @@ class Hindsight:
 
     def violation_since(self, violation: Violation) -> Onset | None:
         """When rows began to violate schema or constraint as often as they do now."""
-        of = "schema" if violation.is_of_schema else "constraint"
-        name = f"ml_{of}_violations_total"
+        return self._violations_since[violation.kind, violation.field]
+
+    @cached_property
+    def _violations_since(self) -> Mapping[tuple[str, str], Onset | None]:
+        """By kind and field, of all that the version violates."""
         seconds = _LOOK_BACK * self._window.seconds
-        past, every = (self._past(one).last(seconds) for one in (name, "ml_predictions_total"))
-        key = {violation.field, violation.kind}
-        columns = [i for i, labels in enumerate(past.labels) if set(labels) == key]
-        if not columns or past.times.size != every.times.size:
-            return None
-        rows = past.values[:, columns].sum(axis=1)
-        others = np.maximum(every.values.sum(axis=1) - rows, 0)
-
-        def is_worse(before: Floats, after: Floats) -> bool:
-            return bool(after[0] * before.sum() > before[0] * after.sum())
-
-        return onset(past.times, np.stack((rows, others), axis=1), is_worse)
+        schema, constraint, every = (
+            self._past(f"ml_{of}_total").last(seconds)
+            for of in ("schema_violations", "constraint_violations", "predictions")
+        )
+        return {
+            (one.kind, one.field): _since(one, schema if one.is_of_schema else constraint, every)
+            for one in self._version.violations
+        }
 
     @cached_property
     def figure_since(self) -> Onset | None:
@@ -157,3 +156,18 @@ class Hindsight:
         ]
         both = np.concatenate([np.empty((times.size, 0)), *values], axis=1)
         return _Past(times, both, labels)
+
+
+def _since(violation: Violation, past: _Past, every: _Past) -> Onset | None:
+    """Since when it is as frequent as now, by its own rows and those of all predictions."""
+    key = {violation.field, violation.kind}
+    columns = [i for i, labels in enumerate(past.labels) if set(labels) == key]
+    if not columns or past.times.size != every.times.size:
+        return None
+    rows = past.values[:, columns].sum(axis=1)
+    others = np.maximum(every.values.sum(axis=1) - rows, 0)
+
+    def is_worse(before: Floats, after: Floats) -> bool:
+        return bool(after[0] * before.sum() > before[0] * after.sum())
+
+    return onset(past.times, np.stack((rows, others), axis=1), is_worse)
