@@ -40,6 +40,15 @@ def alarms(models: Iterable[ModelVerdict]) -> list[Alarm]:
         found += _of_model(model)
         for version in model.versions:
             found += _of_version(model.name, version)
+    return _worst_first(found)
+
+
+def alarms_of(model: ModelVerdict, version: VersionVerdict) -> list[Alarm]:
+    """Those of a version, and of all versions of its model, in the same order."""
+    return _worst_first([*_of_model(model), *_of_version(model.name, version)])
+
+
+def _worst_first(found: Sequence[Alarm]) -> list[Alarm]:
     return sorted(found, key=lambda alarm: -rank(alarm.severity))
 
 

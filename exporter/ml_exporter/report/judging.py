@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from ml_exporter import explanation
-from ml_exporter.alarms import Alarm, alarms
+from ml_exporter.alarms import Alarm, alarms, alarms_of
 from ml_exporter.config import Config, Model
 from ml_exporter.judgement import judge
 from ml_exporter.once import read_all
@@ -31,8 +31,7 @@ class ModelReport:
 
     def alarms(self, version: VersionVerdict) -> list[Alarm]:
         """Those of a version, and of all versions."""
-        found = alarms([self.verdict])
-        return [alarm for alarm in found if alarm.version in (None, version.version)]
+        return alarms_of(self.verdict, version)
 
     def since(self, version: VersionVerdict) -> Onset | None:
         return self.timeline.since(version)

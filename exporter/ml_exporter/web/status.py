@@ -6,15 +6,13 @@ All it says comes from the editions that Prometheus scrapes, by the twins of its
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 
 from ml_exporter import documents, explanation
-from ml_exporter.alarms import Alarm, alarms
 from ml_exporter.hindsight import Hindsight
 from ml_exporter.history import History, Window
 from ml_exporter.judgement import judge
@@ -32,9 +30,8 @@ from ml_exporter.verdicts import (
 from ml_exporter.web import drawings
 from ml_exporter.web.views import (
     FILTERS,
-    FieldView,
     FigureView,
-    ViolationView,
+    VersionView,
     clock,
     duration,
 )
@@ -54,23 +51,15 @@ _HEADERS = {
 
 
 @dataclass(frozen=True)
-class VersionView:
-    model: ModelVerdict
-    verdict: VersionVerdict
+class LiveView(VersionView):
+    """A version by what history remembers of it."""
+
     hindsight: Hindsight
     window: str
 
     @property
     def summary(self) -> str:
         return explanation.summarize(self.verdict, self.window)
-
-    @property
-    def advice(self) -> list[str]:
-        return explanation.advise(self.model, self.verdict)
-
-    @property
-    def since(self) -> str:
-        return self._told(self.hindsight.since)
 
     @property
     def traffic(self) -> drawings.Curve:
@@ -86,13 +75,6 @@ class VersionView:
         ]
 
     @property
-    def violations(self) -> list[ViolationView]:
-        return [
-            ViolationView(one, self._told(self.violation_since(one)))
-            for one in self.verdict.violations
-        ]
-
-    @property
     def renaming(self) -> str:
         """Which fields have gone and come within what is remembered, if any have."""
         gone, new = (
@@ -101,20 +83,9 @@ class VersionView:
         )
         return explanation.explain_renaming(gone, new)
 
-    @cached_property
-    def fields(self) -> list[FieldView]:
-        return self._views(self.verdict.fields)
-
-    @cached_property
-    def components(self) -> list[FieldView]:
-        return self._views(self.verdict.components)
-
-    def _views(self, fields: Iterable[FieldVerdict]) -> list[FieldView]:
-        return [FieldView(field, self._told(self.field_since(field))) for field in fields]
-
     @property
-    def alarms(self) -> list[Alarm]:
-        return [one for one in alarms([self.model]) if one.version in (None, self.verdict.version)]
+    def onset(self) -> Onset | None:
+        return self.hindsight.since
 
     def field_since(self, field: FieldVerdict) -> Onset | None:
         return self.hindsight.field_since(field) if field.state in SEVERITIES else None
@@ -126,9 +97,7 @@ class VersionView:
         since = self.violation_since(violation)
         return since is not None and since.seen
 
-    def _told(self, onset: Onset | None) -> str:
-        if onset is None:
-            return ""
+    def when(self, onset: Onset) -> str:
         if not onset.seen:
             return f"since before {clock(onset.time)} UTC"
         ago = duration(self.hindsight.now - onset.time)
@@ -143,7 +112,7 @@ class Page:
     span: float  # seconds that are remembered
     window: Window | None
     models: list[ModelVerdict]
-    versions: dict[str, list[VersionView]]  # by model
+    versions: dict[str, list[LiveView]]  # by model
 
     @property
     def state(self) -> State:
@@ -248,7 +217,7 @@ def _look(history: History, name: str) -> Page:
     models = judge(window.samples, _CRITICAL_VALUES.get(name, name))
     versions = {
         model.name: [
-            VersionView(model, one, Hindsight(history, window, model.name, one), spoken)
+            LiveView(model, one, Hindsight(history, window, model.name, one), spoken)
             for one in model.versions
         ]
         for model in models
@@ -284,12 +253,12 @@ def _document(page: Page) -> dict[str, Any]:
     }
 
 
-def _version(view: VersionView) -> dict[str, Any]:
+def _version(view: LiveView) -> dict[str, Any]:
     return documents.of_version(
         view.verdict,
         summary=view.summary,
         advice=view.advice,
-        since=view.hindsight.since,
+        since=view.onset,
         field_since=view.field_since,
         violation_since=view.violation_since,
     ) | {"renaming": view.renaming or None}

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 from markupsafe import Markup, escape
 
 from ml_exporter import explanation
+from ml_exporter.alarms import Alarm, alarms_of
 from ml_exporter.explanation import Move
 from ml_exporter.statistics.drift import STATISTICS
 from ml_exporter.thresholds import SEVERITIES
-from ml_exporter.verdicts import FieldVerdict, Figure, Violation
+from ml_exporter.trends import Onset
+from ml_exporter.verdicts import FieldVerdict, Figure, ModelVerdict, VersionVerdict, Violation
 from ml_exporter.web import drawings
 
 
@@ -63,7 +67,7 @@ class FieldView:
 @dataclass(frozen=True)
 class ViolationView:
     verdict: Violation
-    since: str = ""
+    since: str  # as of a field
 
     @property
     def explanation(self) -> str:
@@ -74,6 +78,71 @@ class ViolationView:
 class FigureView:
     verdict: Figure
     curve: drawings.Curve | None = None
+
+
+@dataclass(frozen=True)
+class VersionView(ABC):
+    """One version of a model, whatever it is that tells of its past."""
+
+    model: ModelVerdict
+    verdict: VersionVerdict
+
+    @property
+    @abstractmethod
+    def summary(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def figures(self) -> list[FigureView]: ...
+
+    @property
+    @abstractmethod
+    def onset(self) -> Onset | None:
+        """When the first began of all that is unwell."""
+
+    @abstractmethod
+    def field_since(self, field: FieldVerdict) -> Onset | None: ...
+
+    def violation_since(self, violation: Violation) -> Onset | None:
+        """None where the past doesn't tell."""
+        return None
+
+    @abstractmethod
+    def when(self, onset: Onset) -> str:
+        """An onset in words."""
+
+    @property
+    def advice(self) -> list[str]:
+        return explanation.advise(self.model, self.verdict)
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        return alarms_of(self.model, self.verdict)
+
+    @property
+    def since(self) -> str:
+        return self._told(self.onset)
+
+    @cached_property
+    def fields(self) -> list[FieldView]:
+        return self._views(self.verdict.fields)
+
+    @cached_property
+    def components(self) -> list[FieldView]:
+        return self._views(self.verdict.components)
+
+    def _views(self, fields: Iterable[FieldVerdict]) -> list[FieldView]:
+        return [FieldView(field, self._told(self.field_since(field))) for field in fields]
+
+    @property
+    def violations(self) -> list[ViolationView]:
+        return [
+            ViolationView(one, self._told(self.violation_since(one)))
+            for one in self.verdict.violations
+        ]
+
+    def _told(self, onset: Onset | None) -> str:
+        return "" if onset is None else self.when(onset)
 
 
 def number(value: float, digits: int = 3) -> str:
