@@ -85,6 +85,11 @@ def _read(name: str, arguments: Mapping[str, object]) -> Model:
         fields["id"] = paths.ID
         said["labels"] = _labels(document, joined)
     section = {"name": name, **said, "fields": fields, "source": {"type": "events"}}
+    return _checked(document, section)
+
+
+def _checked(document: Document, section: Mapping[str, object]) -> Model:
+    """A model's section as a file would have it; raises ValueError with all that is wrong."""
     model = read_model(Node(document, "", 1, _raw(document, "", section)), Path.cwd())
     try:
         document.check()
@@ -123,12 +128,7 @@ def layout_of(model: Model, fields: Mapping[str, object] | None, format: str) ->
         said["id"] = f"{response}id"
         section["labels"] = _labels(document, True)
     section["fields"] = {**said, **(fields or {})}
-    read = read_model(Node(document, "", 1, _raw(document, "", section)), Path.cwd())
-    try:
-        document.check()
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    return prediction_layout(read, None)
+    return prediction_layout(_checked(document, section), None)
 
 
 def _score(document: Document, task: object, score: object) -> object:
