@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from ml_exporter.client.monitor import Monitor
@@ -18,6 +18,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+App = TypeVar("App")
 
 BODY_LIMIT = 1 << 20  # bytes of a request or a response that are copied
 _METHODS = ("POST", "PUT")
@@ -99,18 +100,12 @@ class Observed:
         return None
 
 
-class MonitorMiddleware:
-    """An ASGI application whose predictions are observed.
-
-    `path` is the path of requests that predict, or several; one that ends with `*` is all that
-    begin so. `fields` and `format` say where in the bodies everything is, as they do in
-    ml-exporter.yml: see docs/client.md. Bodies above `body_limit` bytes pass unobserved. When the
-    application shuts down, what was observed is counted.
-    """
+class _Middleware(Generic[App]):
+    """An application, and what of it is observed."""
 
     def __init__(
         self,
-        app: AsgiApp,
+        app: App,
         monitor: Monitor,
         path: str | Sequence[str] = "/predict",
         fields: Mapping[str, object] | None = None,
@@ -120,6 +115,16 @@ class MonitorMiddleware:
         """Raises ValueError."""
         self._app = app
         self._observed = Observed(monitor, path, fields, format, body_limit)
+
+
+class MonitorMiddleware(_Middleware[AsgiApp]):
+    """An ASGI application whose predictions are observed.
+
+    `path` is the path of requests that predict, or several; one that ends with `*` is all that
+    begin so. `fields` and `format` say where in the bodies everything is, as they do in
+    ml-exporter.yml: see docs/client.md. Bodies above `body_limit` bytes pass unobserved. When the
+    application shuts down, what was observed is counted.
+    """
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -167,21 +172,8 @@ class MonitorMiddleware:
                 self._observed.monitor.hand_over()
 
 
-class MonitorWsgiMiddleware:
+class MonitorWsgiMiddleware(_Middleware[WsgiApp]):
     """A WSGI application whose predictions are observed; the arguments are MonitorMiddleware's."""
-
-    def __init__(
-        self,
-        app: WsgiApp,
-        monitor: Monitor,
-        path: str | Sequence[str] = "/predict",
-        fields: Mapping[str, object] | None = None,
-        format: str = "json",
-        body_limit: int = BODY_LIMIT,
-    ) -> None:
-        """Raises ValueError."""
-        self._app = app
-        self._observed = Observed(monitor, path, fields, format, body_limit)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
