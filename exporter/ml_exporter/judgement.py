@@ -135,10 +135,8 @@ def _version(
     states += [one.state for one in components]
     if estimate is not None:
         states += [estimate.concept, *(one.state for one in estimate.figures)]
-    states += [attribution.state] if attribution is not None else []
-    states += [compared.state] if compared is not None else []
     constant = against_constant(samples, labelled, figures)
-    states += [constant.state] if constant is not None else []
+    states += [one.state for one in (attribution, compared, constant) if one is not None]
     judged: list[State] = [one for one in states if one in SEVERITIES]
     drifted = sum(one.drift in SEVERITIES for one in fields if one.role == "feature")
     last = samples.total("ml_last_prediction_timestamp_seconds")
@@ -305,7 +303,6 @@ def _field(
         critical_values=critical,
         significance=significance,
         shares=tuple(shares.values()),
-        importance=None,
     )
 
 

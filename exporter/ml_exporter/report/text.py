@@ -199,14 +199,16 @@ def _segments(of: VersionVerdict) -> str:
 
 
 def _violations(of: VersionVerdict) -> str:
-    unknown = [one for one in of.violations if one.kind == "extra_field" and one.state == "ok"]
-    lines = [
-        _wrapped(f"{one.state:{_STATE}}{_bare(explanation.name_and_count(one))}", _STATE)
-        for one in of.violations
-        if one not in unknown
-    ]
+    lines: list[str] = []
+    unknown: list[str] = []
+    for one in of.violations:
+        if one.kind == "extra_field" and one.state == "ok":
+            unknown.append(one.field)
+        else:
+            text = f"{one.state:{_STATE}}{_bare(explanation.name_and_count(one))}"
+            lines.append(_wrapped(text, _STATE))
     if unknown:
-        names = _bare(", ".join(sorted(one.field for one in unknown)))
+        names = _bare(", ".join(sorted(unknown)))
         lines.append(_wrapped(f"{'ok':{_STATE}}in no baseline: {names}", _STATE))
     return _section("Schema and constraints", lines) if lines else ""
 
