@@ -9,14 +9,16 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 
-from ml_exporter.rules.degradation import LEAST_LABELLED, USUAL_CRITICAL_VALUE
+from ml_exporter.performance_verdicts import baseline_figures, shortfall_state
+from ml_exporter.rules.degradation import LEAST_LABELLED
 from ml_exporter.rules.estimation import FIGURES, INTERVALS, REGRESSION, SAME_ROWS
 from ml_exporter.rules.estimation_alerts import LEAST_PREDICTIONS, MATERIAL, MATERIAL_SHARE
 from ml_exporter.samples import Samples
-from ml_exporter.statistics import calibration, figures, intervals, performance
+from ml_exporter.statistics import calibration, intervals, performance
 from ml_exporter.statistics.intervals import UNKNOWN, Interval
 from ml_exporter.statistics.significance import interval_z
-from ml_exporter.verdicts import EstimateVerdict, Figure, Limits, State, worst
+from ml_exporter.thresholds import Severity
+from ml_exporter.verdicts import EstimateVerdict, Figure, State
 
 Values = Mapping[str, float]
 
@@ -181,41 +183,16 @@ def _figure(
     rows: float,
     is_broken: bool,
 ) -> Figure:
+    def z(_: Severity, reference: float) -> float:
+        return interval_z(value, *interval, reference)
+
     thresholds = samples.thresholds(metric)
-    baseline = next(
-        (
-            usual
-            for of, usual in samples["ml_baseline_performance"]
-            if of["metric"] == metric and "class" not in of
-        ),
-        None,
-    )
     state: State | None = None
     # A mean over classes has no interval: of few rows it is often as low by chance.
     may_be_judged = metric in REGRESSION or not math.isnan(interval[0])
     if thresholds and may_be_judged and not is_broken:
-        enough = rows >= LEAST_PREDICTIONS
-        state = _state(samples, metric, value, interval, thresholds) if enough else "no data"
+        state = "no data"
+        if rows >= LEAST_PREDICTIONS:
+            state = shortfall_state(samples, metric, value, thresholds, z)
+    baseline = baseline_figures(samples).get(metric)
     return Figure(metric, value, interval, baseline, thresholds, state)
-
-
-def _state(
-    samples: Samples,
-    metric: str,
-    value: float,
-    interval: Interval,
-    thresholds: Limits,
-) -> State:
-    references = {
-        of["severity"]: reference
-        for of, reference in samples["ml_threshold_reference"]
-        if of["monitor"] == metric
-    }
-    critical = samples.total("ml_performance_critical_value") or USUAL_CRITICAL_VALUE
-    sign = 1 if metric in figures.HIGHER_IS_BETTER else -1
-    crossed: list[State] = []
-    for severity, threshold in thresholds.items():
-        z = -sign * interval_z(value, *interval, references.get(severity, threshold))
-        if sign * (threshold - value) > 0 and (math.isnan(z) or z > critical):
-            crossed.append(severity)
-    return worst(crossed)

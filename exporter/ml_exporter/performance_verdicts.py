@@ -7,7 +7,7 @@ worse than its reference by more than chance explains.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,16 +20,12 @@ from ml_exporter.statistics.intervals import UNKNOWN, Interval
 from ml_exporter.statistics.performance import Cell
 from ml_exporter.statistics.significance import interval_z, mcnemar_z, proportion_z
 from ml_exporter.thresholds import Severity
-from ml_exporter.verdicts import ConstantVerdict, Figure, State, worst
+from ml_exporter.verdicts import ConstantVerdict, Figure, Limits, State, worst
 
 
 def judged_figures(samples: Samples, positive: str | None, labelled: float) -> Iterable[Figure]:
     """The figures that can be judged, as far as they are defined."""
-    baseline = {
-        labels["metric"]: value
-        for labels, value in samples["ml_baseline_performance"]
-        if "class" not in labels
-    }
+    baseline = baseline_figures(samples)
     found = _figures(samples, positive)
     for metric in figures.JUDGED:
         if metric not in found.values:
@@ -55,7 +51,7 @@ def against_constant(
 ) -> ConstantVerdict | None:
     """Whether a model is better than a constant one, as `model:worthless`; None without labels."""
     by_metric = {one.metric: one for one in judged}
-    critical = samples.total("ml_performance_critical_value") or USUAL_CRITICAL_VALUE
+    critical = critical_value(samples)
     if (r2 := by_metric.get("r2")) is not None:
         z = -interval_z(r2.value, r2.value, r2.interval[1], 0.0) / 2
         is_worse = labelled >= LEAST_LABELLED and z > critical
@@ -181,32 +177,61 @@ def outcomes(samples: Samples) -> Iterable[Cell]:
         yield labels["actual"], labels["predicted"], labels["correct"] == "true", rows
 
 
-def _state(
-    metric: str,
-    found: _Found,
+def baseline_figures(samples: Samples) -> dict[str, float]:
+    """What the baseline has of the whole model, by metric."""
+    return {
+        labels["metric"]: value
+        for labels, value in samples["ml_baseline_performance"]
+        if "class" not in labels
+    }
+
+
+def critical_value(samples: Samples) -> float:
+    """By how many standard errors a figure must be worse, for chance not to explain it."""
+    return samples.total("ml_performance_critical_value") or USUAL_CRITICAL_VALUE
+
+
+def shortfall_state(
     samples: Samples,
-    thresholds: Mapping[Severity, float],
-    labelled: float,
+    metric: str,
+    value: float,
+    thresholds: Limits,
+    z: Callable[[Severity, float], float],
 ) -> State:
-    references, rows = (
-        {
-            labels["severity"]: value
-            for labels, value in samples[name]
-            if labels["monitor"] == metric
-        }
-        for name in ("ml_threshold_reference", "ml_threshold_reference_rows")
-    )
-    critical = samples.total("ml_performance_critical_value") or USUAL_CRITICAL_VALUE
+    """Of a figure that is beyond thresholds, and worse than their references by more than chance.
+
+    `z` gives by how many standard errors the figure is above a severity's reference; NaN where
+    that isn't known, and the threshold alone decides.
+    """
+    references = _by_severity(samples, "ml_threshold_reference", metric)
+    critical = critical_value(samples)
     sign = 1 if metric in figures.HIGHER_IS_BETTER else -1
-    crossed = []
+    crossed: list[State] = []
     for severity, threshold in thresholds.items():
-        is_beyond = sign * (threshold - found.values[metric]) > 0
-        # A reference that was measured has an error of its own.
-        growth = math.sqrt(1 + labelled / rows.get(severity, math.inf))
-        z = -sign * _z(metric, found, references.get(severity, threshold)) / growth
-        if is_beyond and (math.isnan(z) or z > critical):
+        is_beyond = sign * (threshold - value) > 0
+        worse = -sign * z(severity, references.get(severity, threshold))
+        if is_beyond and (math.isnan(worse) or worse > critical):
             crossed.append(severity)
     return worst(crossed)
+
+
+def _by_severity(samples: Samples, name: str, metric: str) -> dict[str, float]:
+    return {
+        labels["severity"]: value for labels, value in samples[name] if labels["monitor"] == metric
+    }
+
+
+def _state(
+    metric: str, found: _Found, samples: Samples, thresholds: Limits, labelled: float
+) -> State:
+    rows = _by_severity(samples, "ml_threshold_reference_rows", metric)
+
+    def z(severity: Severity, reference: float) -> float:
+        # A reference that was measured has an error of its own.
+        growth = math.sqrt(1 + labelled / rows.get(severity, math.inf))
+        return _z(metric, found, reference) / growth
+
+    return shortfall_state(samples, metric, found.values[metric], thresholds, z)
 
 
 def _z(metric: str, found: _Found, reference: float) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ml_exporter.rules.degradation import USUAL_CRITICAL_VALUE
+from ml_exporter.performance_verdicts import baseline_figures, critical_value
 from ml_exporter.rules.segments import LEAST_LABELLED
 from ml_exporter.samples import Samples
 from ml_exporter.statistics import segments
@@ -37,7 +37,7 @@ def judged_segments(samples: Samples, task: str) -> list[SegmentVerdict]:
     usual_shares = _by_segment(samples, "ml_segment_baseline_ratio")
     references = _by_segment(samples, "ml_segment_baseline_performance")
     reference_rows = _by_segment(samples, "ml_segment_baseline_labelled_rows")
-    of_model = _model_reference(samples, metric)
+    of_model = baseline_figures(samples).get(metric, math.nan)
     thresholds = samples.thresholds("performance_gap")
     judged = sum(rows.labelled >= LEAST_LABELLED for rows in labelled.values())
     critical = _critical_value(samples, judged)
@@ -93,17 +93,9 @@ def _labelled(samples: Samples) -> dict[Key, _Rows]:
     return found
 
 
-def _model_reference(samples: Samples, metric: str) -> float:
-    for labels, value in samples["ml_baseline_performance"]:
-        if labels["metric"] == metric and "class" not in labels:
-            return value
-    return math.nan
-
-
 def _critical_value(samples: Samples, judged: int) -> float:
     """Bonferroni's bound over so many segments: a tail of z is an n-th of that of the model's."""
-    critical = samples.total("ml_performance_critical_value") or USUAL_CRITICAL_VALUE
-    return math.sqrt(critical**2 + 2 * math.log(max(judged, 1)))
+    return math.sqrt(critical_value(samples) ** 2 + 2 * math.log(max(judged, 1)))
 
 
 def _against(

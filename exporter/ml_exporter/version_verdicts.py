@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ml_exporter.rules.degradation import LEAST_LABELLED, USUAL_CRITICAL_VALUE
+from ml_exporter.performance_verdicts import critical_value
+from ml_exporter.rules.degradation import LEAST_LABELLED
 from ml_exporter.rules.versions import MATERIAL
 from ml_exporter.samples import Samples
 from ml_exporter.statistics.versions import two_mean_z, two_proportion_z
@@ -31,9 +32,8 @@ def against_champion(versions: Mapping[str, Samples]) -> dict[str, ChampionVerdi
             one.total("ml_labelled_predictions_total") for one in (samples, versions[champion])
         )
         if min(labelled) >= LEAST_LABELLED:
-            critical = samples.total("ml_performance_critical_value") or USUAL_CRITICAL_VALUE
             crossed = (severity for severity in SEVERITIES if gap > MATERIAL[severity])
-            state = worst(crossed) if z > critical else "ok"
+            state = worst(crossed) if z > critical_value(samples) else "ok"
         thresholds = {severity: MATERIAL[severity] for severity in SEVERITIES}
         verdicts[name] = ChampionVerdict(champion, gap, z, thresholds, state)
     return verdicts
