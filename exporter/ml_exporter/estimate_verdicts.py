@@ -6,15 +6,17 @@ The judgements are those of `model:estimated_shortfall` and of the alert `Concep
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 
-from ml_exporter.performance_verdicts import baseline_figures, shortfall_state
+import numpy as np
+
+from ml_exporter.performance_verdicts import baseline_figures, score_counts, shortfall_state
 from ml_exporter.rules.degradation import LEAST_LABELLED
 from ml_exporter.rules.estimation import FIGURES, INTERVALS, REGRESSION, SAME_ROWS
 from ml_exporter.rules.estimation_alerts import LEAST_PREDICTIONS, MATERIAL, MATERIAL_SHARE
 from ml_exporter.samples import Samples
 from ml_exporter.statistics import calibration, intervals, performance
+from ml_exporter.statistics.bins import Floats
 from ml_exporter.statistics.intervals import UNKNOWN, Interval
 from ml_exporter.statistics.significance import interval_z
 from ml_exporter.thresholds import Severity
@@ -127,15 +129,8 @@ def _calibration_drift(samples: Samples, labelled: float, truth: Values, errors:
     critical = {
         (of["class"], of["test"]): value for of, value in samples["ml_calibration_critical_value"]
     }
-    now, usual = (
-        _score_counts(samples, name)
-        for name in ("ml_labelled_score_values_total", "ml_labelled_score_baseline_rows")
-    )
     ratios: list[float] = []
-    for name, bins in now.items():
-        before = usual.get(name, {})
-        counts = [[values[of] for values in bins.values()] for of in (0, 1)]
-        counts += [[before.get(bin, (0.0, 0.0))[of] for bin in bins] for of in (0, 1)]
+    for name, counts in labelled_scores(samples).items():
         for test, statistic in (
             ("bins", calibration.bin_statistic),
             ("overall", calibration.overall_z),
@@ -148,16 +143,21 @@ def _calibration_drift(samples: Samples, labelled: float, truth: Values, errors:
     return max((one for one in ratios if not math.isnan(one)), default=math.nan)
 
 
-def _score_counts(samples: Samples, name: str) -> dict[str, dict[str, tuple[float, float]]]:
-    """Labelled rows by class and score bin: those of the class, and the others."""
-    found: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
-    for of, rows in samples[name]:
-        positives, negatives = found[of["class"]].get(of["bin"], (0.0, 0.0))
-        if of["actual"] == "true":
-            found[of["class"]][of["bin"]] = (positives + rows, negatives)
-        else:
-            found[of["class"]][of["bin"]] = (positives, negatives + rows)
-    return found
+def labelled_scores(samples: Samples) -> dict[str, Floats]:
+    """Labelled rows by class, shape (4, bins of the score).
+
+    They are those of the class and the others, then the same of the baseline.
+    """
+    now, usual = (
+        score_counts(samples, name)
+        for name in ("ml_labelled_score_values_total", "ml_labelled_score_baseline_rows")
+    )
+    return {
+        name: np.array(
+            [(*rows, *usual.get(name, {}).get(bin, (0.0, 0.0))) for bin, rows in bins.items()]
+        ).T
+        for name, bins in now.items()
+    }
 
 
 def _error_z(errors: Values, truth: Values, labelled: float, baseline_rows: float) -> float:

@@ -7,6 +7,7 @@ worse than its reference by more than chance explains.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -100,13 +101,10 @@ _Figures = tuple[dict[str, float], dict[str, Interval]]
 
 def _of_scores(samples: Samples) -> _Figures:
     """Of score bins: several classes are averaged, as `rules/scores.py` does."""
-    counts: dict[str, dict[str, dict[str, float]]] = {}
-    for labels, rows in samples["ml_labelled_score_values_total"]:
-        of_class = counts.setdefault(labels["class"], {"true": {}, "false": {}})
-        of_class[labels["actual"]][labels["bin"]] = rows
+    counts = score_counts(samples, "ml_labelled_score_values_total")
     pairs = [
-        (list(of["true"].values()), [of["false"].get(bin, 0.0) for bin in of["true"]])
-        for of in counts.values()
+        ([hits for hits, _ in bins.values()], [others for _, others in bins.values()])
+        for bins in counts.values()
     ]
     values = scores.figures(pairs)
     bounds = scores.figure_intervals(pairs)
@@ -116,7 +114,7 @@ def _of_scores(samples: Samples) -> _Figures:
     }
     errors = [
         scores.expected_calibration_error(
-            *pair, [sums.get((name, bin), 0.0) for bin in counts[name]["true"]]
+            *pair, [sums.get((name, bin), 0.0) for bin in counts[name]]
         )
         for name, pair in zip(counts, pairs, strict=True)
         if sum(pair[0]) + sum(pair[1])
@@ -175,6 +173,16 @@ def _of_errors(samples: Samples) -> _Figures:
 def outcomes(samples: Samples) -> Iterable[Cell]:
     for labels, rows in samples["ml_outcomes_total"]:
         yield labels["actual"], labels["predicted"], labels["correct"] == "true", rows
+
+
+def score_counts(samples: Samples, name: str) -> dict[str, dict[str, tuple[float, float]]]:
+    """Labelled rows by class and score bin: those of the class, and the others."""
+    found: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+    for of, rows in samples[name]:
+        hits, others = found[of["class"]].get(of["bin"], (0.0, 0.0))
+        of_bin = (hits + rows, others) if of["actual"] == "true" else (hits, others + rows)
+        found[of["class"]][of["bin"]] = of_bin
+    return found
 
 
 def baseline_figures(samples: Samples) -> dict[str, float]:
