@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -271,6 +272,23 @@ def test_nonsense_on_the_socket_harms_nobody(folder: Path) -> None:
     wait_until(lambda: expected in link.ask(wire.SCRAPE, b"text"))
     link.close()
     hub.close()
+
+
+def test_a_process_may_have_thousands_of_open_files(folder: Path) -> None:
+    hub = Hub(folder, wait=0, limit=100)
+    hub.add(model_of("m", BINARY))
+    wait_until(wire.socket_path(folder).exists)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    with ExitStack() as files:
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        for _ in range(1024):
+            files.enter_context(Path(os.devnull).open())
+        link = wire.Link(wire.socket_path(folder))
+        files.callback(link.close)
+        assert not link.is_broken
+        hub.close()
+        wait_until(lambda: link.is_broken)
 
 
 def test_a_folder_that_cannot_be_used_is_said_in_the_log(

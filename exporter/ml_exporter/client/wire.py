@@ -118,7 +118,9 @@ class Link:
     @property
     def is_broken(self) -> bool:
         """Whether the other side has closed: it never says anything unasked."""
-        return bool(select.select([self._socket], [], [], 0)[0])
+        poll = select.poll()  # `select.select` takes no descriptor above 1023
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def send(self, kind: int, body: bytes) -> None:
         """Raises OSError."""
