@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +10,6 @@ from typing import Any
 Shown = Callable[[str], tuple[bytes, Callable[[], None]]]
 
 _TIMEOUT = 10.0  # seconds that a client may keep a connection without a word
-_GZIP_LEVEL = 1  # the exposition shrinks sevenfold; more effort takes longer than it saves
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -21,7 +19,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        from ml_exporter.exposition import choose
+        from ml_exporter.exposition import choose, compress
 
         if self.path.partition("?")[0] != "/metrics":
             self._answer(404, b"/metrics is here, and nothing else\n", {})
@@ -34,7 +32,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if "gzip" in self.headers.get("Accept-Encoding", ""):
-            body = gzip.compress(body, _GZIP_LEVEL)
+            body = compress(body)
             headers["Content-Encoding"] = "gzip"
         self._answer(200, body, headers)
         if self.command == "GET":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,6 @@ from ml_exporter.roles import UserRole
 from ml_exporter.web.bodies import LARGEST_BODY
 
 _INGEST = "/api/v1/"  # where predictions, labels and events are posted
-_GZIP_LEVEL = 1  # the exposition shrinks sevenfold; more effort takes longer than it saves
 
 
 @dataclass
@@ -67,7 +65,7 @@ def create_app(
         body = exposition.render(edition.samples, openmetrics)
         compressed = request.accept_encodings["gzip"] > 0
         if compressed:
-            body = gzip.compress(body, _GZIP_LEVEL)
+            body = exposition.compress(body)
 
         def send() -> Iterator[bytes]:
             yield body
