@@ -32,7 +32,7 @@ def of_version(
     advice: Sequence[str],
     since: Onset | None,
     field_since: Callable[[FieldVerdict], Onset | None],
-    violation_since: Callable[[Violation], Onset | None],
+    violation_since: Callable[[Violation], Onset | None] = lambda violation: None,
 ) -> Document:
     return {
         "version": of.version,

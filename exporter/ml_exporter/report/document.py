@@ -53,7 +53,6 @@ def _version(of: ModelReport, version: VersionVerdict) -> dict[str, Any]:
         advice=of.advice(version),
         since=of.since(version),
         field_since=partial(of.field_since, version),
-        violation_since=lambda violation: None,
     )
     # Rows that don't tell their time are dated when they are read.
     return made if of.timeline.has_times else made | {"last_prediction": None}
