@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,8 +66,7 @@ class Hindsight:
     def field_since(self, field: FieldVerdict) -> Onset | None:
         """When a field's values became what they are now; None where that is for the better."""
         past = self._fields
-        key = field.role, field.name
-        index = {bin: i for i, (_, *of, bin) in enumerate(past.labels) if tuple(of) == key}
+        index = self._bins.get((field.role, field.name), {})
         if not index.keys() >= set(field.bins):
             return None
 
@@ -135,6 +135,14 @@ class Hindsight:
     @cached_property
     def _fields(self) -> _Past:
         return self._past("ml_field_values_total").last(_LOOK_BACK * self._window.seconds)
+
+    @cached_property
+    def _bins(self) -> Mapping[tuple[str, ...], Mapping[str, int]]:
+        """Columns of the fields' past, by role and name, and by bin."""
+        columns: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
+        for column, (_, *of, bin) in enumerate(self._fields.labels):
+            columns[tuple(of)][bin] = column
+        return columns
 
     @cached_property
     def _outcomes(self) -> _Past:
