@@ -17,8 +17,6 @@ from ml_exporter.statistics import effects
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER
 from ml_exporter.verdicts import FieldVerdict, VersionVerdict
 
-CONSTRAINT_VIOLATIONS = "constraint_violations.json"
-
 _MONITORED = ("feature", "prediction", "score", "label")  # roles
 _USUAL = Monitoring()
 

@@ -242,9 +242,9 @@ class Monitor:
         """Observe a request and its response, which middleware has copied."""
         self._put(self.name, EXCHANGE, (reading, copied))
 
-    def dropped(self, reason: str, observations: int = 1) -> None:
-        """Count observations that could not be taken."""
-        self._hub.drop(reason, observations)
+    def dropped(self, reason: str) -> None:
+        """Count an observation that could not be taken."""
+        self._hub.drop(reason)
 
     def failed(self, error: Exception) -> None:
         """Say once what kept something from being observed, and count it."""
