@@ -156,7 +156,7 @@ class Exchange:
     def close(self) -> None:
         """Take what is on its way, and nothing more: who sends soon finds out."""
         with suppress(OSError):
-            self._path.unlink()
+            self._accept_the_last()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in `accept`
         self._socket.close()
@@ -165,6 +165,19 @@ class Exchange:
         while self._connections and time.monotonic() < deadline:
             time.sleep(0.01)
         self._shut(socket.SHUT_RDWR)
+
+    def _accept_the_last(self) -> None:
+        """Close the door, and let in who stands before it: they may have sent already."""
+        door = self._path.with_suffix(".closing")
+        self._path.rename(door)
+        try:
+            with socket.socket(socket.AF_UNIX) as last:
+                last.settimeout(_FAREWELL)
+                last.connect(str(door))
+                last.shutdown(socket.SHUT_WR)
+                last.recv(1)  # ends when this one was accepted, and so all before it
+        finally:
+            door.unlink()
 
     def _shut(self, how: int) -> None:
         for connection in list(self._connections):
