@@ -9,13 +9,15 @@ import pytest
 from sklearn import metrics
 
 from ml_exporter import alarms as alarms_module
+from ml_exporter.advice import advise
 from ml_exporter.alarms import Alarm, alarms
-from ml_exporter.explanation import advise, ordinal, summarize
+from ml_exporter.explanation import summarize
 from ml_exporter.judgement import judge
 from ml_exporter.rules import rule_files
 from ml_exporter.rules.groups import Alert
 from ml_exporter.statistics import segments as twins
 from ml_exporter.verdicts import ModelVerdict
+from ml_exporter.wording import ordinal
 from tests.watching import CONFIG, Row, Watch, sample, tumours
 
 SEGMENTS = CONFIG.replace("mean symmetry]", "mean symmetry, site]") + "    segments: [site]\n"

@@ -10,10 +10,10 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ml_exporter.advice import advise
 from ml_exporter.baseline import Request
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column
 from ml_exporter.config import Fields, FileSource, Limits, Model
-from ml_exporter.explanation import advise
 from ml_exporter.families import freeze
 from ml_exporter.judgement import judge
 from ml_exporter.monitors.selection import for_baseline, for_model

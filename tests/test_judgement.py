@@ -1,4 +1,3 @@
-import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -8,8 +7,9 @@ import pytest
 from scipy import spatial
 from sklearn import metrics
 
-from ml_exporter.components import Loading
-from ml_exporter.explanation import advise, explain_component, explain_field, percent, summarize
+from ml_exporter.advice import advise
+from ml_exporter.explanation import summarize
+from ml_exporter.field_explanation import explain_component, explain_field
 from ml_exporter.hindsight import Hindsight
 from ml_exporter.judgement import judge
 from ml_exporter.statistics import drift
@@ -270,62 +270,6 @@ def test_components_may_have_to_be_more_than_significant_or_are_not_judged(start
     assert judged(watch).versions[0].unwell_components == []
 
 
-def component(loadings, variance=0.1, scale=9.0, location_shift=0.2):
-    """A component that has drifted."""
-    bins = np.array([10.0, 20.0, 10.0, 0.0])
-    return FieldVerdict(
-        role="component",
-        name="pc1",
-        type="number",
-        state="critical",
-        drift="critical",
-        rows=40,
-        baseline_rows=40,
-        bins=("<below>", "1.0", "2.0", "<above>"),
-        counts=bins,
-        baseline_counts=bins[::-1],
-        psi=0.3,
-        location_shift=location_shift,
-        effects={"psi": 0.3},
-        thresholds={"psi": {"critical": 0.2}},
-        statistics={"scale": scale},
-        critical_values={"scale": 4.0},
-        significance=2,
-        shares=(),
-        loadings=tuple(loadings),
-        variance=variance,
-    )
-
-
-A, B, MINUS_B = Loading("a", None, 0.7), Loading("b", None, 0.6), Loading("b", "x", -0.6)
-
-
-@pytest.mark.parametrize(
-    ("drifted", "text"),
-    [
-        (component([A, MINUS_B]), "`a` and `b: x` go together less than they did"),
-        (component([A, MINUS_B], scale=-9), "`a` and `b: x` go together more than they did"),
-        (component([A, B]), "`a` and `b` go against each other less than they did"),
-        (component([A, B], variance=2), "`a` and `b` go together more than they did"),
-        (component([A, B], variance=2, scale=-9), "`a` and `b` go together less than they did"),
-        (component([A, B], variance=2, scale=1), "`a` and `b` have moved together"),
-        (
-            component([A, MINUS_B], variance=2, scale=1),
-            "`a` and `b: x` have moved against each other",
-        ),
-        (component([A]), "`a` goes otherwise with the other features than it did"),
-        (
-            component([A, Loading("b", None, 0.1)]),
-            "`a` goes otherwise with the other features than it did",
-        ),
-        (component([]), "Rows as a whole are less usual than in the baseline"),
-        (component([], location_shift=-0.2), "Rows as a whole are more usual than in the baseline"),
-    ],
-)
-def test_a_component_is_explained_by_what_counts_most_in_it(drifted, text):
-    assert explain_component(drifted).startswith(f"{text}: ")
-
-
 def test_a_label_that_moved_is_shown_and_alarms_nobody(start):
     text = CONFIG.replace("{accuracy: {warning: 0.9, critical: 0.8}}", "{performance_gap: false}")
     watch = start(text)
@@ -426,17 +370,6 @@ def test_advice_begins_with_broken_input(start):
     broken, drifted, *_ = advise(model, model.versions[0])
     assert broken.startswith("Look at what feeds `mean texture` first")
     assert drifted.startswith("Find out what changed for `mean radius`")
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [
-        (0, "0 %"), (0.0004, "<0.1 %"), (0.002, "0.2 %"), (0.05, "5 %"), (0.0531, "5.3 %"),
-        (0.314, "31 %"), (0.9995, ">99.9 %"), (1, "100 %"), (math.nan, "–"),
-    ],
-)  # fmt: skip
-def test_shares_are_written_to_be_read(share, text):
-    assert percent(share) == text
 
 
 def test_the_worst_state_is_the_one_that_needs_attention_most():

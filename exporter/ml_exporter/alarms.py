@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ml_exporter import explanation
+from ml_exporter import explanation, field_explanation
 from ml_exporter.thresholds import SEVERITIES, Severity
 from ml_exporter.verdicts import ModelVerdict, State, VersionVerdict, rank
+from ml_exporter.wording import count
 
 DRIFT_ALERTS: Mapping[str, str] = {
     "feature": "FeatureDrift",
@@ -55,10 +56,10 @@ def _worst_first(found: Sequence[Alarm]) -> list[Alarm]:
 def _of_model(model: ModelVerdict) -> Iterable[Alarm]:
     findings = [
         (model.rejected_state, explanation.explain_rejected(model)),
-        (model.duplicates_state, f"{explanation.count(model.duplicates, 'row')} came twice"),
+        (model.duplicates_state, f"{count(model.duplicates, 'row')} came twice"),
         (
             model.from_future_state,
-            f"{explanation.count(model.from_future, 'row')} are of the future",
+            f"{count(model.from_future, 'row')} are of the future",
         ),
     ]
     yield from _alarm("DataIntegrityViolations", model.name, None, findings)
@@ -76,12 +77,12 @@ def _of_version(model: str, of: VersionVerdict) -> Iterable[Alarm]:
         every = (*of.fields, *of.components)
         fields = [field for field in every if DRIFT_ALERTS.get(field.role) == alert]
         drifted = [field for field in fields if field.drift in SEVERITIES]
-        which = explanation.names(drifted)
+        which = field_explanation.names(drifted)
         what = "component" if alert == DRIFT_ALERTS["component"] else "field"
         yield from alarm(
             alert,
-            [(field.drift, explanation.name_and_explain(field)) for field in drifted],
-            f"{len(drifted)} of {explanation.count(len(fields), what)} drifted: {which}",
+            [(field.drift, field_explanation.name_and_explain(field)) for field in drifted],
+            f"{len(drifted)} of {count(len(fields), what)} drifted: {which}",
         )
     figures = [(one.state, explanation.explain_figure(one)) for one in of.unwell_figures]
     yield from alarm("ModelPerformanceDegraded", figures)
@@ -106,7 +107,7 @@ def _of_version(model: str, of: VersionVerdict) -> Iterable[Alarm]:
 def _broken(of: VersionVerdict) -> list[Finding]:
     """Fields with broken values, then constraints that are violated."""
     found: list[tuple[State, str]] = [
-        (share.state, explanation.explain_share(field, share))
+        (share.state, field_explanation.explain_share(field, share))
         for field in of.fields
         for share in field.shares
         if field.role != "label"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ml_exporter import explanation
+from ml_exporter import field_explanation
 from ml_exporter.alarms import Alarm
 from ml_exporter.statistics.drift import STATISTICS
 from ml_exporter.trends import Onset
@@ -80,7 +80,7 @@ def of_field(of: FieldVerdict, since: Onset | None) -> Document:
         "type": of.type,
         "state": of.state,
         "drift": of.drift,
-        "explanation": explanation.explain(of),
+        "explanation": field_explanation.explain(of),
         "since": of_onset(since),
         "rows": of.rows,
         "baseline_rows": of.baseline_rows,

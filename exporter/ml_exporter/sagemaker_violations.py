@@ -11,11 +11,11 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from ml_exporter.explanation import count, percent
 from ml_exporter.sagemaker_baseline.monitoring import ENABLED, Monitoring
 from ml_exporter.statistics import effects
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER
 from ml_exporter.verdicts import FieldVerdict, VersionVerdict
+from ml_exporter.wording import count, percent
 
 _MONITORED = ("feature", "prediction", "score", "label")  # roles
 _USUAL = Monitoring()

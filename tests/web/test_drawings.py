@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from ml_exporter.explanation import moved_bins
+from ml_exporter.field_explanation import moved_bins
 from ml_exporter.verdicts import FieldVerdict
 from ml_exporter.web.drawings import distribution
 

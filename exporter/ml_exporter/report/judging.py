@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-from ml_exporter import explanation
+from ml_exporter import advice, explanation
 from ml_exporter.alarms import Alarm, alarms, alarms_of
 from ml_exporter.config import Config, Model
 from ml_exporter.judgement import judge
@@ -16,6 +16,7 @@ from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.timeline import Timeline
 from ml_exporter.trends import Onset
 from ml_exporter.verdicts import FieldVerdict, ModelVerdict, State, VersionVerdict, rank, worst
+from ml_exporter.wording import count
 
 _LENGTHS = {"1h": 3600.0, "24h": 86400.0, "7d": 604800.0}
 _USUAL_WINDOW = "24h"  # of logs that don't tell when
@@ -45,7 +46,7 @@ class ModelReport:
         return explanation.summarize(version, "log")
 
     def advice(self, version: VersionVerdict) -> list[str]:
-        return explanation.advise(self.verdict, version)
+        return advice.advise(self.verdict, version)
 
     @property
     def period(self) -> str:
@@ -61,7 +62,7 @@ class ModelReport:
             return "from the log's beginning"
         if self.timeline.has_times:
             return f"since about {moment(onset.time)} UTC"
-        return f"since about row {explanation.count(onset.time)}"
+        return f"since about row {count(onset.time)}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Report:
                 if not version.predictions:
                     yield f"{name}: no predictions to judge"
                 elif version.baseline_state == "learning":
-                    rows = explanation.count(version.predictions, "row")
+                    rows = count(version.predictions, "row")
                     yield f"{name}: {rows} are too few to learn a baseline from: nothing is judged"
 
 

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter import explanation
-from ml_exporter.explanation import count, metric, percent
+from ml_exporter import advice, explanation, field_explanation
 from ml_exporter.report.judging import ModelReport, Report
 from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER
 from ml_exporter.thresholds import SEVERITIES
@@ -20,6 +19,7 @@ from ml_exporter.verdicts import (
     Figure,
     VersionVerdict,
 )
+from ml_exporter.wording import count, metric, percent
 
 _WIDTH = 80
 _STATE = 9  # columns of a state and the space after it
@@ -158,7 +158,7 @@ def _fields(model: ModelReport, of: VersionVerdict) -> str:
 def _why(model: ModelReport, version: VersionVerdict, field: FieldVerdict) -> Iterable[str]:
     """What happened to a field, since when, by which bins, and how much that matters."""
     indent = " " * _STATE
-    text = [explanation.explain(field)]
+    text = [field_explanation.explain(field)]
     since = model.field_since(version, field)
     told = [model.when(since)] if since is not None else []
     if field.importance is not None:
@@ -166,7 +166,7 @@ def _why(model: ModelReport, version: VersionVerdict, field: FieldVerdict) -> It
     if told:
         text.append("; ".join(told))
     yield from (_wrapped(f"{indent}{_bare(one)}", _STATE) for one in text)
-    for title, moves in zip(("gained", "lost"), explanation.moved_bins(field), strict=True):
+    for title, moves in zip(("gained", "lost"), field_explanation.moved_bins(field), strict=True):
         for number, move in enumerate(moves):
             name = _cut(_bare(move.name), 36)
             shares = f"{percent(move.usual):>7} → {percent(move.now):>7}"
@@ -182,7 +182,7 @@ def _components(model: ModelReport, of: VersionVerdict) -> str:
 
 
 def _segments(of: VersionVerdict) -> str:
-    told = [*of.unwell_segments, *explanation.carriers(of)]
+    told = [*of.unwell_segments, *advice.carriers(of)]
     shown = list({(one.field, one.name): one for one in told}.values())[:_MOST_SEGMENTS]
     if not shown:
         return ""

@@ -12,14 +12,15 @@ from functools import cached_property
 
 from markupsafe import Markup, escape
 
-from ml_exporter import explanation
+from ml_exporter import advice, explanation, field_explanation
 from ml_exporter.alarms import Alarm, alarms_of
-from ml_exporter.explanation import Move
+from ml_exporter.field_explanation import Move
 from ml_exporter.statistics.drift import STATISTICS
 from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.trends import Onset
 from ml_exporter.verdicts import FieldVerdict, Figure, ModelVerdict, VersionVerdict, Violation
 from ml_exporter.web import drawings
+from ml_exporter.wording import count, metric, percent
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class FieldView:
 
     @property
     def explanation(self) -> str:
-        return explanation.explain(self.verdict)
+        return field_explanation.explain(self.verdict)
 
     @property
     def importance(self) -> str:
@@ -57,7 +58,7 @@ class FieldView:
     @property
     def moved_bins(self) -> tuple[list[Move], list[Move]]:
         """The bins that gained, and those that lost."""
-        return explanation.moved_bins(self.verdict)
+        return field_explanation.moved_bins(self.verdict)
 
     @property
     def is_unwell(self) -> bool:
@@ -113,7 +114,7 @@ class VersionView(ABC):
 
     @property
     def advice(self) -> list[str]:
-        return explanation.advise(self.model, self.verdict)
+        return advice.advise(self.model, self.verdict)
 
     @property
     def alarms(self) -> list[Alarm]:
@@ -172,8 +173,8 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "duration": duration,
     "number": number,
     "marked": marked,
-    "percent": explanation.percent,
-    "count": explanation.count,
-    "metric": explanation.metric,
+    "percent": percent,
+    "count": count,
+    "metric": metric,
     "segment_name": explanation.segment_name,
 }
