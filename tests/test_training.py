@@ -149,6 +149,17 @@ class TestFields:
         }
 
 
+def test_training_data_is_the_same_in_parquet(tmp_path):
+    frame = load_breast_cancer(as_frame=True).frame.assign(predicted=1)
+    frame = frame.rename(columns={"target": "actual", "mean radius": "age"})
+    frame.to_json(tmp_path / "data.jsonl", orient="records", lines=True, double_precision=15)
+    frame.to_parquet(tmp_path / "data.parquet")
+    of_age = model(features={"age": "age"})
+    of_lines, _ = profile(of_age, Limits(), str(tmp_path / "data.jsonl"), "jsonl")
+    of_columns, _ = profile(of_age, Limits(), str(tmp_path / "data.parquet"), "parquet")
+    assert of_columns.id == of_lines.id
+
+
 def test_bad_rows_are_counted_once(write):
     path = write({"age": 1}, "{", {"age": 2}, "{}", '{"age": "\\ud800"}')
     baseline, rejected = profile(model(), Limits(), path, "jsonl")

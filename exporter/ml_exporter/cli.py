@@ -188,7 +188,10 @@ def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="the model in the configuration; needed where there are several",
     )
     parser.add_argument(
-        "--input", metavar="DATA", required=True, help="a file or glob: JSON Lines, CSV or TSV"
+        "--input",
+        metavar="DATA",
+        required=True,
+        help="a file or glob: JSON Lines, CSV, TSV, Parquet or Arrow",
     )
     parser.add_argument(
         "--output", metavar="FILE", default="-", help="the baseline; - is stdout (default: -)"
