@@ -50,7 +50,7 @@ def found(version: VersionVerdict, monitoring: Monitoring = USUAL) -> set[tuple[
 
 
 def test_rows_like_the_baseline_violate_nothing(judged):
-    assert encode_violations(judged(rows())) == b'{\n  "violations": []\n}\n'
+    assert encode_violations(constraint_violations(judged(rows()))) == b'{\n  "violations": []\n}\n'
 
 
 Change = Callable[[Row, int], Row]
@@ -94,7 +94,7 @@ def test_columns_that_are_gone_and_new(judged):
         ("texture", "extra_column_check"),
         ("debug", "extra_column_check"),
     }
-    document = json.loads(encode_violations(version))
+    document = json.loads(encode_violations(constraint_violations(version)))
     assert document.keys() == {"violations"}
     assert {frozenset(one) for one in document["violations"]} == {
         frozenset(("feature_name", "constraint_check_type", "description"))

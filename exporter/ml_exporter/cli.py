@@ -216,9 +216,10 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument(
         "--format",
-        choices=("text", "json", "html"),
+        choices=("text", "json", "html", "sagemaker"),
         default="text",
-        help="how it is written (default: %(default)s)",
+        help="how it is written; sagemaker: Model Monitor's constraint_violations.json "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--output", metavar="FILE", default="-", help="the report; - is stdout (default: -)"

@@ -40,9 +40,9 @@ class _Document(msgspec.Struct, frozen=True):
     violations: list[ConstraintViolation]
 
 
-def encode_violations(version: VersionVerdict, monitoring: Monitoring = _USUAL) -> bytes:
-    """The file for a version and the window that it was judged by."""
-    document = _Document(list(constraint_violations(version, monitoring)))
+def encode_violations(found: Iterable[ConstraintViolation]) -> bytes:
+    """The file of what was found, of one window."""
+    document = _Document(list(found))
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 

@@ -108,6 +108,11 @@ class TestGolden:
         expected = json.loads((GOLDEN / f"{folder.name}.json").read_text())
         assert rounded(found) == rounded(expected)
 
+    def test_sagemaker(self, folder: Path) -> None:
+        done = report(folder, "--format=sagemaker")
+        assert done.stdout.decode() == (GOLDEN / f"{folder.name}.sagemaker.json").read_text()
+        assert done.returncode == (3 if folder.name == "celsius" else 0)
+
     def test_html(self, folder: Path) -> None:
         html = report(folder, "--format=html").stdout.decode()
         without_style = re.sub("<style>.*</style>", "", html, flags=re.DOTALL)
@@ -246,6 +251,11 @@ def test_one_of_several_models(tmp_path: Path) -> None:
     )
     done = report(tmp_path, "--model=penguins", "--format=json")
     assert [model["model"] for model in json.loads(done.stdout)["models"]] == ["penguins"]
+    violations = json.loads(report(tmp_path, "--format=sagemaker").stdout)["violations"]
+    assert {one["description"].split(": ")[0] for one in violations} == {
+        "flight-delays 1",
+        "penguins unversioned",
+    }
 
 
 def test_plain_where_the_terminal_is(folder: Path) -> None:

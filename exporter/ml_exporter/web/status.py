@@ -16,7 +16,7 @@ from ml_exporter import documents, explanation
 from ml_exporter.hindsight import Hindsight
 from ml_exporter.history import History, Window
 from ml_exporter.judgement import judge
-from ml_exporter.sagemaker_violations import encode_violations
+from ml_exporter.sagemaker_violations import constraint_violations, encode_violations
 from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.trends import Onset
 from ml_exporter.verdicts import (
@@ -165,9 +165,9 @@ def status_pages(history: History, *, telemetry_path: str = "/metrics") -> Bluep
         return response
 
     @pages.get("/api/v1/constraint_violations")
-    def constraint_violations() -> Response:
+    def sagemaker_file() -> Response:
         look = _look(history, _window_name(history))
-        data = encode_violations(_one_version(look.models))
+        data = encode_violations(constraint_violations(_one_version(look.models)))
         response = Response(data, content_type="application/json")
         response.headers["Cache-Control"] = "no-store"
         return response
