@@ -43,6 +43,7 @@ FIELD_MONITORS = (
     "unseen_z",
     "significance",
     "drift_psi",
+    "rolling_psi",
     "missing_ratio",
     "invalid_ratio",
     "out_of_range_ratio",

@@ -25,12 +25,13 @@ def exposition(draw: random.Random) -> str:
     lines = ['model:champion:7d{model="m",version="1"} 1']
     for version in ("1", "2"):
         of = f'{FIELD},version="{version}"'
-        counts = [draw.randrange(50), draw.randrange(400), draw.randrange(3), 0]
-        for bin, count in zip(BINS, counts, strict=True):
-            lines.append(f'ml_field_values_total:24h{{{of},bin="{bin}"}} {count}')
+        for window, least in (("24h", 0), ("7d", 500)):
+            counts = [draw.randrange(50), least + draw.randrange(400), draw.randrange(3), 0]
+            for bin, count in zip(BINS, counts, strict=True):
+                lines.append(f'ml_field_values_total:{window}{{{of},bin="{bin}"}} {count}')
+            lines.append(f"field:rows:{window}{{{of}}} {sum(counts)}")
         critical = f'field:critical_value{{{of},test="distribution",window="24h"}} {CRITICAL}'
-        rows = f"field:rows:24h{{{of}}} {sum(counts)}"
-        lines += [rows, f"field:baseline_bins{{{of}}} {len(BINS)}", critical]
+        lines += [f"field:baseline_bins{{{of}}} {len(BINS)}", critical]
     return "\n".join(lines) + "\n"
 
 
@@ -56,20 +57,31 @@ def at(server: Prometheus, series: str, time: float) -> list[float]:
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_a_week_before(recorded: Prometheus, version: str) -> None:
+@pytest.mark.parametrize(
+    ("comparison", "reference", "ago"),
+    [
+        ("drift", "ml_field_values_total:24h", TIMING.lengths["7d"]),
+        ("rolling", "ml_field_values_total:7d", TIMING.lengths["24h"]),
+    ],
+)
+def test_its_own_past(
+    recorded: Prometheus, version: str, comparison: str, reference: str, ago: float
+) -> None:
     of = f'{{version="{version}"}}'
     compared = set()
     for back in range(1, 6):
-        ((_, time),) = recorded.query(f"timestamp(field:drift_g_statistic:24h{of} offset {back}s)")
+        ((_, time),) = recorded.query(
+            f"timestamp(field:{comparison}_g_statistic:24h{of} offset {back}s)"
+        )
         now = at(recorded, f"ml_field_values_total:24h{of}", time)
-        before = at(recorded, f"ml_field_values_total:24h{of}", time - TIMING.lengths["7d"])
+        before = at(recorded, f"{reference}{of}", time - ago)
         statistic = drift.g_statistic(now, before)
         for name, twin in (
             ("psi", drift.psi(now, before)),
             ("g_statistic", statistic),
             ("significance", statistic / CRITICAL),
         ):
-            ((_, value),) = recorded.query(f"field:drift_{name}:24h{of} @ {time}")
+            ((_, value),) = recorded.query(f"field:{comparison}_{name}:24h{of} @ {time}")
             assert value == pytest.approx(twin, rel=1e-9, abs=1e-12)
         compared.add(statistic)
     assert len(compared) > 1

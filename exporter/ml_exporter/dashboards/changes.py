@@ -64,6 +64,27 @@ def weekly() -> Iterable[Panel]:
     )
 
 
+def rolling() -> Iterable[Panel]:
+    yield _table(
+        About(
+            "Fields that are other than in the seven days before",
+            "Each field's values of 24h against those of the seven days before, or as much of them "
+            "as there is, the most significant first. Usual is the greatest significance of the "
+            "week that ended a day ago, weekends included.",
+            width=24,
+            height=8,
+            no_value="Needs as much history as 24h have",
+        ),
+        "rolling",
+        Column(
+            "Usual",
+            f"max by ({_BY}) (field:usual_rolling_significance{{{MODEL}}})",
+            "none",
+            decimals=1,
+        ),
+    )
+
+
 def of_versions() -> Iterable[Panel]:
     yield _table(
         About(

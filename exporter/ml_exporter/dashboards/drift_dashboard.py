@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_exporter.dashboards import health
 from ml_exporter.dashboards.assembly import assemble, choice_variable, link_out, link_to
-from ml_exporter.dashboards.changes import of_versions, weekly
+from ml_exporter.dashboards.changes import of_versions, rolling, weekly
 from ml_exporter.dashboards.concept_drift import concept_drift
 from ml_exporter.dashboards.signals import signals
 from ml_exporter.rules import Links
@@ -26,6 +26,7 @@ def drift_dashboard(links: Links | None = None) -> dict[str, Any]:
             ("Kind of change of $model", concept_drift()),
             ("What is unusual of $model", signals()),
             ("$model against the week before", weekly()),
+            ("$model against the seven days before", rolling()),
             ("Data of the versions of $model", of_versions()),
         ),
         (

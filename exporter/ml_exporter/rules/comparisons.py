@@ -1,4 +1,4 @@
-"""Distributions without a baseline: this week against the last, a version against the champion.
+"""Distributions without a baseline: a model against its own past, a version against the champion.
 
 The bins are a baseline's, given or learned, and its counts aren't asked. The twin is
 `ml_exporter.statistics.drift`, of two windows.
@@ -14,10 +14,10 @@ from ml_exporter.rules.drift import VALUES
 from ml_exporter.rules.groups import Alert, Group, Rule
 from ml_exporter.rules.promql import indent, without
 from ml_exporter.rules.shares import g_statistic
-from ml_exporter.rules.timing import Timing, duration
+from ml_exporter.rules.timing import Timing, duration, span
 
 WINDOWS = ("24h", "7d")
-OF_VERSIONS = "24h"
+DAY = "24h"  # what is compared with the days before, and with the champion
 
 _OF_FIELD = "role, field, baseline_id"
 _OF_BIN = "ignoring (bin) group_left ()"
@@ -38,9 +38,25 @@ def groups(timing: Timing) -> Iterable[Group]:
         before = _Sample(f"{now.values} {week}", f"{now.rows} {week}")
         against = f"{window} against the same time a week before"
         rules = [*_comparison("drift", now, before, against, window)]
-        if window == OF_VERSIONS:
-            rules += _versions(now, window)
+        if window == DAY:
+            rules += (*_rolling(timing, now), *_versions(now, window))
         yield Group(f"ml-exporter-comparisons-{window}", timing.interval(window), tuple(rules))
+
+
+def _rolling(timing: Timing, now: _Sample) -> Iterable[Rule]:
+    day, week = timing.lengths[DAY], timing.lengths["7d"]
+    ended = f"offset {duration(day)}"
+    # Less of a past than what is compared with it says little of what is usual.
+    before = _Sample(f"{VALUES}:7d {ended}", f"(field:rows:7d {ended} >= {now.rows})")
+    against = f"{DAY} against the seven days before, or as much of them as there is"
+    yield from _comparison("rolling", now, before, against, DAY)
+    yield Rule(
+        "field:usual_rolling_significance",
+        "The greatest of that in the week that ended a day ago: what days of the week alone bring "
+        "about.",
+        f"max_over_time(field:rolling_significance:{DAY}"
+        f"[{span(week)}:{duration(timing.lengths['1h'])}] {ended})",
+    )
 
 
 def _versions(now: _Sample, window: str) -> Iterable[Rule]:
@@ -94,29 +110,75 @@ def _comparison(
     )
 
 
+@dataclass(frozen=True)
+class _Past:
+    """What a model is alerted to differ from, once its monitor has a threshold."""
+
+    alert: str
+    drift: str  # the name of the fields that differ
+    comparison: str
+    unless: str
+    than: str
+    day: str  # the same at length
+    help: str
+
+    @property
+    def monitor(self) -> str:
+        return f"{self.comparison}_psi"
+
+
+_PASTS = (
+    _Past(
+        "WeeklyDrift",
+        "weekly_drift",
+        "drift",
+        "",
+        "a week before",
+        "on the same day a week before",
+        "that of the same day a week before by more than chance explains",
+    ),
+    _Past(
+        "RollingDrift",
+        "rolling_drift",
+        "rolling",
+        f"\nunless\nfield:rolling_significance:{DAY} <= field:usual_rolling_significance",
+        "in the seven days before",
+        "in the seven days before",
+        "that of the seven days before, or as many of them as there are, by more than chance "
+        "explains and than on any day of the week before",
+    ),
+)
+
+
 def alerts(build: Builder, severity: str) -> Iterable[Rule | Alert]:
+    for past in _PASTS:
+        yield from _of_past(past, build, severity)
+
+
+def _of_past(past: _Past, build: Builder, severity: str) -> Iterable[Rule | Alert]:
+    record, effect = f"field:{past.drift}:{DAY}", f"field:{past.monitor}:{DAY}"
     yield Rule(
-        "field:weekly_drift:24h",
-        f"PSI over 24h of a field against a week before, where it is above its {severity} "
-        "threshold and significant.",
-        "field:drift_psi:24h\n> ignoring (monitor, severity, baseline_id) group_left ()\n"
-        f'field:threshold{{monitor="drift_psi",severity="{severity}"}}\n'
-        "and\nfield:drift_significance:24h > 1",
+        record,
+        f"PSI over {DAY} of a field against what it was {past.than}, where it is above its "
+        f"{severity} threshold and significant.",
+        f"{effect}\n> ignoring (monitor, severity, baseline_id) group_left ()\n"
+        f'field:threshold{{monitor="{past.monitor}",severity="{severity}"}}\n'
+        f"and\nfield:{past.comparison}_significance:{DAY} > 1{past.unless}",
         {"severity": severity},
     )
-    drifted = f'field:weekly_drift:24h{{severity="{severity}",role!="label"}}'
-    of_model = f"max by (field) (field:weekly_drift:24h{{severity='{severity}',role!='label',%s}})"
+    drifted = f'{record}{{severity="{severity}",role!="label"}}'
+    of_model = f"max by (field) ({record}{{severity='{severity}',role!='label',%s}})"
     of_field = f"{{{{ .Labels.field }}}}: PSI {number('%.3f')}"
     yield build.alert(
-        "WeeklyDrift",
+        past.alert,
         severity,
         f"{without('count', _OF_FIELD, drifted)} > 0",
-        help="The distribution of a feature, prediction or score over 24h differs from that of the "
-        "same day a week before by more than chance explains, and by more than the threshold of "
-        "`drift_psi`. It has none by default, and so the alert is off.",
+        help=f"The distribution of a feature, prediction or score over {DAY} differs from "
+        f"{past.help}, and by more than the threshold of `{past.monitor}`. It has none by default, "
+        "and so the alert is off.",
         summary=f"{ABOUT_MODEL}{NAME}: {{{{ $value }}}} field"
-        "{{ if gt $value 1.0 }}s{{ end }} other than a week before, "
+        f"{{{{ if gt $value 1.0 }}}}s{{{{ end }}}} other than {past.than}, "
         + each(f"topk(1, {of_model})", of_field),
-        description=f"{ABOUT_MODEL}Other over the last 24h than on the same day a week before, the "
-        "most first:" + each(f"topk(5, {of_model})", f"\n- {of_field}"),
+        description=f"{ABOUT_MODEL}Other over the last {DAY} than {past.day}, the most first:"
+        + each(f"topk(5, {of_model})", f"\n- {of_field}"),
     )

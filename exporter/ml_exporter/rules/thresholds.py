@@ -17,6 +17,7 @@ FIELD_MONITORS = (
     *("missing_ratio", "invalid_ratio", "out_of_range_ratio", "unseen_ratio"),
     "constant_z",
     "drift_psi",
+    "rolling_psi",
 )
 
 
