@@ -1,9 +1,9 @@
 """How soon a change of the error rate is found, and how often falsely, beside detectors by the row.
 
 `python benchmarks/concept_drift.py [--river=PYTHON] [--runs=N]`: streams of right and wrong
-predictions, judged by the rules' windows of counts (their twin, every ten minutes or two) and, row
-by row, by ADWIN, Page-Hinkley, DDM and KSWIN with the defaults of river, in an interpreter that has
-it (`python3.11 -m venv .river && .river/bin/pip install 'river>=0.22'`).
+predictions, judged by the rules' windows of counts (their twin, every minute) and, row by row,
+by ADWIN, Page-Hinkley, DDM and KSWIN with the defaults of river, in an interpreter that has it
+(`python3.11 -m venv .river && .river/bin/pip install 'river>=0.22'`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ BEFORE = AFTER = 20_000  # rows of a stream before its change, and after it
 RIVER_RUNS = 25  # at most: by the row, all would take an hour
 WITHIN = 10_000  # rows after which a change that isn't found counts as missed
 USUAL = 0.1  # error rate before the change
-MINUTES = (10, 30, 60, 120, 240, 480, 960, 1920, 3840, 10_080)  # `concept_drift.SPANS`
+MINUTES = (5, 10, 30, 60, 120, 240, 480, 960, 1920, 3840, 10_080)  # `concept_drift.SPANS`
 WEEK = MINUTES[-1]
+STEP = 1  # minutes between two evaluations
+KEEP_FIRING = 30  # minutes for which an alert outlives its reason: what recurs is no new one
 
 
 def _sea(random: np.random.Generator, rows: int) -> Floats:
@@ -77,13 +79,12 @@ def z_of_shares(errors: Floats, rows: Floats, before: Floats, rows_before: Float
 def of_windows(errors: NDArray[np.int8], rows_an_hour: int, seed: int) -> list[list[int]]:
     """After how many rows of each stream the rules find that errors have grown, anew."""
     random = np.random.default_rng(seed)
-    step = 2 if rows_an_hour > 1000 else 10  # minutes
-    a_step = rows_an_hour * step / 60
-    history = 2 * WEEK // step  # at least a week before the stream that spans are compared with
+    a_minute = rows_an_hour / 60
+    history = 2 * WEEK  # minutes: at least a week before the stream that spans are compared with
     found = []
     for stream in errors:
-        steps = int(len(stream) / a_step)
-        rows = random.poisson(a_step, history + steps).astype(float)
+        length = int(len(stream) / a_minute)
+        rows = random.poisson(a_minute, history + length).astype(float)
         ends = np.minimum(np.cumsum(rows[history:]).astype(int), len(stream))
         counted = np.diff(np.concatenate([[0], np.cumsum(stream, dtype=int)])[ends], prepend=0)
         wrong = np.concatenate([random.binomial(rows[:history].astype(int), USUAL), counted])
@@ -92,21 +93,22 @@ def of_windows(errors: NDArray[np.int8], rows_an_hour: int, seed: int) -> list[l
             name: np.concatenate([[0.0], np.cumsum(of)])
             for name, of in (("errors", wrong), ("rows", rows))
         }
-        at = np.arange(history + 1, history + steps + 1)
+        at = np.arange(history + STEP, history + length + 1, STEP)
         known = float(random.binomial(BASELINE_ROWS, USUAL))
-        greatest = np.zeros(steps)
+        greatest = np.zeros(at.size)
+        of_baseline = np.full(at.size, known), np.full(at.size, float(BASELINE_ROWS))
         for minutes in MINUTES:
-            length, week = minutes // step, WEEK // step
-            a, n = (sums[of][at] - sums[of][at - length] for of in ("errors", "rows"))
-            start = at - length
-            b, m = (sums[of][start] - sums[of][np.maximum(start - week, 0)] for of in sums)
-            for before, rows_before in ((b, m), (np.full(steps, known), np.full(steps, 1e4))):
+            start = at - minutes
+            a, n = (sums[of][at] - sums[of][start] for of in sums)
+            of_week = [sums[of][start] - sums[of][np.maximum(start - WEEK, 0)] for of in sums]
+            for before, rows_before in (of_week, of_baseline):
                 z = z_of_shares(a, n, before, rows_before)
                 grown = a * rows_before > MATERIAL_GROWTH * before * n
                 greatest = np.maximum(greatest, np.where(grown & (n >= LEAST_ROWS), z, 0))
         alarms = greatest > CRITICAL_VALUE
-        begins = alarms & ~np.concatenate([[False], alarms[:-1]])
-        found.append(ends[begins].tolist())
+        earlier = np.concatenate([[0], np.cumsum(alarms)])[:-1]
+        recent = earlier - np.concatenate([np.zeros(KEEP_FIRING // STEP), earlier])[: at.size]
+        found.append(ends[at - history - 1][alarms & (recent == 0)].tolist())
     return found
 
 

@@ -28,7 +28,7 @@ def expositions() -> Iterator[str]:
             'ml_baseline_performance{model="m",metric="accuracy"} 0.9',
             'ml_baseline_labelled_rows{model="m"} 5000',
         ]
-        for piece, rows in (("1m", 40), ("hour", 80)):
+        for piece, rows in (("1m", 60), ("hour", 80)):
             share = 0.1 if scrape < SCRAPES * 0.7 else 0.5
             wrong = sum(draw.random() < share for _ in range(rows))
             for correct, count in (("true", rows - wrong), ("false", wrong)):

@@ -28,13 +28,13 @@ _OF_SPAN = "ignoring (span) group_left ()"
 
 def groups(timing: Timing) -> Iterable[Group]:
     rules = (*_references(timing), *_counts(timing), *_tests(timing))
-    yield Group("ml-exporter-error-rates", duration(timing.slow), rules)
+    yield Group("ml-exporter-error-rates", duration(timing.minute), rules)
 
 
 def _lengths(timing: Timing) -> Mapping[str, float]:
     """The spans in seconds; those that a shortened week doesn't hold are left out."""
     hour, week = timing.lengths["1h"], timing.lengths["7d"]
-    lengths = {"10m": timing.ten_minutes, "30m": hour / 2, "7d": week}
+    lengths = {"5m": timing.minutes(5), "10m": timing.minutes(10), "30m": hour / 2, "7d": week}
     lengths |= {one: hour * int(one[:-1]) for one in SPANS if one.endswith("h")}
     return {one: lengths[one] for one in SPANS if lengths[one] < week or one == "7d"}
 
@@ -134,7 +134,7 @@ def _tests(timing: Timing) -> Iterable[Rule]:
     yield Rule(
         "model:usual_error_drift",
         "The greatest of that in the week that ended a day ago: what seasons alone bring about.",
-        f"max_over_time({drift}[{span(week)}:{duration(timing.ten_minutes)}] "
+        f"max_over_time({drift}[{span(week)}:{duration(timing.minutes(10))}] "
         f"offset {duration(day)})",
     )
 
@@ -163,7 +163,7 @@ def alerts(build: Builder, severity: str) -> Iterable[Alert]:
         severity,
         "model:error_drift > 1\nunless\nmodel:error_drift <= model:usual_error_drift",
         help="The share of wrong predictions has grown against the week before or the baseline, "
-        f"over one of the spans from 10m to 7d: by {CRITICAL_VALUE:g} standard errors, by a tenth "
+        f"over one of the spans from 5m to 7d: by {CRITICAL_VALUE:g} standard errors, by a tenth "
         f"or more, on {LEAST_ROWS} labels or more, and as on none of the seven days before.",
         summary=f"{ABOUT_MODEL}{NAME}: error rate {each(most, of_span)}",
         description=f"{ABOUT_MODEL}By arrival of the label, the most significant first:{others}",

@@ -44,10 +44,9 @@ class Timing:
     def minute(self) -> float:
         return self.lengths["1m"]
 
-    @property
-    def ten_minutes(self) -> float:
-        """A sixth of an hour, in whole minutes."""
-        return max(1, round(self.lengths["1h"] / 6 / self.minute)) * self.minute
+    def minutes(self, number: int) -> float:
+        """So many minutes of an hour that may be shortened, in whole ones."""
+        return max(1, round(self.lengths["1h"] * number / 60 / self.minute)) * self.minute
 
     def interval(self, window: str) -> str:
         """How often figures of a window are recorded."""
