@@ -1,22 +1,28 @@
-"""What the rules cost: the evaluation time of each group, on a Prometheus with a week behind it.
+"""What the rules cost: the evaluation time of each group, on a Prometheus with a past.
 
     python benchmarks/rules.py [--fields 1000] [--top 10]
 
 One model with so many numbers, ten bins each, and its label and score, scraped every 15 seconds.
-What the windows are sums of is imported for as long as each reaches back, at the step at which it
-is recorded, so that they cost what they cost after a week. The table is Prometheus's own account
-of the last evaluation, after each group has had a few.
+What rules look back at is read from the rules, and its series from a first Prometheus; it is
+imported into a second one for as long as each rule reaches back, at the step at which it is
+recorded, so that rules cost what they cost after three weeks. The table is Prometheus's own account
+of the last evaluation, after each group has had a few. It takes about a quarter of an hour.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+import shutil
 import subprocess
 import time
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,14 +38,22 @@ from ml_exporter.demo.servers import find, free_port
 from ml_exporter.exposition import TEXT, render
 from ml_exporter.families import freeze
 from ml_exporter.profiling import build
-from ml_exporter.rules import write_rules
-from ml_exporter.rules.counts import FIELD_COUNTERS
-from ml_exporter.rules.timing import DEFAULT_TIMING
+from ml_exporter.rules import DEFAULT_TIMING, rule_files, write_rules
+from ml_exporter.rules.groups import Rule
+from ml_exporter.units import parse_duration
 from ml_exporter.versions import Budget, Version, labelled
 
 _SCRAPE = 15.0  # seconds
 _BLOCK = 7200.0  # seconds of a block of Prometheus's storage, all of which promtool reads at once
 _MINUTES = 5  # until the last evaluation is read: two of the slowest group
+_LONGEST_RUN = 1800.0  # seconds from the end of what is imported to the last evaluation
+_LOOK_BACK = 300.0  # seconds that an instant look-up reaches back
+_HOURLY = ("hour:ends", "signal:excess_variance")  # and what ends in `:hour`
+_LOOKS = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{[^}]*\})?(?:\[([\w:]+)\])?(?:\s+offset\s+(\w+))?")
+_MONITORS = """
+count(count without (severity) (field:threshold))
++ count(field:critical_value{window="24h"})
+"""
 
 
 def rows_of(number: int, fields: int, seed: int) -> Batch:
@@ -100,39 +114,89 @@ class Exporter:
         return render(freeze(self.version.families))
 
 
-def history(exporter: Exporter, begin: float, end: float) -> Iterator[bytes]:
-    """OpenMetrics of what is looked back at for each bin, of a part of the time until `end`."""
-    (counter,) = FIELD_COUNTERS
-    lengths = DEFAULT_TIMING.lengths
-    recorded = 'job="ml-exporter",'
-    for name, target, every, length in (
-        (counter.name, f'{recorded}instance="{exporter.address}",', _SCRAPE, DEFAULT_TIMING.memory),
-        (f"{counter.name}:1m", recorded, lengths["1m"], lengths["24h"]),
-        (f"{counter.windows}:hour", recorded, lengths["1h"], lengths["7d"]),
-    ):
+@dataclass(frozen=True)
+class Look:
+    """A part of the past that rules look back at: seconds ago."""
+
+    begin: float
+    end: float
+
+
+def looks() -> Mapping[str, frozenset[Look]]:
+    """What is looked back at, by the name of the series."""
+    found: dict[str, set[Look]] = defaultdict(set)
+    for rule in (rule for of in rule_files().values() for group in of for rule in group.rules):
+        for name, length, offset in _LOOKS.findall(rule.expr):
+            if length or offset:
+                end = parse_duration(offset or "0")
+                begin = end + (parse_duration(length.split(":")[0]) if length else _LOOK_BACK)
+                found[name].add(Look(begin, end))
+    return {name: frozenset(of) for name, of in found.items()}
+
+
+def steps() -> Mapping[str, float]:
+    """Seconds between two samples of each recorded series."""
+    found = {
+        rule.record: parse_duration(group.interval)
+        for groups in rule_files().values()
+        for group in groups
+        for rule in group.rules
+        if isinstance(rule, Rule)
+    }
+    hour = DEFAULT_TIMING.lengths["1h"]
+    return {
+        name: hour if name.endswith(":hour") or name in _HOURLY else found[name] for name in found
+    }
+
+
+def series_of(url: str, names: Iterable[str]) -> Mapping[str, list[str]]:
+    """The series of each name, as they are written in an exposition."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        for labels in ask(url, "series", **{"match[]": name}):
+            pairs = ",".join(
+                f"{key}={json.dumps(labels[key])}" for key in labels if key != "__name__"
+            )
+            found.setdefault(name, []).append(f"{name}{{{pairs}}}")
+    scored = found.get("signal:learned_score", ())  # there is no other one before it is learned
+    found["signal:excess_variance"] = [
+        one.replace("signal:learned_score{", f'signal:excess_variance{{season="{season}",')
+        for one in scored
+        for season in ("day", "week")
+    ]
+    return found
+
+
+def history(series: Mapping[str, list[str]], begin: float, end: float) -> Iterator[bytes]:
+    """OpenMetrics of what is looked back at in a block that begins then; nothing, if nothing is."""
+    every = steps()
+    for name, of in looks().items():
+        times = np.arange(begin, min(begin + _BLOCK, end), every.get(name, _SCRAPE))
+        seen = np.zeros(times.shape, bool)
+        for look in of:
+            # What is a week old when the benchmark ends is not yet so when it begins.
+            seen |= (times >= end - look.begin) & (times <= end - look.end + _LONGEST_RUN)
+        if not seen.any() or name not in series:
+            continue
+        stamps = [f" 7 {at:.0f}\n" for at in times[seen]]
         yield f"# TYPE {name} unknown\n".encode()
-        times = np.arange(end - length, end, every)
-        stamps = [f" 7 {at:.0f}\n" for at in times[(begin <= times) & (times < begin + _BLOCK)]]
-        for field in exporter.baseline.fields:
-            for bin in field.bins:
-                series = (
-                    f'{name}{{{target}baseline_id="{exporter.baseline.id}",bin="{bin}",'
-                    f'field="{field.name}",model="model",role="{field.role}",version="1"}}'
-                )
-                yield "".join(series + stamp for stamp in stamps).encode()
-    yield b"# EOF\n"
+        for one in series[name]:
+            yield "".join(one + stamp for stamp in stamps).encode()
 
 
-def import_history(exporter: Exporter, folder: Path) -> None:
-    """Fill a Prometheus's storage with a week, up to half a minute ago."""
+def import_history(series: Mapping[str, list[str]], folder: Path) -> None:
+    """Fill a Prometheus's storage with what is looked back at, up to half a minute ago."""
     end = time.time() - 30
-    for begin in np.arange((end - 7 * 86_400) // _BLOCK * _BLOCK, end, _BLOCK):
-        text = folder / "history.txt"
+    longest = max(look.begin for of in looks().values() for look in of)
+    text = folder / "history.txt"
+    for begin in np.arange((end - longest) // _BLOCK * _BLOCK, end, _BLOCK):
         with text.open("wb") as file:
-            file.writelines(history(exporter, begin, end))
+            file.writelines(history(series, begin, end))
+            if not file.tell():
+                continue
+            file.write(b"# EOF\n")
         command = ["tsdb", "create-blocks-from", "openmetrics", text, folder / "data"]
         subprocess.run([_program("promtool"), *command], check=True, stdout=subprocess.DEVNULL)
-        text.unlink()
 
 
 @contextmanager
@@ -152,6 +216,7 @@ def prometheus(exporter: Exporter, folder: Path) -> Iterator[str]:
         _program("prometheus"),
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
+        "--storage.tsdb.retention.time=30d",
         f"--web.listen-address={address}",
         "--log.level=error",
     ]
@@ -162,14 +227,20 @@ def prometheus(exporter: Exporter, folder: Path) -> Iterator[str]:
             server.terminate()
 
 
-def groups(url: str) -> list[dict[str, Any]]:
-    """The groups of rules with what their last evaluation took; none before it answers."""
-    try:
-        with urllib.request.urlopen(f"{url}/api/v1/rules", timeout=30) as response:
-            found: list[dict[str, Any]] = json.load(response)["data"]["groups"]
-    except OSError:
-        return []
-    return found
+@contextmanager
+def evaluated(exporter: Exporter, folder: Path) -> Iterator[str]:
+    """The URL of a Prometheus that has evaluated each group twice or more."""
+    with prometheus(exporter, folder) as url:
+        started = time.time()
+        while time.time() < started + _MINUTES * 60:
+            time.sleep(1)
+        yield url
+
+
+def ask(url: str, path: str, **parameters: str) -> Any:
+    query = urllib.parse.urlencode(parameters)
+    with urllib.request.urlopen(f"{url}/api/v1/{path}?{query}", timeout=60) as response:
+        return json.load(response)["data"]
 
 
 def _program(name: str) -> str:
@@ -185,21 +256,27 @@ def main() -> None:
     parser.add_argument("--top", type=int, default=10, help="rules to show, the slowest first")
     arguments = parser.parse_args()
     exporter = Exporter(arguments.fields)
-    series = sum(len(family) for family in exporter.version.families)
+    scraped = sum(len(family) for family in exporter.version.families)
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        import_history(exporter, folder)
-        with prometheus(exporter, folder) as url:
-            started = time.time()
-            while time.time() < started + _MINUTES * 60:
-                time.sleep(1)
-            evaluated = groups(url)
-    print(f"{arguments.fields} fields, {series} series\n\n{'':36} {'seconds':>8} {'interval':>8}")
+        first, second = Path(name, "first"), Path(name, "second")
+        first.mkdir()
+        second.mkdir()
+        with evaluated(exporter, first) as url:
+            series = series_of(url, looks())
+        shutil.rmtree(first)
+        import_history(series, second)
+        with evaluated(exporter, second) as url:
+            found = ask(url, "rules")["groups"]
+            ((_, monitors),) = (
+                one["value"] for one in ask(url, "query", query=_MONITORS)["result"]
+            )
+    print(f"{arguments.fields} fields, {scraped} series, {monitors} monitors of fields\n")
+    print(f"{'':36} {'seconds':>8} {'interval':>8}")
     slowest = []
-    for group in sorted(evaluated, key=lambda group: -group["evaluationTime"]):
+    for group in sorted(found, key=lambda group: -group["evaluationTime"]):
         print(f"{group['name']:36} {group['evaluationTime']:8.3f} {group['interval']:8.0f}")
         slowest += [(rule["evaluationTime"], rule["name"]) for rule in group["rules"]]
-    total = sum(group["evaluationTime"] / group["interval"] for group in evaluated)
+    total = sum(group["evaluationTime"] / group["interval"] for group in found)
     print(f"{'cores, all groups':36} {total:8.3f}\n")
     for took, rule in sorted(slowest, reverse=True)[: arguments.top]:
         print(f"{rule:36} {took:8.3f}")
