@@ -19,7 +19,7 @@ def groups(timing: Timing) -> Iterable[Group]:
         *(*drift.baseline(timing), *effects.baseline(timing), *integrity.baseline()),
         *(*constancy.baseline(), *components.baseline(timing)),
     )
-    yield Group("ml-exporter-baselines", duration(timing.minute), baseline)
+    yield Group("ml-exporter-baselines", duration(timing.slow), baseline)
     for window in WINDOWS:
         rules = (
             *counts.of_window(timing, counts.FIELD_COUNTERS, window),

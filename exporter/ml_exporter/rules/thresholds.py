@@ -26,7 +26,7 @@ def groups(timing: Timing) -> Iterable[Group]:
     for monitor in FIELD_MONITORS:
         rules += [_of_fields(timing, monitor, severity) for severity in SEVERITIES]
     rules += [_of_constraints(timing, severity) for severity in SEVERITIES]
-    yield Group("ml-exporter-thresholds", duration(timing.minute), tuple(rules))
+    yield Group("ml-exporter-thresholds", duration(timing.slow), tuple(rules))
 
 
 def of_model(timing: Timing, monitor: str, severity: str) -> str:
