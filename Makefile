@@ -4,7 +4,7 @@ SHELL := bash
 .PHONY: demo test lint types unit fuzz tools benchmark generate lock clean help
 
 BIN := .venv/bin
-BUILT_FROM := pyproject.toml setup.py exporter/ml_exporter/__init__.py exporter/ml_exporter/formats/_scanner.c
+BUILT_FROM := pyproject.toml setup.py exporter/ml_exporter/__init__.py $(wildcard exporter/ml_exporter/*/*.c)
 
 demo: .venv/demo.stamp  ## A real model whose traffic drifts, the exporter, and its status page
 	$(BIN)/ml-exporter demo $(ARGS)

@@ -137,7 +137,7 @@ def batch(features: pd.DataFrame, timestamps: Floats | None) -> Batch:
 def coded(baseline: Baseline, every: Batch) -> list[Coded]:
     found = [Coded(one, one.places(every.fields[one.key])) for one in baseline.fields]
     if baseline.components is not None:
-        values = np.hstack([*Projection(baseline.components, baseline.fields).of(every)])
+        values = Projection(baseline.components, baseline.fields).of(every)
         for one, of in zip(baseline.component_fields, values, strict=True):
             found.append(Coded(one, one.places(Scores(of))))
     return found

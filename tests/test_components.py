@@ -51,7 +51,7 @@ def diamonds(rows=6000):
 
 
 def values_of(baseline, rows):
-    return np.hstack(list(Projection(baseline.components, baseline.fields).of(rows)))
+    return Projection(baseline.components, baseline.fields).of(rows)
 
 
 def values_one_by_one(baseline, rows):
@@ -132,7 +132,7 @@ class TestValues:
 
     def test_of_no_rows(self):
         made = made_of(columns_of(diamonds(1000)))
-        assert list(Projection(made.components, made.fields).of(Batch(0, {}))) == []
+        assert values_of(made, Batch(0, {})).shape == (len(made.component_fields), 0)
 
 
 class TestBaseline:
@@ -186,6 +186,19 @@ class TestBaseline:
     def test_what_is_wrong_with_one_is_said(self, component, change, message):
         written = json.loads(baselines.encode(made_of(columns_of(diamonds(1000)[["x", "y"]]))))
         written["components"]["components"][component] |= change
+        with pytest.raises(BaselineError, match=message):
+            baselines.decode(json.dumps(written).encode())
+
+    @pytest.mark.parametrize(
+        ("part", "message"),
+        [
+            ("inputs", "components: there are no inputs"),
+            ("components", "components: mahalanobis must be the last, after one component or more"),
+        ],
+    )
+    def test_without_a_part(self, part, message):
+        written = json.loads(baselines.encode(made_of(columns_of(diamonds(1000)[["x", "y"]]))))
+        del written["components"][part][: -1 if part == "components" else None]
         with pytest.raises(BaselineError, match=message):
             baselines.decode(json.dumps(written).encode())
 

@@ -29,7 +29,6 @@ from ml_exporter.statistics.bins import (
     OTHER,
     Counts,
     bin_labels,
-    count_bins,
 )
 from ml_exporter.statistics.drift import Test
 
@@ -89,7 +88,7 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         """Count a column's values into the field's bins: every value lands in exactly one."""
         if self.edges is not None:
             numbers = column.numbers
-            counted = count_bins(numbers.values, np.array(self.edges))
+            counted = numbers.binned(self.edges).counts[:-1]
             return np.append(counted, (numbers.missing, numbers.invalid))
         counts = dict.fromkeys(self.counts, 0)
         rest = ANY if ANY in counts else OTHER

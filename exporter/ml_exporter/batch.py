@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Floats
+from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Binned, Floats, binned
 
 WatchedRole = Literal["feature", "prediction", "score", "label", "component"]
 Role = WatchedRole | Literal["segment", "region", "attribution", "ranked"]
@@ -55,6 +55,16 @@ class Numbers:
     missing: int  # null, absent or empty
     invalid: int  # the wrong type, NaN or infinite
     wrong_type: int
+    _binned: dict[tuple[float, ...], Binned] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def binned(self, edges: Sequence[float]) -> Binned:
+        """The bins that values are in: worked out once, since several monitors ask for the same."""
+        key = tuple(edges)
+        if key not in self._binned:
+            self._binned[key] = binned(self.values, np.array(key))
+        return self._binned[key]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from ml_exporter.components import (
     DISTANCE,
     LEAST_DEVIATION,
     Binned,
-    Codes,
     Component,
     Components,
     Input,
@@ -25,6 +24,7 @@ from ml_exporter.statistics import components as statistics
 from ml_exporter.statistics.bins import (
     INVALID,
     MISSING,
+    Codes,
     Floats,
     bin_labels,
     count_bins,
@@ -124,8 +124,7 @@ def _inputs(
     for field in fields:
         of_rows = rows[field.key]
         if field.edges is not None:
-            scores = np.append(number_scores(field), np.nan)[of_rows]
-            found += _input(field, None, scores)
+            found += _input(field, None, number_scores(field)[of_rows])
             continue
         names = category_names(field)
         counts = np.bincount(of_rows, minlength=len(names) + 1)[:-1]

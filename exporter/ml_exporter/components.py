@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from ml_exporter.batch import Batch, Column, Field
-from ml_exporter.region_sample import number_codes
-from ml_exporter.statistics.bins import INVALID, MISSING, Floats
-from ml_exporter.statistics.components import (
-    DECIMALS,
-    mahalanobis,
-    normal_scores,
-    whitening,
-)
+from ml_exporter.statistics import _counting
+from ml_exporter.statistics.bins import INVALID, MISSING, Codes, Counts, Floats
+from ml_exporter.statistics.components import SCALE, normal_scores, thresholds, whitening
 
 DISTANCE = "mahalanobis"
 """The name of the distance over all components, which is counted like one."""
@@ -27,10 +21,7 @@ LOADINGS_TOLD = 3  # fields of each component, by their loadings
 LEAST_DEVIATION = 1e-6  # of an input
 _GREATEST_SCORE = 40.0  # beyond which no normal quantile of a float is
 
-_ROWS = 8192  # at a time
-_PRODUCTS = 1 << 18  # at a time: for more, BLAS would wait for its threads
-
-Codes = NDArray[Any]
+_VECTOR = 8  # numbers that are added at once
 
 
 class Binned(Protocol):
@@ -109,11 +100,15 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
     def problem(self) -> str | None:
         """What is wrong with it, as a file has it."""
         inputs = {(one.field, one.category) for one in self.inputs}
+        if not inputs:
+            return "there are no inputs"
         if len(inputs) < len(self.inputs):
             return "an input occurs twice"
         for one in self.inputs:
             if not (abs(one.mean) <= _GREATEST_SCORE and one.deviation >= LEAST_DEVIATION):
                 return f"{one.field}: mean and deviation must be those of a score or a share"
+        if len(self.components) < 2 or self.components[-1].name != DISTANCE:
+            return f"{DISTANCE} must be the last, after one component or more"
         for component in self.components:
             if not 0 <= component.variance <= len(inputs) + 1:
                 return f"{component.name}: variance must be from 0 to the number of inputs"
@@ -126,76 +121,72 @@ class Components(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Projection:
-    """Turns rows into whitened values of components: shape (components + 1, rows).
+    """Turns rows into whitened values of components, the last being the Mahalanobis distance.
 
-    The last is the Mahalanobis distance. All bins of a feature are looked up in a table, so that no
-    value weighs more for being far out.
+    Each bin of a feature adds what a table says, so that no value weighs more for being far out.
     """
 
     def __init__(self, components: Components, fields: Iterable[Binned]) -> None:
         """`fields` are those of the baseline."""
         binned = {one.key.name: one for one in fields if one.key.role == "feature"}
-        inputs = components.inputs
-        weights = _weights(components)
-        numbers = [number for number, one in enumerate(inputs) if one.category is None]
-        self._weights = np.ascontiguousarray(weights[:, numbers])
-        self._numbers: list[tuple[Binned, Floats]] = []  # standard scores by bin
-        for one in (inputs[number] for number in numbers):
-            scores = (number_scores(binned[one.field]) - one.mean) / one.deviation
-            self._numbers.append((binned[one.field], np.append(scores, 0.0)))
-        self._categories: list[tuple[Binned, Floats]] = []  # (components, names + 1)
-        for name in components.fields:
-            of_names = [number for number, one in enumerate(inputs) if one.field == name]
-            if of_names[0] not in numbers:
-                table = category_table(binned[name], [inputs[number] for number in of_names])
-                weighted = np.ascontiguousarray(weights[:, of_names] @ table.T)
-                self._categories.append((binned[name], weighted))
+        inputs, weights = components.inputs, _weights(components)
+        tables: list[Floats] = []  # of each feature: (codes, components)
+        self._fields = [binned[name] for name in components.fields]
+        for field in self._fields:
+            own = [place for place, one in enumerate(inputs) if one.field == field.key.name]
+            standard = _standard_inputs(field, [inputs[place] for place in own])
+            tables.append(standard @ weights[:, own].T)
+        self._sizes = np.array([len(table) for table in tables], dtype=np.int64)
+        # Zeros make whole vectors of the components; the distance comes behind them.
+        width = -(-len(weights) // _VECTOR) * _VECTOR
+        self._tables = np.zeros((int(self._sizes.sum()), width))
+        self._tables[:, : len(weights)] = np.concatenate(tables) * SCALE
+        self._places = [*range(len(weights)), width]
+        edges = [np.array(one.edges) for one in components.components]
+        self._bins = [one.size + 1 for one in edges]
+        shape = (max(self._bins) - 1, width + 1)
+        self._thresholds = np.full(shape, np.iinfo(np.int32).max, dtype=np.int32)
+        for place, of_component in zip(self._places, edges, strict=False):
+            self._thresholds[: of_component.size, place] = thresholds(of_component)
 
-    def of(self, batch: Batch) -> Iterator[Floats]:
-        """The values of some rows at a time: to make large arrays costs more than to fill them."""
-        rows = {
-            field.key: codes(field, batch.column(field.key))
-            for field, _ in (*self._numbers, *self._categories)
-        }
-        for start in range(0, batch.rows, _ROWS):
-            yield self.of_codes({key: of[start : start + _ROWS] for key, of in rows.items()})
+    def of(self, batch: Batch) -> Floats:
+        """The values of rows, of shape (components, rows)."""
+        return self.of_codes(self._codes(batch))
 
     def of_codes(self, rows: Mapping[Field, Codes]) -> Floats:
         """The values of rows whose features are given as `codes`."""
-        length = len(next(iter(rows.values())))
-        inputs = np.empty((len(self._numbers), length))
-        for into, (field, scores) in zip(inputs, self._numbers, strict=True):
-            scores.take(rows[field.key], out=into, mode="clip")
-        found = np.empty((len(self._weights) + 1, length))
-        values = found[:-1]
-        step = max(1, _PRODUCTS // max(self._weights.size, 1))
-        for start in range(0, length, step):
-            block = slice(start, start + step)
-            np.matmul(self._weights, inputs[:, block], out=values[:, block])
-        added = np.empty_like(values)
-        for field, table in self._categories:
-            values += table.take(rows[field.key], axis=1, out=added, mode="clip")
-        # In which order a sum is made must not tell a value from the edge of its bin.
-        values.round(DECIMALS, out=values)
-        values += 0.0  # no zero has a sign
-        found[-1] = mahalanobis(values)
-        return found
+        found = [rows[field.key] for field in self._fields]
+        values = np.empty((self._tables.shape[1] + 1, found[0].size), dtype=np.int32)
+        _counting.project(tuple(found), self._sizes, self._tables, values)
+        return values[self._places] / SCALE
+
+    def count(self, batch: Batch) -> list[Counts]:
+        """Values counted into `<below>`, the bins of each component in order, and `<above>`."""
+        found = tuple(self._codes(batch).values())
+        above = np.zeros(self._thresholds.shape, dtype=np.int64)
+        _counting.count_projected(found, self._sizes, self._tables, self._thresholds, above)
+        counts = -np.diff(above, axis=0, prepend=batch.rows, append=0)
+        return [counts[:bins, at] for at, bins in zip(self._places, self._bins, strict=True)]
+
+    def _codes(self, batch: Batch) -> dict[Field, Codes]:
+        return {one.key: codes(one, batch.column(one.key)) for one in self._fields}
 
 
 def codes(field: Binned, column: Column) -> Codes:
     """The place of each value among a feature's bins that count; one more where it is in none."""
     if field.edges is not None:
-        return number_codes(column.numbers.values, field.edges[1:])
-    names = category_names(field)
-    found = column.categories.among(names)
-    found[found < 0] = len(names)
-    return found.astype(np.uint8 if len(names) < 1 << 8 else np.uint32)
+        return column.numbers.binned(field.edges).codes
+    place = {name: number for number, name in enumerate(category_names(field))}
+    type = np.uint8 if len(place) < 1 << 8 else np.uint32
+    categories = column.categories
+    of_names = np.array([place.get(name, len(place)) for name in categories.names], dtype=type)
+    return of_names.take(categories.codes)
 
 
 def number_scores(field: Binned) -> Floats:
-    """Normal scores of a number's bins, by upper edge, and of what is above them."""
+    """Normal scores of a number's bins, from `<below>` to `<above>`; NaN for what is in none."""
     ranked = [n for name, n in field.counts.items() if name not in (MISSING, INVALID)]
-    return normal_scores(ranked)[1:]
+    return np.append(normal_scores(ranked), np.nan)
 
 
 def category_names(field: Binned) -> list[str]:
@@ -210,6 +201,14 @@ def category_table(field: Binned, inputs: Sequence[Input]) -> Floats:
         for name in category_names(field)
     ]
     return np.array([*table, [0.0] * len(inputs)])
+
+
+def _standard_inputs(field: Binned, inputs: Sequence[Input]) -> Floats:
+    """A feature's inputs by the code of its value, of shape (codes, inputs)."""
+    if field.edges is None:
+        return category_table(field, inputs)
+    (one,) = inputs
+    return np.nan_to_num((number_scores(field) - one.mean) / one.deviation)[:, None]
 
 
 def _weights(components: Components) -> Floats:

@@ -145,9 +145,7 @@ class Inputs:
 
 def number_codes(values: Floats, uppers: Sequence[float]) -> trees.Codes:
     """The bin by upper edge; then what is above all of them, and what has no value."""
-    codes = bin_codes(values, np.asarray(uppers, dtype=np.float64))
-    codes[np.isnan(values)] = len(uppers) + 1
-    return _small(codes, len(uppers) + 2)
+    return bin_codes(values, np.asarray(uppers, dtype=np.float64))
 
 
 def category_codes(column: Column, names: Sequence[str]) -> trees.Codes:

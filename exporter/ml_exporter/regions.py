@@ -197,11 +197,7 @@ class _NumberTest:
         self._of_bins = np.array([_left(sides, value) for value in values], dtype=np.uint64)
 
     def leaves(self, column: Column) -> NDArray[np.uint64]:
-        numbers = column.numbers
-        bins = bin_codes(numbers.values, self._uppers)
-        if numbers.missing or numbers.invalid:
-            bins[np.isnan(numbers.values)] = self._uppers.size + 1
-        return self._of_bins.take(bins)
+        return self._of_bins.take(bin_codes(column.numbers.values, self._uppers))
 
 
 class _CategoryTest:

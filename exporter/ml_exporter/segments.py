@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Categories, Column, Field, encode
 from ml_exporter.carried import Names
-from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER, bin_codes, bin_labels
+from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER, bin_labels
 from ml_exporter.yaml_nodes import Node, suggestion
 
 KEYS = {"segment": ("field", "fields", "protected")}
@@ -95,14 +95,12 @@ class BinnedField(msgspec.Struct, frozen=True):
             known = {*self.names, MISSING, INVALID}
             rest = ANY if ANY in known else OTHER
             return _renamed(found, [one if one in known else rest for one in found.names])
-        numbers = column.numbers.values
-        edges = np.array(self.edges)
-        codes = (bin_codes(numbers, edges[1:]) + (numbers >= edges[0])).astype(np.int32)
-        names = [*bin_labels(edges), MISSING, INVALID]
-        unknown = np.flatnonzero(np.isnan(numbers))
-        if unknown.size:
-            missing = column.missing_mask()[unknown]
-            codes[unknown] = np.where(missing, len(names) - 2, len(names) - 1)
+        numbers = column.numbers
+        codes = numbers.binned(self.edges).codes.astype(np.int32)
+        names = [*bin_labels(np.array(self.edges)), MISSING, INVALID]
+        if numbers.invalid:
+            unknown = np.flatnonzero(codes == len(names) - 2)
+            codes[unknown] += ~column.missing_mask()[unknown]
         return Categories(codes, names)
 
     def codes(self, column: Column) -> NDArray[np.intp]:

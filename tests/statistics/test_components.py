@@ -94,7 +94,7 @@ def test_kept(rows, inputs, kept):
 
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
-def test_mahalanobis_is_that_of_scipy(load):
+def test_the_length_of_all_components_is_the_distance_of_scipy(load):
     values = load().data
     inputs = (values - values.mean(axis=0)) / values.std(axis=0)
     variances, loadings = components.principal_components(inputs)
@@ -102,7 +102,7 @@ def test_mahalanobis_is_that_of_scipy(load):
     inverse = np.linalg.inv(np.cov(inputs, rowvar=False, bias=True))
     middle = np.zeros(inputs.shape[1])
     expected = [distance.mahalanobis(row, middle, inverse) for row in inputs]
-    assert components.mahalanobis(whitened) == pytest.approx(expected, abs=6e-4)
+    assert np.linalg.norm(whitened, axis=0) == pytest.approx(expected)
 
 
 def test_a_relation_that_always_holds_is_one_of_little_noise():
@@ -115,3 +115,23 @@ def test_halves_have_as_many_of_each_period(period):
     first = components.first_half(10_000)
     for start in range(period):
         assert first[start::period].mean() == pytest.approx(0.5, abs=0.02)
+
+
+class TestThresholds:
+    EDGES = (-1.5, -0.001, 0.0, 0.1, 0.123, 0.1234, 0.3, 1.001, 12.5, 9999.999, 1e-9, 1e5, -1e300)
+
+    @pytest.mark.parametrize("edge", EDGES)
+    def test_a_value_is_above_them_where_it_is_above_the_edge(self, edge):
+        first, other = components.thresholds(np.array([edge, edge])).tolist()
+        for whole in {first - 1, first, first + 1, other, other + 1} & {
+            *range(-(10**7), 10**7 + 1)
+        }:
+            assert (whole > first) == (whole / 1000 >= edge)
+            assert (whole > other) == (whole / 1000 > edge)
+
+    def test_of_the_greatest_edges_there_is_nothing_beyond(self):
+        least, greatest = components.thresholds(np.array([-1e300, 1e300])).tolist()
+        assert (least < -(10**7), greatest > 10**7) == (True, True)
+
+    def test_of_no_edges(self):
+        assert components.thresholds(np.array([])).size == 0

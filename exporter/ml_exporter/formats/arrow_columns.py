@@ -6,6 +6,7 @@ and UTF-8 bytes are text, decimals are numbers, whatever has parts is of the wro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import cached_property
@@ -26,6 +27,7 @@ _DAY = 86400.0
 _MOMENT = pa.timestamp("us", "UTC")
 _FIRST_YEAR = -62135596800.0  # seconds; for Arrow there is a year before it
 _EXACT = 1 << 53  # up to it a float is exact, and up to 10 ** 22
+_FEW_NULLS = 16  # one in so many rows
 _MOST_DIGITS = 18  # of a decimal that fits 64 bits
 
 
@@ -127,8 +129,10 @@ class ArrowColumn(Column):
             missing = int(np.count_nonzero(self.missing_mask()))
             wrong_type = len(self) - missing
             return Numbers(np.full(len(self), np.nan), missing, wrong_type, wrong_type)
-        values = _without_nulls(_floats(array), array)
-        if np.count_nonzero(np.isfinite(values)) == len(self) - array.null_count:
+        values = _floats(array)
+        is_finite = kinds.is_integer(array.type) or _is_finite(values)
+        values = _without_nulls(values, array)
+        if is_finite:
             return Numbers(values, array.null_count, invalid=0, wrong_type=0)
         return numbers_of(values, array.null_count, wrong_type=0)
 
@@ -269,11 +273,22 @@ def _without_nulls(values: Floats, array: pa.Array) -> Floats:
     """The values with NaN where the array is null."""
     if not array.null_count:
         return values
+    if array.null_count < len(values) // _FEW_NULLS:
+        found = _room(len(values), np.float64)
+        np.copyto(found, values)
+        found[np.flatnonzero(~valid_mask(array))] = np.nan
+        return found
     # All bits set is a NaN, and setting them takes no branch: nulls that come at random cost less.
     bits = _room(len(values), np.int64)
     np.subtract(valid_mask(array).view(np.int8), 1, out=bits)
     np.bitwise_or(bits, values.view(np.int64), out=bits)
     return bits.view(np.float64)
+
+
+def _is_finite(values: Floats) -> bool:
+    """Whether it is known, without a look at each, that all are finite: so is their sum, then."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(values.sum())
 
 
 def _floats(array: pa.Array) -> Floats:

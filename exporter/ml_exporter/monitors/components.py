@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import Batch
-from ml_exporter.carried import Scores
 from ml_exporter.components import DISTANCE, LOADINGS_TOLD, Projection
 from ml_exporter.families import Family
 from ml_exporter.monitors.fields import FieldValues
@@ -28,7 +29,8 @@ class ComponentValues:
     ) -> None:
         assert baseline.components is not None
         self._projection = Projection(baseline.components, baseline.fields)
-        self._keys = [one.key for one in baseline.component_fields]
+        names = [one.name for one in baseline.component_fields]
+        self._places = [names.index(one.name) for one in fields]
         self._counted = FieldValues(model, version, baseline, fields, false_alarms)
         of = {"model": model, "version": version, "baseline_id": baseline.id}
         loading = Family(
@@ -46,9 +48,8 @@ class ComponentValues:
             of=of,
         )
         self.families = (*self._counted.families, loading, variance)
-        names = {one.name for one in fields} - {DISTANCE}
-        for component in baseline.components.components:
-            if component.name in names:
+        for component in (baseline.components.components[place] for place in self._places):
+            if component.name != DISTANCE:
                 variance.set(component.variance, component.name)
                 for one in component.strongest():
                     loading.set(one.value, component.name, one.field, one.category or "")
@@ -59,6 +60,5 @@ class ComponentValues:
         return FieldValues.series(field) + (0 if field.name == DISTANCE else 1 + LOADINGS_TOLD)
 
     def update(self, batch: Batch) -> None:
-        for values in self._projection.of(batch):
-            columns = dict(zip(self._keys, map(Scores, values), strict=True))
-            self._counted.update(Batch(values.shape[1], columns))
+        counts = self._projection.count(batch)
+        self._counted.add([np.append(counts[place], (0, 0)) for place in self._places])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import Batch
 from ml_exporter.families import Family
+from ml_exporter.statistics.bins import Counts
 from ml_exporter.statistics.drift import TESTS, critical_values, mid_ranks
 from ml_exporter.statistics.effects import PLACES, bin_distances
 
@@ -71,13 +71,14 @@ class FieldValues:
             of=of,
         )
         self.families = (self._values, ratio, rank, rows, critical, distance)
-        self._fields: list[tuple[BaselineField, NDArray[np.intp]]] = []
+        self._fields = fields
         every = (*baseline.fields, *baseline.component_fields)
         tests = sum(len(TESTS[field.tested_as]) for field in every)
+        self._indices = self._values.add_all(
+            (one.role, one.name, bin) for one in fields for bin in one.bins
+        )
         for one in fields:
             key = (one.role, one.name)
-            indices = self._values.add_all((*key, bin) for bin in one.bins)
-            self._fields.append((one, indices))
             rows.set(one.rows, *key)
             for bin, count in one.counts.items():
                 ratio.set(count / one.rows if one.rows else 0.0, *key, bin)
@@ -109,5 +110,9 @@ class FieldValues:
         return 2 * len(field.bins) + ranked + max(0, ranked - 1) + 1 + tests
 
     def update(self, batch: Batch) -> None:
-        for field, indices in self._fields:
-            self._values.values[indices] += field.count(batch.column(field.key))
+        self.add([field.count(batch.column(field.key)) for field in self._fields])
+
+    def add(self, counts: Sequence[Counts]) -> None:
+        """Count values of each field that are in bins already."""
+        if counts:
+            self._values.values[self._indices] += np.concatenate(counts)

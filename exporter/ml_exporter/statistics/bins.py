@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter.statistics import _counting
+
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+Codes = NDArray[Any]  # whole numbers from 0 on, in as few bytes as they fit
 
 BELOW, ABOVE = "<below>", "<above>"
 MISSING, INVALID = "<missing>", "<invalid>"
@@ -16,7 +20,7 @@ OTHER, ANY = "<other>", "<any>"
 
 _OUTER_DIGITS = 3
 _ALL_DIGITS = 17
-_FEW_BINS = 100
+_MOST_COMPARED = 254  # edges; codes of more take two bytes, and a search is faster
 _ROUNDING = 1e-12  # of sums of weights
 
 
@@ -144,36 +148,51 @@ def weighted_edges(values: Floats, weights: Floats, bins: int) -> Floats:
     return np.array([round_down(low, _OUTER_DIGITS), *rounded, round_up(high, _OUTER_DIGITS)])
 
 
+class Binned(NamedTuple):
+    """Values in bins."""
+
+    codes: Codes  # of each value
+    counts: Counts  # of each code
+
+
+def binned(values: Floats, edges: Floats) -> Binned:
+    """Values by their place in `bin_labels`; NaN has one of its own after all of them.
+
+    `values` is one-dimensional; edges are finite and ascend.
+    """
+    above = edges.copy()
+    above[:1] = np.nextafter(above[:1], -np.inf)  # what is at the first edge isn't below it
+    return _above(values, above)
+
+
 def count_bins(values: Floats, edges: Floats) -> Counts:
     """Count values into `<below>`, the bins of `edges` in order, and `<above>`.
 
-    `values` is any array; NaN is counted nowhere. Returns len(edges) + 1 counts.
+    NaN is counted nowhere. Returns len(edges) + 1 counts.
     """
-    # One comparison an edge is an order of magnitude faster than a binary search a value.
-    buffer = np.empty(values.shape, dtype=np.bool_)
-    below, *uppers = edges.tolist()
-    counts = [0, np.count_nonzero(np.less(values, below, buffer))]
-    counts += [np.count_nonzero(np.less_equal(values, upper, buffer)) for upper in uppers]
-    counts.append(values.size - np.count_nonzero(np.isnan(values, buffer)))
-    after = np.array(counts, dtype=np.int64)
-    return after[1:] - after[:-1]
+    return binned(values, edges).counts[:-1]
 
 
-def bin_codes(values: Floats, uppers: Floats, inclusive: bool = True) -> NDArray[np.intp]:
+def bin_codes(values: Floats, uppers: Floats, inclusive: bool = True) -> Codes:
     """The bin of each value: the first whose upper edge it doesn't exceed, else one more.
 
-    Where edges aren't `inclusive`, it doesn't reach it either. `uppers` are finite and ascend; of
-    NaN it may be any bin.
+    Where edges aren't `inclusive`, it doesn't reach it either. `uppers` are finite and ascend. NaN
+    has one more code than all.
     """
-    if uppers.size > _FEW_BINS:
-        return np.asarray(np.searchsorted(uppers, values, side="left" if inclusive else "right"))
-    passes = np.greater if inclusive else np.greater_equal
-    # One comparison an edge is faster than a binary search a value.
-    codes = np.zeros(values.shape, dtype=np.uint8)
-    above = np.empty(values.shape, dtype=np.bool_)
-    for upper in uppers.tolist():
-        np.add(codes, passes(values, upper, out=above).view(np.uint8), out=codes)
-    return codes.astype(np.intp)
+    return _above(values, uppers if inclusive else np.nextafter(uppers, -np.inf)).codes
+
+
+def _above(values: Floats, edges: Floats) -> Binned:
+    """How many edges each value is above; one more than there are for NaN."""
+    counts = np.zeros(edges.size + 2, dtype=np.int64)
+    if edges.size <= _MOST_COMPARED:
+        codes = np.empty(values.size, dtype=np.uint8)
+        _counting.bin_codes(np.ascontiguousarray(values), edges, codes, counts)
+        return Binned(codes, counts)
+    found = np.searchsorted(edges, values, side="left").astype(np.uint32)
+    found[np.isnan(values)] = edges.size + 1
+    counts += np.bincount(found, minlength=counts.size)
+    return Binned(found, counts)
 
 
 def bin_labels(edges: Floats) -> list[str]:

@@ -70,10 +70,10 @@ class Calibration:
         """Probabilities of scores, in an array of any shape; NaN stays NaN."""
         values = np.clip(np.asarray(scores, dtype=np.float64), self.middles[0], self.middles[-1])
         # As np.interp does, which takes three times as long to find the line of a value.
-        line = bin_codes(values, self.middles[1:], inclusive=False)
-        result: NDArray[np.float64] = self._slopes.take(line)
-        result *= values - self.middles.take(line)
-        result += self.shares.take(line)
+        line = bin_codes(values.ravel(), self.middles[1:], inclusive=False).reshape(values.shape)
+        result: NDArray[np.float64] = self._slopes.take(line, mode="clip")
+        result *= values - self.middles.take(line, mode="clip")
+        result += self.shares.take(line, mode="clip")
         return result
 
     @cached_property

@@ -18,7 +18,8 @@ from ml_exporter.statistics.drift import mid_ranks
 
 MOST = 24  # components, half of them of the largest variance, half of the smallest
 LEAST_VARIANCE = 1e-4  # of whitened components: a relation that always held is one of little noise
-DECIMALS = 3  # of a whitened value: sums in another order are the same number
+SCALE = 1000.0  # whitened values are whole thousandths, so that a sum of another order is the same
+_BEYOND_ALL = 2e7  # thousandths: there are no values beyond 1e7
 _ROWS_PER_COMPONENT = 10
 _ROWS_PER_INPUT = 2
 
@@ -53,7 +54,7 @@ def principal_components(inputs: Floats) -> tuple[Floats, Floats]:
         np.cov(inputs, rowvar=False, bias=True).reshape(inputs.shape[1], inputs.shape[1])
     )
     variances, loadings = variances[::-1], loadings[:, ::-1]
-    greatest = np.argmax(np.abs(loadings).round(DECIMALS), axis=0)
+    greatest = np.argmax(np.abs(loadings).round(3), axis=0)
     signs = np.sign(loadings[greatest, np.arange(loadings.shape[1])])
     return np.maximum(variances, 0.0), loadings * signs
 
@@ -89,10 +90,10 @@ def whitening(variance: float) -> float:
     return 1 / math.sqrt(max(variance, LEAST_VARIANCE))
 
 
-def mahalanobis(whitened: Floats) -> Floats:
-    """How far each row is from the middle: the length of its whitened components (k, rows).
-
-    P. C. Mahalanobis, On the generalised distance in statistics (1936).
-    """
-    distances: Floats = np.sqrt(np.einsum("kr,kr->r", whitened, whitened))
-    return distances.round(DECIMALS)
+def thresholds(edges: Floats) -> NDArray[np.int32]:
+    """What thousandths are not below the first edge if they exceed it, and above the others."""
+    whole = np.clip(np.floor(edges * SCALE), -_BEYOND_ALL, _BEYOND_ALL)
+    whole += (whole + 1) / SCALE <= edges
+    whole -= whole / SCALE > edges
+    whole[:1] -= whole[:1] / SCALE == edges[:1]
+    return whole.astype(np.int32)

@@ -1,0 +1,198 @@
+"""What is counted in C is what a few lines of NumPy count, within the bounds of its arrays."""
+
+import subprocess
+import sys
+import sysconfig
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from ml_exporter.statistics import _counting
+from tests.support import ROOT
+
+SOURCE = ROOT / "exporter/ml_exporter/statistics/_counting.c"
+
+floats = st.one_of(st.floats(), st.sampled_from([-1.0, -0.0, 0.0, 1.0, 5e-324]))
+edges_of_any = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=254).map(sorted)
+
+
+def zeros(*shape, type="q"):
+    return np.zeros(shape, dtype=type)
+
+
+@given(arrays.arrays(np.float64, st.integers(0, 40), elements=floats), edges_of_any)
+def test_a_code_says_how_many_edges_a_value_is_above(values, edges) -> None:
+    codes, counts = zeros(values.size, type="B"), zeros(len(edges) + 2)
+    _counting.bin_codes(values, np.array(edges), codes, counts)
+    expected = [
+        len(edges) + 1 if np.isnan(value) else sum(value > edge for edge in edges)
+        for value in values
+    ]
+    assert codes.tolist() == expected
+    assert counts.tolist() == [expected.count(code) for code in range(len(edges) + 2)]
+
+
+def projected(codes, tables):
+    """Whole thousandths of components, and the distance behind them, of shape (width + 1, rows)."""
+    sums = np.zeros((codes[0].size, tables[0].shape[1]))
+    for of_field, table in zip(codes, tables, strict=True):
+        sums += table[of_field]
+    whole = np.clip(sums, -1e7, 1e7).round()
+    distance = np.minimum(np.sqrt(np.square(whole).sum(axis=1)), 1e7).round()
+    return np.column_stack([whole, distance]).astype(np.int32).T
+
+
+def case(seed, fields, rows, vectors, largest=3000.0):
+    random = np.random.default_rng(seed)
+    sizes = random.integers(1, 20, fields)
+    types = random.choice(["B", "I"], fields)
+    codes = [
+        random.integers(0, size, rows).astype(type) for size, type in zip(sizes, types, strict=True)
+    ]
+    tables = [random.normal(0, largest, (size, 8 * vectors)) for size in sizes]
+    return codes, sizes, tables
+
+
+CASES = [
+    *((fields, rows, 3, 3000.0) for fields in (1, 2, 25) for rows in (0, 1, 63, 64, 65, 1000)),
+    *((7, 200, vectors, 3000.0) for vectors in (1, 2, 4, 5, 6, 7)),
+    (3, 500, 3, 1e7),
+    (3, 500, 3, 1e12),
+]
+
+
+@pytest.mark.parametrize(("fields", "rows", "vectors", "largest"), CASES)
+def test_components_are_sums_of_what_tables_say(fields, rows, vectors, largest) -> None:
+    codes, sizes, tables = case(1, fields, rows, vectors, largest)
+    values = zeros(8 * vectors + 1, rows, type="i")
+    _counting.project(tuple(codes), sizes, np.concatenate(tables), values)
+    assert np.array_equal(values, projected(codes, tables))
+
+
+@pytest.mark.parametrize(("fields", "rows", "vectors", "largest"), CASES)
+def test_counts_are_of_what_is_above_thresholds(fields, rows, vectors, largest) -> None:
+    codes, sizes, tables = case(2, fields, rows, vectors, largest)
+    thresholds = np.random.default_rng(3).normal(0, largest, (11, 8 * vectors + 1))
+    thresholds = np.clip(thresholds, -2e9, 2e9).astype(np.int32)
+    above = zeros(*thresholds.shape)
+    _counting.count_projected(tuple(codes), sizes, np.concatenate(tables), thresholds, above)
+    expected = (projected(codes, tables) > thresholds[:, :, None]).sum(axis=2)
+    assert np.array_equal(above, expected)
+
+
+def test_halves_are_rounded_to_what_is_even() -> None:
+    tables = np.repeat([[0.5], [1.5], [2.5], [-0.5], [-1.5]], 8, axis=1)
+    values = zeros(9, 5, type="i")
+    _counting.project((np.arange(5, dtype=np.uint8),), np.array([5]), tables, values)
+    assert values[0].tolist() == [0, 2, 2, 0, -2]
+
+
+CODES, SIZES, TABLES = (zeros(3, type="B"),), np.array([2]), zeros(2, 8, type="d")
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda: _counting.bin_codes(zeros(2), zeros(1), zeros(1, type="B"), zeros(3)), "byte"),
+        (lambda: _counting.bin_codes(zeros(1), zeros(1), zeros(1, type="B"), zeros(2)), "two more"),
+        (
+            lambda: _counting.bin_codes(zeros(1), zeros(255), zeros(1, type="B"), zeros(257)),
+            "two more",
+        ),
+        (lambda: _counting.project((), zeros(0), TABLES, zeros(9, 3, type="i")), "each of"),
+        (lambda: _counting.project(CODES, np.array([1, 1]), TABLES, zeros(27, type="i")), "each"),
+        (
+            lambda: _counting.project((zeros(3),), SIZES, TABLES, zeros(9, 3, type="i")),
+            "one or four",
+        ),
+        (
+            lambda: _counting.project(
+                (*CODES, zeros(2, type="B")), np.array([1, 1]), TABLES, zeros(27, type="i")
+            ),
+            "as many rows",
+        ),
+        (lambda: _counting.project(CODES, np.array([3]), TABLES, zeros(27, type="i")), "whole"),
+        (lambda: _counting.project(CODES, np.array([-1]), TABLES, zeros(27, type="i")), "whole"),
+        (lambda: _counting.project(CODES, np.array([0]), TABLES, zeros(27, type="i")), "whole"),
+        (lambda: _counting.project(CODES, SIZES, zeros(2, 7), zeros(27, type="i")), "whole"),
+        (lambda: _counting.project(CODES, SIZES, TABLES, zeros(26, type="i")), "component and"),
+        (
+            lambda: _counting.project((CODES[0] + 2,), SIZES, TABLES, zeros(27, type="i")),
+            "in no table",
+        ),
+        (
+            lambda: _counting.count_projected(
+                (CODES[0] + 2,), SIZES, TABLES, zeros(1, 9, type="i"), zeros(1, 9)
+            ),
+            "in no table",
+        ),
+        (
+            lambda: _counting.count_projected(CODES, SIZES, TABLES, zeros(8, type="i"), zeros(8)),
+            "each component",
+        ),
+        (
+            lambda: _counting.count_projected(
+                CODES, SIZES, TABLES, zeros(1, 9, type="i"), zeros(2, 9)
+            ),
+            "each component",
+        ),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(call, problem) -> None:
+    with pytest.raises(ValueError, match=problem):
+        call()
+
+
+BOUNDS = """
+import random, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import _counting
+
+random.seed(1)
+for _ in range(3000):
+    rows, fields = random.randrange(150), random.randrange(1, 9)
+    count = random.randrange(255)
+    values, edges = np.random.normal(size=rows), np.sort(np.random.normal(size=count))
+    _counting.bin_codes(values, edges, np.zeros(rows, 'B'), np.zeros(count + 2, 'q'))
+    width = 8 * random.randrange(1, 6)
+    sizes = np.random.randint(1, 20, fields)
+    codes = tuple(np.random.randint(0, size, rows).astype(random.choice('BI')) for size in sizes)
+    tables = np.random.normal(0, 1e7, (sizes.sum(), width))
+    _counting.project(codes, sizes, tables, np.zeros((width + 1, rows), 'i'))
+    edges = random.randrange(12)
+    thresholds = np.zeros((edges, width + 1), 'i')
+    _counting.count_projected(codes, sizes, tables, thresholds, np.zeros(thresholds.shape, 'q'))
+    beyond = tuple(of_field + random.choice([0, 0, 1, 200]) for of_field in codes)
+    try:
+        above = np.zeros(thresholds.shape, 'q')
+        _counting.count_projected(beyond, sizes, tables, thresholds, above)
+    except ValueError:
+        pass
+print('done')
+"""
+
+
+def test_nothing_makes_it_leave_its_bounds(tmp_path) -> None:
+    """Built with the sanitizers for addresses and undefined behaviour, which stop the process."""
+    compiler = sysconfig.get_config_var("CC").split()[0]
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    include = sysconfig.get_paths()["include"]
+    command = [compiler, "-g", "-O1", "-std=c11", "-Wno-psabi", *sanitizers, "-shared", "-fPIC"]
+    subprocess.run([*command, f"-I{include}", SOURCE, "-o", tmp_path / "_counting.so"], check=True)
+    runtime = subprocess.run(
+        [compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    script = tmp_path / "bounds.py"
+    script.write_text(BOUNDS)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path],
+        env={"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-3000:]
