@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ml_exporter.batch import Batch, Categories, Column, Field, Role
 from ml_exporter.carried import Names
+from ml_exporter.statistics import _counting
 from ml_exporter.statistics.bins import ANY, OTHER, Floats, bin_codes, format_number
 
 Estimator = Literal["scores", "regions"]
@@ -95,7 +96,7 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_default
         """The place of each row's region in `regions`."""
         left = np.full(batch.rows, (1 << len(self.regions)) - 1, dtype=np.uint64)
         for key, test in self._tests:
-            left &= test.leaves(batch.column(key))
+            test.leave(batch.column(key), left)
         # One bit is left, and as many are below it as its place says.
         below: NDArray[np.uint8] = np.bitwise_count(left - np.uint64(1))
         return below.astype(np.int32)
@@ -196,8 +197,9 @@ class _NumberTest:
         values = [*self._uppers.tolist(), math.inf, None]
         self._of_bins = np.array([_left(sides, value) for value in values], dtype=np.uint64)
 
-    def leaves(self, column: Column) -> NDArray[np.uint64]:
-        return self._of_bins.take(bin_codes(column.numbers.values, self._uppers))
+    def leave(self, column: Column, left: NDArray[np.uint64]) -> None:
+        # There are fewer uppers than regions.
+        _counting.leave(bin_codes(column.numbers.values, self._uppers), self._of_bins, left)
 
 
 class _CategoryTest:
@@ -208,10 +210,10 @@ class _CategoryTest:
         self._of_names = {name: _left(sides, name) for name in names}
         self._of_others = _left(sides, None)
 
-    def leaves(self, column: Column) -> NDArray[np.uint64]:
+    def leave(self, column: Column, left: NDArray[np.uint64]) -> None:
         categories = column.categories
         of_names = [self._of_names.get(name, self._of_others) for name in categories.names]
-        return np.array(of_names, dtype=np.uint64).take(categories.codes)
+        left &= np.array(of_names, dtype=np.uint64).take(categories.codes)
 
 
 def region_names(splits: Sequence[Split], missing: Collection[Field]) -> list[str]:

@@ -35,6 +35,64 @@ def test_a_code_says_how_many_edges_a_value_is_above(values, edges) -> None:
     assert counts.tolist() == [expected.count(code) for code in range(len(edges) + 2)]
 
 
+@given(
+    arrays.arrays(np.float64, st.integers(0, 40), elements=floats),
+    st.data(),
+    st.integers(0, 20),
+)
+def test_floats_are_nan_where_a_bit_is_0(numbers, data, offset) -> None:
+    bits = data.draw(arrays.arrays(np.bool_, offset + numbers.size))
+    values = np.empty(numbers.size)
+    packed = np.packbits(bits, bitorder="little")
+    if not packed.size:
+        return
+    expected = np.where(bits[offset:], numbers, np.nan)
+    assert _counting.floats(numbers, False, packed, offset, values) == np.isfinite(expected).sum()
+    assert np.array_equal(values, expected, equal_nan=True)
+    assert _counting.floats(numbers, False, b"", offset, values) == np.isfinite(numbers).sum()
+    assert np.array_equal(values, numbers, equal_nan=True)
+
+
+@given(arrays.arrays(np.int64, st.integers(0, 40)))
+def test_floats_of_whole_numbers(numbers) -> None:
+    values = np.empty(numbers.size)
+    assert _counting.floats(numbers, True, b"", 0, values) == numbers.size
+    assert np.array_equal(values, numbers.astype(np.float64))
+
+
+@given(
+    st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60, unique=True).map(sorted),
+    arrays.arrays(np.float64, st.integers(0, 40), elements=st.floats(-2e9, 2e9)),
+    st.integers(0, 99),
+)
+def test_values_are_interpolated_on_the_line_that_they_are_on(starts, values, seed) -> None:
+    heights, slopes = np.random.default_rng(seed).normal(size=(2, len(starts)))
+    values = np.concatenate([values, starts, [np.nan, np.inf, -np.inf]])
+    results = np.empty(values.size)
+    _counting.interpolate(values, np.array(starts), heights, slopes, results)
+    inside = np.clip(values, starts[0], starts[-1])
+    line = np.searchsorted(starts, inside, side="right").clip(1, len(starts)) - 1
+    expected = slopes[line] * (inside - np.array(starts)[line]) + heights[line]
+    assert np.array_equal(results, expected, equal_nan=True)
+
+
+@given(st.lists(st.integers(0, 30)))
+def test_codes_are_counted(codes) -> None:
+    counts = np.ones(31, dtype=np.int64)
+    _counting.count_codes(np.array(codes, dtype=np.int32), counts)
+    assert counts.tolist() == [1 + codes.count(code) for code in range(31)]
+
+
+@given(st.lists(st.integers(0, 255)))
+def test_bits_are_left_that_the_table_has(codes) -> None:
+    random = np.random.default_rng(1)
+    table = random.integers(0, 1 << 63, 256, dtype=np.uint64)
+    left = random.integers(0, 1 << 63, len(codes), dtype=np.uint64)
+    expected = left & table[codes]
+    _counting.leave(np.array(codes, dtype=np.uint8), table, left)
+    assert np.array_equal(left, expected)
+
+
 def projected(codes, tables):
     """Whole thousandths of components, and the distance behind them, of shape (width + 1, rows)."""
     sums = np.zeros((codes[0].size, tables[0].shape[1]))
@@ -102,6 +160,16 @@ CODES, SIZES, TABLES = (zeros(3, type="B"),), np.array([2]), zeros(2, 8, type="d
             lambda: _counting.bin_codes(zeros(1), zeros(255), zeros(1, type="B"), zeros(257)),
             "two more",
         ),
+        (lambda: _counting.floats(zeros(3), False, b"", 0, zeros(2)), "a number, a bit"),
+        (lambda: _counting.floats(zeros(3), False, b"1", 6, zeros(3)), "a number, a bit"),
+        (lambda: _counting.floats(zeros(3), False, b"1", -1, zeros(3)), "a number, a bit"),
+        (lambda: _counting.interpolate(zeros(1), *[zeros(0)] * 3, zeros(1)), "a height"),
+        (lambda: _counting.interpolate(zeros(1), zeros(2), zeros(2), *[zeros(1)] * 2), "a height"),
+        (lambda: _counting.interpolate(zeros(1), *[zeros(2)] * 3, zeros(2)), "a height"),
+        (lambda: _counting.count_codes(zeros(2, type="i") + 2, zeros(2)), "no count"),
+        (lambda: _counting.count_codes(zeros(2, type="i") - 1, zeros(2)), "no count"),
+        (lambda: _counting.leave(zeros(2, type="B"), zeros(1), zeros(1)), "a code for each"),
+        (lambda: _counting.leave(zeros(1, type="B"), zeros(257), zeros(1)), "a code for each"),
         (lambda: _counting.project((), zeros(0), TABLES, zeros(9, 3, type="i")), "each of"),
         (lambda: _counting.project(CODES, np.array([1, 1]), TABLES, zeros(27, type="i")), "each"),
         (
@@ -158,6 +226,13 @@ for _ in range(3000):
     count = random.randrange(255)
     values, edges = np.random.normal(size=rows), np.sort(np.random.normal(size=count))
     _counting.bin_codes(values, edges, np.zeros(rows, 'B'), np.zeros(count + 2, 'q'))
+    bits = np.random.randint(0, 256, random.randrange(1, 20), 'B')
+    skipped = random.randrange(bits.size * 8)
+    size = random.randrange(bits.size * 8 - skipped + 1)
+    _counting.floats(np.zeros(size), False, bits, skipped, np.zeros(size))
+    lines = np.sort(np.random.normal(size=count + 1))
+    _counting.interpolate(values, lines, lines, lines, np.zeros(rows))
+    _counting.leave(np.random.randint(0, 256, rows, 'B'), np.zeros(9, 'Q'), np.zeros(rows, 'Q'))
     width = 8 * random.randrange(1, 6)
     sizes = np.random.randint(1, 20, fields)
     codes = tuple(np.random.randint(0, size, rows).astype(random.choice('BI')) for size in sizes)

@@ -6,7 +6,6 @@ and UTF-8 bytes are text, decimals are numbers, whatever has parts is of the wro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import cached_property
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from pyarrow import types as kinds
 
 from ml_exporter.batch import ABSENT, Categories, Column, Numbers, named, numbers_of
+from ml_exporter.statistics import _counting
 from ml_exporter.statistics.bins import INVALID, MISSING, Floats
 
 Mask = NDArray[np.bool_]
@@ -27,7 +27,6 @@ _DAY = 86400.0
 _MOMENT = pa.timestamp("us", "UTC")
 _FIRST_YEAR = -62135596800.0  # seconds; for Arrow there is a year before it
 _EXACT = 1 << 53  # up to it a float is exact, and up to 10 ** 22
-_FEW_NULLS = 16  # one in so many rows
 _MOST_DIGITS = 18  # of a decimal that fits 64 bits
 
 
@@ -129,10 +128,8 @@ class ArrowColumn(Column):
             missing = int(np.count_nonzero(self.missing_mask()))
             wrong_type = len(self) - missing
             return Numbers(np.full(len(self), np.nan), missing, wrong_type, wrong_type)
-        values = _floats(array)
-        is_finite = kinds.is_integer(array.type) or _is_finite(values)
-        values = _without_nulls(values, array)
-        if is_finite:
+        values, finite = _floats(array)
+        if finite == len(self) - array.null_count:
             return Numbers(values, array.null_count, invalid=0, wrong_type=0)
         return numbers_of(values, array.null_count, wrong_type=0)
 
@@ -273,11 +270,6 @@ def _without_nulls(values: Floats, array: pa.Array) -> Floats:
     """The values with NaN where the array is null."""
     if not array.null_count:
         return values
-    if array.null_count < len(values) // _FEW_NULLS:
-        found = _room(len(values), np.float64)
-        np.copyto(found, values)
-        found[np.flatnonzero(~valid_mask(array))] = np.nan
-        return found
     # All bits set is a NaN, and setting them takes no branch: nulls that come at random cost less.
     bits = _room(len(values), np.int64)
     np.subtract(valid_mask(array).view(np.int8), 1, out=bits)
@@ -285,19 +277,20 @@ def _without_nulls(values: Floats, array: pa.Array) -> Floats:
     return bits.view(np.float64)
 
 
-def _is_finite(values: Floats) -> bool:
-    """Whether it is known, without a look at each, that all are finite: so is their sum, then."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(values.sum())
+def _floats(array: pa.Array) -> tuple[Floats, int]:
+    """Numbers as floats, NaN where the array is null, and how many are finite."""
+    is_whole = kinds.is_int64(array.type)
+    if is_whole or kinds.is_float64(array.type):
+        numbers = view_of(array)
+    else:
+        numbers = _decimals(array) if kinds.is_decimal(array.type) else view_of(array).astype(float)
+    valid = array.buffers()[0] if array.null_count else None
+    bits = b"" if valid is None else np.frombuffer(valid, np.uint8)
+    values = _room(len(array), np.float64)
+    return values, _counting.floats(numbers, is_whole, bits, array.offset, values)
 
 
-def _floats(array: pa.Array) -> Floats:
-    if kinds.is_float64(array.type):
-        return view_of(array)
-    if not kinds.is_decimal(array.type):
-        values = _room(len(array), np.float64)
-        np.copyto(values, view_of(array))
-        return values
+def _decimals(array: pa.Array) -> Floats:
     precision, scale = array.type.precision, array.type.scale
     if kinds.is_decimal128(array.type) and precision <= _MOST_DIGITS and scale >= 0:
         buffer = array.buffers()[1] or b""

@@ -41,6 +41,60 @@ static inline doubles pick(longs first, doubles one, doubles other) {
 
 static inline void store(double *to, doubles values) { memcpy(to, &values, sizeof values); }
 
+/* --- numbers ---------------------------------------------------------------------------- */
+
+/* Copy numbers as doubles, with NaN where a bit is 0, if there are bits; how many of the others are finite.
+ * `integers` says that they are of 64 bits, and whole. */
+FAST static int64_t convert(const void *from, int integers, const uint8_t *valid, Py_ssize_t offset, Py_ssize_t size, double *to) {
+    const longs each = {1, 2, 4, 8, 16, 32, 64, 128};
+    longs finite = {0};
+    for (Py_ssize_t at = 0; at < size; at += LANES) {
+        int rest = size - at < LANES ? (int)(size - at) : LANES;
+        longs word = {0};
+        memcpy(&word, (const char *)from + at * 8, (size_t)rest * 8);
+        doubles value = integers ? __builtin_convertvector(word, doubles) : (doubles)word;
+        int present = (1 << rest) - 1;
+        if (valid) {
+            Py_ssize_t bit = offset + at;
+            int bits = valid[bit >> 3];
+            if ((bit & 7) + rest > 8) bits |= valid[(bit >> 3) + 1] << 8;
+            present &= bits >> (bit & 7);
+        }
+        longs there = (((longs){0} + present) & each) != 0;
+        value = pick(there, value, both(Py_NAN));
+        finite -= value - value == 0;
+        memcpy(to + at, &value, (size_t)rest * sizeof *to);
+    }
+    int64_t found = 0;
+    for (int lane = 0; lane < LANES; lane++) found += finite[lane];
+    return found;
+}
+
+PyDoc_STRVAR(floats_doc,
+"floats(numbers, integers, valid, offset, values) -> int\n\n"
+"Fill a float64 array with float64 numbers, or int64 ones, where bits from an offset on are 1, and NaN\n"
+"elsewhere. No bits at all stand for all. How many are finite is returned.");
+
+static PyObject *floats(PyObject *module, PyObject *args) {
+    Py_buffer numbers, valid, values;
+    Py_ssize_t offset;
+    int integers;
+    int64_t finite = -1;
+    if (!PyArg_ParseTuple(args, "y*py*nw*", &numbers, &integers, &valid, &offset, &values)) return NULL;
+    Py_ssize_t size = values.len / 8;
+    if (numbers.len != size * 8 || offset < 0 || (valid.len && size > valid.len * 8 - offset)) {
+        PyErr_SetString(PyExc_ValueError, "there must be a number, a bit and room for each value");
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        finite = convert(numbers.buf, integers, valid.len ? valid.buf : NULL, offset, size, values.buf);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&numbers);
+    PyBuffer_Release(&valid);
+    PyBuffer_Release(&values);
+    return finite < 0 ? NULL : PyLong_FromLongLong(finite);
+}
+
 /* --- bins ------------------------------------------------------------------------------- */
 
 /* How many edges each value is above; of NaN, one more than there are edges. */
@@ -90,6 +144,85 @@ static PyObject *bin_codes(PyObject *module, PyObject *args) {
     PyBuffer_Release(&edges);
     PyBuffer_Release(&codes);
     PyBuffer_Release(&counts);
+    if (!fits) return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(interpolate_doc,
+"interpolate(values, starts, heights, slopes, results)\n\n"
+"Fill a float64 array with the heights of values on lines that begin at ascending starts, of which\n"
+"there are one or more; what is outside has that of the nearer end, and NaN stays NaN.");
+
+static PyObject *interpolate(PyObject *module, PyObject *args) {
+    Py_buffer values, starts, heights, slopes, results;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*w*", &values, &starts, &heights, &slopes, &results)) return NULL;
+    const double *value = values.buf, *start = starts.buf, *height = heights.buf, *slope = slopes.buf;
+    double *result = results.buf;
+    Py_ssize_t size = values.len / 8, count = starts.len / 8;
+    int fits = count && heights.len == starts.len && slopes.len == starts.len && results.len == size * 8;
+    if (fits) {
+        Py_BEGIN_ALLOW_THREADS
+        const double first = start[0], last = start[count - 1];
+        for (Py_ssize_t at = 0; at < size; at++) {
+            double x = value[at] < first ? first : value[at] > last ? last : value[at];
+            Py_ssize_t line = 0;
+            for (Py_ssize_t left = count, half; left > 1; left -= half) {
+                half = left / 2;
+                line += half & -(Py_ssize_t)(x >= start[line + half]); /* a jump would often be the wrong one */
+            }
+            result[at] = slope[line] * (x - start[line]) + height[line];
+        }
+        Py_END_ALLOW_THREADS
+    } else {
+        PyErr_SetString(PyExc_ValueError, "there must be a height and a slope for each start");
+    }
+    PyBuffer_Release(&values);
+    PyBuffer_Release(&starts);
+    PyBuffer_Release(&heights);
+    PyBuffer_Release(&slopes);
+    PyBuffer_Release(&results);
+    if (!fits) return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(count_codes_doc,
+"count_codes(codes, counts)\n\n"
+"Add to an int64 array how many there are of each of some int32 codes.");
+
+static PyObject *count_codes(PyObject *module, PyObject *args) {
+    Py_buffer codes, counts;
+    if (!PyArg_ParseTuple(args, "y*w*", &codes, &counts)) return NULL;
+    const uint32_t *code = codes.buf, distinct = counts.len / 8 > INT32_MAX ? INT32_MAX : (uint32_t)(counts.len / 8);
+    int64_t *count = counts.buf;
+    Py_ssize_t size = codes.len / 4, at = 0;
+    for (; at < size && code[at] < distinct; at++) count[code[at]]++; /* less than nothing is very much */
+    PyBuffer_Release(&codes);
+    PyBuffer_Release(&counts);
+    if (at == size) Py_RETURN_NONE;
+    PyErr_SetString(PyExc_ValueError, "a code has no count");
+    return NULL;
+}
+
+PyDoc_STRVAR(leave_doc,
+"leave(codes, table, left)\n\n"
+"Leave, of the bits in a uint64 array, those that a uint64 table has for the uint8 code of each.");
+
+static PyObject *leave(PyObject *module, PyObject *args) {
+    Py_buffer codes, table, left;
+    if (!PyArg_ParseTuple(args, "y*y*w*", &codes, &table, &left)) return NULL;
+    uint64_t all[256] = {0}, *bits = left.buf;
+    const uint8_t *code = codes.buf;
+    Py_ssize_t size = codes.len;
+    int fits = left.len == size * 8 && table.len <= (Py_ssize_t)sizeof all;
+    if (fits) {
+        memcpy(all, table.buf, (size_t)table.len);
+        for (Py_ssize_t at = 0; at < size; at++) bits[at] &= all[code[at]];
+    } else {
+        PyErr_SetString(PyExc_ValueError, "there must be a code for each of the bits");
+    }
+    PyBuffer_Release(&codes);
+    PyBuffer_Release(&table);
+    PyBuffer_Release(&left);
     if (!fits) return NULL;
     Py_RETURN_NONE;
 }
@@ -315,6 +448,10 @@ static PyObject *count_projected(PyObject *module, PyObject *args) {
 
 static PyMethodDef METHODS[] = {
     {"bin_codes", bin_codes, METH_VARARGS, bin_codes_doc},
+    {"floats", floats, METH_VARARGS, floats_doc},
+    {"interpolate", interpolate, METH_VARARGS, interpolate_doc},
+    {"count_codes", count_codes, METH_VARARGS, count_codes_doc},
+    {"leave", leave, METH_VARARGS, leave_doc},
     {"project", project, METH_VARARGS, project_doc},
     {"count_projected", count_projected, METH_VARARGS, count_projected_doc},
     {NULL, NULL, 0, NULL},

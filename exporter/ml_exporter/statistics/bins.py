@@ -158,10 +158,10 @@ class Binned(NamedTuple):
 def binned(values: Floats, edges: Floats) -> Binned:
     """Values by their place in `bin_labels`; NaN has one of its own after all of them.
 
-    `values` is one-dimensional; edges are finite and ascend.
+    `values` is one-dimensional; edges are finite and ascend, one or more.
     """
-    above = edges.copy()
-    above[:1] = np.nextafter(above[:1], -np.inf)  # what is at the first edge isn't below it
+    above = np.array(edges, dtype=np.float64)
+    above[0] = math.nextafter(above[0], -math.inf)  # what is at the first edge isn't below it
     return _above(values, above)
 
 
@@ -173,13 +173,12 @@ def count_bins(values: Floats, edges: Floats) -> Counts:
     return binned(values, edges).counts[:-1]
 
 
-def bin_codes(values: Floats, uppers: Floats, inclusive: bool = True) -> Codes:
+def bin_codes(values: Floats, uppers: Floats) -> Codes:
     """The bin of each value: the first whose upper edge it doesn't exceed, else one more.
 
-    Where edges aren't `inclusive`, it doesn't reach it either. `uppers` are finite and ascend. NaN
-    has one more code than all.
+    `uppers` are finite and ascend. NaN has one more code than all.
     """
-    return _above(values, uppers if inclusive else np.nextafter(uppers, -np.inf)).codes
+    return _above(values, uppers).codes
 
 
 def _above(values: Floats, edges: Floats) -> Binned:
@@ -187,7 +186,8 @@ def _above(values: Floats, edges: Floats) -> Binned:
     counts = np.zeros(edges.size + 2, dtype=np.int64)
     if edges.size <= _MOST_COMPARED:
         codes = np.empty(values.size, dtype=np.uint8)
-        _counting.bin_codes(np.ascontiguousarray(values), edges, codes, counts)
+        values = np.ascontiguousarray(values, dtype=np.float64)
+        _counting.bin_codes(values, np.ascontiguousarray(edges, dtype=np.float64), codes, counts)
         return Binned(codes, counts)
     found = np.searchsorted(edges, values, side="left").astype(np.uint32)
     found[np.isnan(values)] = edges.size + 1

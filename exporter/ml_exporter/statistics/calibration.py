@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ml_exporter.statistics.bins import bin_codes
+from ml_exporter.statistics import _counting
 from ml_exporter.statistics.tails import chi_squared_isf
 
 LEAST_IN_BIN = 5  # rows of the window, for its bin to be compared by likelihood
@@ -68,13 +68,10 @@ class Calibration:
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Probabilities of scores, in an array of any shape; NaN stays NaN."""
-        values = np.clip(np.asarray(scores, dtype=np.float64), self.middles[0], self.middles[-1])
-        # As np.interp does, which takes three times as long to find the line of a value.
-        line = bin_codes(values.ravel(), self.middles[1:], inclusive=False).reshape(values.shape)
-        result: NDArray[np.float64] = self._slopes.take(line, mode="clip")
-        result *= values - self.middles.take(line, mode="clip")
-        result += self.shares.take(line, mode="clip")
-        return result
+        values = np.ascontiguousarray(scores, dtype=np.float64)
+        results = np.empty_like(values)
+        _counting.interpolate(values, self.middles, self.shares, self._slopes, results)
+        return results
 
     @cached_property
     def _slopes(self) -> NDArray[np.float64]:
