@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import subprocess
 import sys
 
@@ -40,7 +41,18 @@ def test_an_array_takes_the_memory_of_the_one_before() -> None:
     assert faults("memory.keep_freed()") < 10
 
 
+@pytest.mark.parametrize(("said", "kept"), [(None, "1000"), ("10", "10")])
+def test_arrow_is_asked_to_keep_memory(said, kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless somebody has said otherwise."""
+    monkeypatch.setenv("MIMALLOC_PURGE_DELAY", said or "")
+    if said is None:
+        monkeypatch.delenv("MIMALLOC_PURGE_DELAY")
+    memory.keep_freed()
+    assert os.environ["MIMALLOC_PURGE_DELAY"] == kept
+
+
 def test_elsewhere_it_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIMALLOC_PURGE_DELAY", "10")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     memory.keep_freed()
 
