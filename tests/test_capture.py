@@ -27,13 +27,13 @@ def capture() -> Iterator[Capture]:
 
 def frame(body: bytes = b"hello", model: int = 3) -> bytes:
     return write_frame(
-        model, 200, 1.5e9, 0.25, 0.125, b"POST / HTTP/1.1", body, b"HTTP/1.1 200", b""
+        model, 200, 1.5e9, 0.25, 0.125, 0.5, b"POST / HTTP/1.1", body, b"HTTP/1.1 200", b""
     )
 
 
 def test_a_frame_is_read_as_it_was_written() -> None:
     assert read_frame(frame()) == Frame(
-        3, 200, 1.5e9, 0.25, 0.125, b"POST / HTTP/1.1", b"hello", b"HTTP/1.1 200", b""
+        3, 200, 1.5e9, 0.25, 0.125, 0.5, b"POST / HTTP/1.1", b"hello", b"HTTP/1.1 200", b""
     )
 
 

@@ -22,7 +22,7 @@ class Proxy:
         place = self.capture.counts.place(name)
         for prediction in predictions:
             frame = write_frame(
-                *(place, 200, 0.0, 0.0, 0.0, b"POST /v1/models/m:predict HTTP/1.1\r\n\r\n"),
+                *(place, 200, 0.0, 0.0, 0.0, 0.0, b"POST /v1/models/m:predict HTTP/1.1\r\n\r\n"),
                 b'{"instances": [{"age": 41}]}',
                 b"HTTP/1.1 200 OK\r\n\r\n",
                 json.dumps({"predictions": [prediction]}).encode(),

@@ -50,6 +50,10 @@ models:
     task: multiclass
     source: {type: file, path: films.jsonl}
     fields: {prediction: p, ranked: {path: items}, label: y}
+  - name: assistant
+    task: multiclass
+    source: {type: proxy, path: /v1/chat/completions}
+    fields: {prediction: finish_reason}
 """
 
 

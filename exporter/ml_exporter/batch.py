@@ -17,7 +17,7 @@ from ml_exporter.statistics import _counting
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Binned, Floats, binned
 
 WatchedRole = Literal["feature", "prediction", "score", "label", "component"]
-Role = WatchedRole | Literal["segment", "region", "attribution", "ranked"]
+Role = WatchedRole | Literal["segment", "region", "attribution", "ranked", "completion"]
 FieldType = Literal["number", "category"]
 
 ABSENT = msgspec.UNSET  # the row has no such field at all; null is None

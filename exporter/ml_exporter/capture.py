@@ -19,13 +19,14 @@ from struct import Struct
 
 from ml_exporter.request_counts import COUNTS_SIZE, RequestCounts
 
-_MAGIC = int.from_bytes(b"mlexpcp1")
+_MAGIC = int.from_bytes(b"mlexpcp2")
 _MAGIC_CELL, _ID, _SIZE, _WRITTEN, _READ, _RELOADS = range(6)  # of 8 bytes each, at the start
 _CELLS = 4096  # bytes
 _ALIGNMENT = 8  # bytes, so that the offsets above are written at once
 
-# size; model; status; time; duration, and that of the model; and the lengths of what follows
-_FRAME = Struct("<IHHdffIIII")
+# size; model; status; time; duration, that of the model, and that to its first event; and the
+# lengths of what follows
+_FRAME = Struct("<IHHdfffIIII")
 _FRAME_SIZE, _pack = _FRAME.size, _FRAME.pack
 
 
@@ -42,6 +43,7 @@ class Frame:
     time: float  # seconds since the epoch, when the request came
     duration: float  # seconds, as the client saw it
     upstream: float  # seconds, of the model alone
+    first: float  # seconds until the first event of an answer that is streamed; 0: it is not
     request_head: bytes
     request_body: bytes
     response_head: bytes
@@ -54,6 +56,7 @@ def write_frame(
     time: float,
     duration: float,
     upstream: float,
+    first: float,
     request_head: bytes,
     request_body: bytes,
     response_head: bytes,
@@ -62,7 +65,7 @@ def write_frame(
     """The bytes of a `Frame`."""
     a, b, c, d = len(request_head), len(request_body), len(response_head), len(response_body)
     size = _FRAME_SIZE + a + b + c + d
-    fixed = _pack(size, model, status, time, duration, upstream, a, b, c, d)
+    fixed = _pack(size, model, status, time, duration, upstream, first, a, b, c, d)
     return b"".join((fixed, request_head, request_body, response_head, response_body))
 
 
@@ -70,7 +73,7 @@ def read_frame(data: bytes) -> Frame:
     """The frame that these bytes are; raises ValueError where they are none."""
     if len(data) < _FRAME.size:
         raise ValueError("a frame is cut off")
-    size, model, status, time, duration, upstream, *lengths = _FRAME.unpack_from(data)
+    size, model, status, time, duration, upstream, first, *lengths = _FRAME.unpack_from(data)
     if size != len(data) or _FRAME.size + sum(lengths) != size:
         raise ValueError("a frame's lengths don't agree")
     parts = []
@@ -78,7 +81,7 @@ def read_frame(data: bytes) -> Frame:
     for length in lengths:
         parts.append(data[start : start + length])
         start += length
-    return Frame(model, status, time, duration, upstream, *parts)
+    return Frame(model, status, time, duration, upstream, first, *parts)
 
 
 def model_of(frame: bytes) -> int:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
 from ml_exporter import (
+    completions,
     constraints,
     extractors,
     field_paths,
@@ -245,13 +246,18 @@ def read_model(node: Node, folder: Path) -> Model:
     task = section.require("task").choice(get_args(Task))
     positive = _positive(section, task)
     fields = read_fields(section.require("fields"), task, positive)
+    name = section.require("name").text()
+    source = read_source(section.require("source"), folder)
+    if source.format == completions.FORMAT and fields.features is None:
+        features, extracted = completions.FEATURES, completions.EXTRACTED
+        fields = replace(fields, features=features, extracted=extracted)
     thresholds, off = section.read(
         "thresholds", lambda node: read_thresholds(node, field_names(fields)), ((), frozenset())
     )
     return Model(
-        name=section.require("name").text(),
+        name=name,
         task=task or "binary",
-        source=read_source(section.require("source"), folder),
+        source=source,
         fields=fields,
         version=section.read("version", _version, None),
         positive=positive,

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ml_exporter import completions
 from ml_exporter.batch import PREDICTION
 from ml_exporter.capture import model_of
 from ml_exporter.config import Config, Fields, Model, ProxySource, Task
 from ml_exporter.formats import Layout, decoder
+from ml_exporter.formats.captured import protocol_of
 from ml_exporter.proxy_settings import DEFAULT_FILE
 from ml_exporter.request_counts import OTHER_MODELS
 from ml_exporter.sources.capture import Attachment
@@ -70,6 +72,8 @@ class Discovery:
 
 def _describe(frames: Sequence[bytes], name: str, enough: int) -> Model | None:
     """What a model is, where so many rows of it are there to tell."""
+    if frames and protocol_of(frames[0]) == completions.FORMAT:
+        return _language_model(name)
     layout = Layout({PREDICTION: _PREDICTED}, discover=True)
     batch = decoder("auto", layout, captured=True).decode(b"".join(frames), False).batch
     if batch.rows < enough:
@@ -83,6 +87,20 @@ def _describe(frames: Sequence[bytes], name: str, enough: int) -> Model | None:
         task=_task(values),
         source=ProxySource(),
         fields=Fields(prediction=_PREDICTED),
+        place=(DEFAULT_FILE, f"models[{name}]"),
+    )
+
+
+def _language_model(name: str) -> Model:
+    return Model(
+        name=name,
+        task="multiclass",
+        source=ProxySource(format=completions.FORMAT),
+        fields=Fields(
+            prediction=completions.PREDICTION,
+            features=completions.FEATURES,
+            extracted=completions.EXTRACTED,
+        ),
         place=(DEFAULT_FILE, f"models[{name}]"),
     )
 

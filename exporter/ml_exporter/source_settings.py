@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ml_exporter import completions
 from ml_exporter.yaml_nodes import Node, Section, suggestion
 
 Start = Literal["start", "end"]
@@ -17,7 +18,7 @@ CAPTURE_FORMATS = ("sagemaker", "sagemaker-ground-truth", "cloudevents")
 # What a request and its response look like on the wire; `auto` tells them apart.
 PROTOCOLS = (
     *("auto", "kserve-v1", "open-inference", "tensorflow-serving", "torchserve", "mlflow"),
-    *("seldon", "bentoml", "json"),
+    *("seldon", "bentoml", "openai", "json"),
 )
 FORMATS = (*ROW_FORMATS, *CAPTURE_FORMATS, *PROTOCOLS)
 _STREAMED = tuple(name for name in FORMATS if name not in ("csv", "tsv", "parquet", "arrow"))
@@ -182,10 +183,11 @@ def _sql_source(section: Section) -> SqlSource:
 
 def _proxy_source(section: Section) -> ProxySource:
     section.check_keys(KEYS["proxy_source"])
+    path = section.read("path", _url_path, None)
+    of_path = completions.FORMAT if path and completions.are_asked_at(path) else ProxySource.format
     return ProxySource(
-        path=section.read("path", _url_path, None),
-        format=section.read("format", lambda node: node.choice(PROTOCOLS), None)
-        or ProxySource.format,
+        path=path,
+        format=section.read("format", lambda node: node.choice(PROTOCOLS), None) or of_path,
     )
 
 

@@ -44,7 +44,7 @@ def rows(decoded):
         if batch.versions:
             known["version"] = batch.versions[row]
         for key, column in batch.fields.items():
-            if column.values[row] is not ABSENT:
+            if column.values[row] is not ABSENT and key.role != "completion":
                 known[key.name] = column.values[row]
         found.append(known)
     return found

@@ -22,7 +22,7 @@ def frame(
     answer_fields: bytes = b"",
 ) -> bytes:
     return write_frame(
-        *(0, 200, 1.5e9, 0.1, 0.1),
+        *(0, 200, 1.5e9, 0.1, 0.1, 0.0),
         f"POST {path} HTTP/1.1\r\nHost: a\r\n".encode() + fields + b"\r\n",
         request,
         b"HTTP/1.1 200 OK\r\n" + answer_fields + b"\r\n",
@@ -125,5 +125,5 @@ def test_poison_is_rejected_and_the_next_one_counted(
 
 def test_a_head_without_a_path() -> None:
     good = b'{"instances": [{"age": 41}]}', b'{"predictions": [1]}'
-    one = write_frame(0, 200, 1.5e9, 0.1, 0.1, b"", good[0], b"", good[1])
+    one = write_frame(0, 200, 1.5e9, 0.1, 0.1, 0.0, b"", good[0], b"", good[1])
     assert values(decode(one)) == [(41, 1)]

@@ -1,10 +1,11 @@
-"""A model server: credit in KServe's V1 protocol, and risk in Open Inference's with tensors."""
+"""A model server: credit in KServe's V1 protocol, risk in Open Inference's, and a chat."""
 
 import json
 import struct
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 FIELD = "Inference-Header-Content-Length"
 
@@ -56,11 +57,43 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, json.dumps({"predictions": [int(r["age"] > 30) for r in rows]}))
         elif self.path == "/v2/models/risk/infer":
             self._answer(*risk(body, int(self.headers[FIELD])))
+        elif self.path == "/v1/chat/completions":
+            self._chat(json.loads(body))
         elif self.path == "/slow":
             time.sleep(float(body))
             self._answer(200, b"slow")
         else:
             self._answer(500, b"no such model")
+
+    def _chat(self, request: dict[str, Any]) -> None:
+        """Say what the user said, a word at a time, after a moment."""
+        words = request["messages"][-1]["content"].split()
+        about = {"id": "chatcmpl-1", "model": request["model"]}
+        usage = {"prompt_tokens": 10 + len(words), "completion_tokens": len(words)}
+        end: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
+        if not request.get("stream"):
+            choice = {**end, "message": {"role": "assistant", "content": " ".join(words)}}
+            self._answer(200, json.dumps({**about, "choices": [choice], "usage": usage}))
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self._chunk(b": a moment\n\n")
+        time.sleep(0.3)
+        for word in words:
+            choice = {"index": 0, "delta": {"content": f"{word} "}}
+            self._chunk(b"data: %b\n\n" % json.dumps({**about, "choices": [choice]}).encode())
+            time.sleep(0.02)
+        last = {**about, "choices": [{**end, "delta": {}}]}
+        if request.get("stream_options"):
+            last["usage"] = usage
+        self._chunk(b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(last).encode())
+        self._chunk(b"")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.wfile.flush()
 
     def _answer(self, status: int, body: bytes | str, json_length: int = 0) -> None:
         body = body.encode() if isinstance(body, str) else body

@@ -114,6 +114,29 @@ def test_what_only_reads_is_no_prediction(capture: Capture) -> None:
     assert wires.frames == []
 
 
+@pytest.mark.parametrize(
+    ("content_type", "pieces", "is_timed"),
+    [
+        (b"text/event-stream", [b": wait\n\n", b"data: a\n\n", b"data: b\n\n"], True),
+        (b"Text/Event-Stream; charset=utf-8", [b"event: x\ndata: a\n\n"], True),
+        (b"text/event-stream", [b": wait\n\n"], False),
+        (b"text/plain", [b"data: a\n\n"], False),
+    ],
+)
+def test_the_first_event_of_a_stream_is_timed(
+    content_type: bytes, pieces: list[bytes], is_timed: bool, wires: Pair
+) -> None:
+    wires.asks(POST)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n"
+    wires.answers(answer % content_type)
+    for piece in pieces:
+        wires.answers(b"%x\r\n%b\r\n" % (len(piece), piece))
+    wires.answers(b"0\r\n\r\n")
+    (frame,) = wires.frames
+    assert (0 < frame.first <= frame.upstream) if is_timed else frame.first == 0
+    assert frame.response_body == b"".join(pieces)
+
+
 def test_an_answer_to_head_has_no_body(wires: Pair) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
     wires.asks(GET.replace(b"GET", b"HEAD") * 2)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_exporter.capture import Capture, split_frames, write_frame
+from ml_exporter.capture import Capture, read_frame, split_frames, write_frame
 from ml_exporter.sources.capture import Attachment, CaptureSource
 from ml_exporter.sources.parts import Chunk
 from ml_exporter.store import Position
@@ -23,7 +23,7 @@ def capture() -> Iterator[Capture]:
 def put(capture: Capture, *numbers: int, model: int = 0, size: int = 0) -> None:
     for number in numbers:
         body = b"%d" % number + b" " * size
-        assert capture.put(write_frame(model, 200, 0.0, 0.0, 0.0, b"", body, b"", b""))
+        assert capture.put(write_frame(model, 200, 0.0, 0.0, 0.0, 0.0, b"", body, b"", b""))
 
 
 def source(
@@ -37,7 +37,7 @@ def source(
 def numbers(chunk: Chunk | None) -> list[int]:
     if chunk is None:
         return []
-    return [int(frame[40:]) for frame in split_frames(chunk.data)]
+    return [int(read_frame(frame).request_body) for frame in split_frames(chunk.data)]
 
 
 def count(reader: CaptureSource) -> list[int]:

@@ -11,6 +11,7 @@ from ml_exporter.capture import Frame, read_frame, split_frames
 from ml_exporter.formats.exchanges import Exchange, Invocation, Tabulator
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import reader
+from ml_exporter.formats.protocols.detection import detect
 from ml_exporter.formats.rows import Decoded, Layout
 
 _REMEMBERED = 1024  # heads
@@ -55,7 +56,14 @@ def exchange(frame: Frame) -> Exchange:
         response=_message(frame.response_body, answered),
         version=answered.get("x-model-version") or asked.get("x-model-version"),
         path=path_of(frame.request_head),
+        duration=frame.upstream,
+        first=frame.first or None,
     )
+
+
+def protocol_of(frame: bytes) -> str:
+    """What the bodies of a frame look like; raises ValueError where it is no frame."""
+    return detect(exchange(read_frame(frame)))
 
 
 def path_of(head: bytes) -> str:

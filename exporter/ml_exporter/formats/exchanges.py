@@ -26,7 +26,9 @@ from ml_exporter.formats.rows import (
 PREDICTION = "prediction"  # what an output without a name is called
 INPUTS, OUTPUTS = "inputs.", "outputs."  # prefixes that say on which side a path is
 
-_TIME = "\0time"  # the path of the exchange's own time, where the layout has none
+# Paths of what is known of an exchange as a whole; no name in a body begins so.
+_TIME = "\0time"  # its own time, where the layout has none
+DURATION, FIRST = "\0duration", "\0first"  # seconds of the answer, and to the first of its events
 _VERSIONS = ("model_version", "modelVersionId")  # of responses: Open Inference, Vertex AI
 MOST_COLUMNS = 10_000  # of one side
 LONGEST_PREFIX = 1_000  # characters that the names of several columns, or ids of rows, may share
@@ -50,6 +52,8 @@ class Exchange:
     model: str | None = None
     version: str | None = None
     path: str = ""  # of the URL
+    duration: float | None = None  # seconds that the model took to answer
+    first: float | None = None  # seconds until the first event of an answer that is streamed
 
 
 @dataclass(slots=True)
@@ -60,6 +64,8 @@ class Rows:
     columns: Mapping[str, _Values] = field(default_factory=dict)  # by name
     places: Sequence[_Values] = ()  # by position, where the side is one table or one vector
     about: Mapping[str, object] = field(default_factory=dict)  # of all rows: `model_version`
+    holds_for_all: bool = False  # its one row is that of each row of the other side
+    is_open: bool = False  # it has what it has: what is absent is null, and nothing is unknown
 
 
 NO_TABLE = Rows(None)  # a side that is missing, or that is no table: an image, say
@@ -74,6 +80,8 @@ class Invocation:
     version: str | None
     inputs: Rows
     outputs: Rows
+    duration: float | None = None
+    first: float | None = None
 
 
 @dataclass(slots=True)
@@ -181,7 +189,8 @@ class Tabulator:
         known = used | self._known
         names = [name for name in _names(inputs, used) if name not in known]
         if not self._layout.discover:
-            return _Plan(sources, list(dict.fromkeys(map(self._unknown, names))))
+            extra = () if inputs.is_open else dict.fromkeys(map(self._unknown, names))
+            return _Plan(sources, list(extra))
         for name in names:
             if not name or name in self._paths or len(name) > LONGEST_NAME:
                 continue
@@ -204,7 +213,9 @@ class Tabulator:
             return lambda run: run.each(lambda one, rows: [_about(path, one, one.time)] * rows)
         if path == self._layout.version:
             return lambda run: run.each(lambda one, rows: [_version(path, one)] * rows)
-        return _absent
+        if path in (DURATION, FIRST):
+            return lambda run: run.each(partial(_seconds, path))
+        return _null if inputs.is_open else _absent
 
     def _input(self, path: str, inputs: Rows, used: set[str]) -> _Get | None:
         """Where an input is; the names that it goes by are `used`."""
@@ -259,6 +270,8 @@ def agree(one: Invocation, rejected: Counter[str]) -> tuple[Invocation, int]:
         if rows is not None:
             return one, rows
         rejected["unreadable"] += 1
+    elif inputs.rows == 1 and inputs.holds_for_all:
+        return replace(one, inputs=_repeated(inputs, outputs.rows)), outputs.rows
     elif outputs.rows == 1 and _is_vector(inputs):
         return replace(one, inputs=_as_one_row(inputs)), 1
     elif inputs.rows == 1 and _is_vector(outputs):
@@ -284,8 +297,13 @@ def _as_one_row(side: Rows) -> Rows:
     return Rows(1, columns, places, side.about)
 
 
+def _repeated(side: Rows, rows: int) -> Rows:
+    columns = {name: [*values] * rows for name, values in side.columns.items()}
+    return replace(side, rows=rows, columns=columns)
+
+
 def _shape(side: Rows) -> tuple[object, ...]:
-    return tuple(side.columns), len(side.places)
+    return tuple(side.columns), len(side.places), side.is_open
 
 
 def _output(path: str, outputs: Rows) -> _Get | None:
@@ -345,6 +363,16 @@ def _lists(columns: Iterable[_Values]) -> _Values:
 
 def _absent(run: _Run) -> _Values:
     return [ABSENT] * run.rows
+
+
+def _null(run: _Run) -> _Values:
+    return [None] * run.rows
+
+
+def _seconds(path: str, one: Invocation, rows: int) -> _Values:
+    """A time of the exchange, which is its first row's, or it would be counted for each."""
+    value = one.duration if path == DURATION else one.first
+    return [value, *[None] * (rows - 1)] if rows else []
 
 
 def _width(side: Rows) -> int:

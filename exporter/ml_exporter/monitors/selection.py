@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from ml_exporter import completions
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Field
 from ml_exporter.config import Limits, Model
@@ -13,6 +14,7 @@ from ml_exporter.labelled_baseline import ScoreBins
 from ml_exporter.monitors import Monitor
 from ml_exporter.monitors.attributions import Attributions, BaselineAttributions
 from ml_exporter.monitors.cohorts import CohortOutcomes, CohortPredictions
+from ml_exporter.monitors.completions import Completions
 from ml_exporter.monitors.components import ComponentValues
 from ml_exporter.monitors.constraints import ConstraintViolations
 from ml_exporter.monitors.errors import ErrorDistribution, ErrorSums
@@ -57,6 +59,8 @@ def for_model(model: Model, version: str, limits: Limits) -> Selection:
     """The monitors that a version has whatever its baseline is."""
     of = (model.name, version)
     selection = Selection([ModelInfo(*of, model.task, model.positive), Traffic(*of)])
+    if model.source.format == completions.FORMAT:
+        selection.of_predictions.append(Completions(*of))
     if model.mutes or model.wait:
         selection.of_predictions.append(Mutes(*of, model.mutes, model.wait))
     scores = list(model.fields.scores)

@@ -29,6 +29,7 @@ _ABOUT = re.compile(
     rb"\n(host|content[-_]length|transfer[-_]encoding|connection|keep-alive|upgrade|http2-settings"
     rb"|proxy-[a-z-]++|x-forwarded-for|x-forwarded-proto):[\t ]*+([^\r]*+)"
 )
+_EVENTS = re.compile(rb"\ncontent-type:[\t ]*+text/event-stream\b", re.IGNORECASE)
 _NO_HEAD = re.compile(rb"(?<!\r)\n|\0")
 _LENGTH = re.compile(rb"\d{1,18}")
 _HOST = re.compile(rb"[-\w.~%!$&'()*+,;=\[\]:]*+")
@@ -66,6 +67,7 @@ class ResponseHead:
     length: int  # bytes, CHUNKED or UNTIL_CLOSE, where there is a body
     closes: bool
     forwarded: bytes  # what goes to the client
+    has_events: bool = False  # its body is server-sent events
 
 
 def request_head(head: bytes) -> RequestHead:
@@ -151,7 +153,12 @@ def _response(head: bytes) -> ResponseHead:
     options = _options(about)
     closes = b"close" in options or (line[1] == b"0" and b"keep-alive" not in options)
     dropped = options - {b"close", b"keep-alive", b"upgrade", *_FRAMING}
-    return ResponseHead(status, length, closes, _without(head[:-2], dropped) + b"\r\n")
+    forwarded = _without(head[:-2], dropped) + b"\r\n"
+    return ResponseHead(status, length, closes, forwarded, _has_events(head))
+
+
+def _has_events(head: bytes) -> bool:
+    return _EVENTS.search(head) is not None
 
 
 def _framing(about: list[tuple[bytes, bytes]], minor: bytes) -> int:

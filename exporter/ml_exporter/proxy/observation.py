@@ -24,8 +24,8 @@ class Exchange:
     """A request in flight, and its answer so far."""
 
     __slots__ = (
-        *("asked", "is_observed", "request", "request_body", "request_bytes", "response_body"),
-        *("response_bytes", "route", "started", "status"),
+        *("asked", "first", "is_observed", "request", "request_body", "request_bytes"),
+        *("response_body", "response_bytes", "route", "started", "status"),
     )
 
     def __init__(
@@ -36,6 +36,7 @@ class Exchange:
         self.route = route
         self.is_observed = is_observed
         self.started = self.asked = perf_counter()  # asked: when the model had all of the request
+        self.first = 0.0  # when the first event of a streamed answer came
         self.status = 0
         self.response_bytes = b""
         # A body that came at once is as it is; of others there is a copy.
@@ -126,6 +127,7 @@ class Observer:
                 self._clock + exchange.started,
                 duration,
                 upstream,
+                max(exchange.first - exchange.asked, 0.0) if exchange.first else 0.0,
                 exchange.request_bytes,
                 asked,
                 exchange.response_bytes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -42,6 +43,7 @@ class Upstream(asyncio.Protocol):
         self._waiting = b""  # the beginning of a head
         self._body: Body | None = None  # of the answer, until it is complete
         self._closes = False
+        self._has_events = False
         self._is_opaque = False  # what comes can't be told apart any more: it is passed on
         self.write: Callable[[bytes], None]
         self.has_begun = False  # the client has some of the answer
@@ -109,6 +111,7 @@ class Upstream(asyncio.Protocol):
         if exchange.request.method == b"HEAD" or status in _NO_BODY:
             length = 0
         self._closes = head.closes
+        self._has_events = head.has_events
         rest = data[end:]
         if length == len(rest):
             client.write(head.forwarded + rest)
@@ -132,6 +135,9 @@ class Upstream(asyncio.Protocol):
             return
         rest = data[taken:]
         self._client.write(data[:taken] if rest else data)
+        # What keeps the connection alive until then is no event.
+        if self._has_events and not exchange.first and b"data:" in data:
+            exchange.first = time.perf_counter()
         if body.is_done:
             self._complete(exchange, rest)
 

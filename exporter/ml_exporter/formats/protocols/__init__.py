@@ -13,6 +13,7 @@ from ml_exporter.formats.protocols import (
     kserve_v1,
     mlflow,
     open_inference,
+    openai,
     seldon,
     tensorflow_serving,
     torchserve,
@@ -42,6 +43,7 @@ _PROTOCOLS: dict[str, InferenceProtocol] = {
     "mlflow": mlflow,
     "seldon": seldon,
     "bentoml": bentoml,
+    "openai": openai,
 }
 _VERSION = re.compile(r"/versions/([^/:]+)|/predictions/[^/]+/([^/]+)/?$")
 
@@ -65,7 +67,10 @@ def _read(exchange: Exchange, protocol: InferenceProtocol) -> Invocation:
     if first := rejection or other:
         rows = max(inputs.rows or 1, outputs.rows or 1, first.rows)
         raise Rejected(first.reason, rows)
-    return Invocation(exchange.id, exchange.time, _version(exchange), inputs, outputs)
+    return Invocation(
+        *(exchange.id, exchange.time, _version(exchange), inputs, outputs),
+        *(exchange.duration, exchange.first),
+    )
 
 
 def _side(read: Callable[[Message], Rows], message: Message | None) -> tuple[Rows, Rejected | None]:

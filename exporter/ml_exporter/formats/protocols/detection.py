@@ -17,6 +17,7 @@ _BY_PATH = [
         (r"/api/v(0\.1|1\.0)/predictions/?$", "seldon"),
         (r"/invocations/?$", "mlflow"),
         (r"/predictions/[^/]+(/[^/]+)?/?$", "torchserve"),
+        (r"/(chat/)?completions/?$", "openai"),
     )
 ]
 _SELDON = ("strData", "jsonData", "binData", "customData")
@@ -36,6 +37,8 @@ def detect(exchange: Exchange) -> str:
             return "open-inference"
         if _is_seldon(body):
             return "seldon"
+    if isinstance(request.get("messages"), list) or isinstance(response.get("choices"), list):
+        return "openai"
     if any(key in request for key in _DATAFRAMES):
         return "mlflow"
     if "examples" in request or "outputs" in response:
