@@ -28,6 +28,7 @@ from ml_exporter.config import (
     Token,
     VersionField,
 )
+from ml_exporter.proxy_settings import ModelName
 from ml_exporter.units import parse_duration, parse_size
 from tests.support import ROOT
 
@@ -74,6 +75,7 @@ DEFAULTS: dict[tuple[str, str], object] = {
     ("kafka_source", "format"): KafkaSource.format,
     ("sql_source", "interval"): SqlSource.interval,
     ("proxy_source", "format"): ProxySource.format,
+    ("proxy_source", "version_header"): ProxySource.version_header,
     ("proxy", "listen_address"): ProxySettings.listen_address,
     ("proxy", "health_address"): ProxySettings.health_address,
     ("proxy", "body_limit"): ProxySettings.body_limit,
@@ -270,7 +272,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         Constraint("bid", comparisons=(("at_least", "reserve"), ("below", "list_price"))),
     )
     assert prices.source == EventSource("cloudevents", buffer=16 << 20)
-    assert fraud.source == ProxySource("/v1/models/fraud:predict", "kserve-v1")
+    assert fraud.source == ProxySource("/v1/models/fraud:predict", "kserve-v1", "X-Revision")
     assert loaded == Config(
         path=path,
         models=loaded.models,
@@ -282,6 +284,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
             buffer=16 << 20,
             share=0.5,
             rate=1000,
+            model=ModelName("X-Model-Name", "model"),
             web_config=tmp_path / "proxy-web.yml",
             capture=tmp_path / "shared/capture",
             drain=10,

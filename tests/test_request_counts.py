@@ -25,6 +25,11 @@ def test_models_keep_their_places(counts: RequestCounts, memory: memoryview) -> 
     assert RequestCounts(memory).place("spam") == 1
 
 
+def test_a_long_name_is_cut_between_its_characters(counts: RequestCounts) -> None:
+    counts.place("€" * 100)
+    assert counts.names() == ["€" * 84]
+
+
 def test_beyond_the_last_place_all_are_others(counts: RequestCounts) -> None:
     places = [counts.place(f"model {number}") for number in range(MOST_MODELS + 9)]
     assert places == [*range(MOST_MODELS), *[MOST_MODELS - 1] * 9]

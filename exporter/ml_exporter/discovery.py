@@ -75,7 +75,7 @@ def _describe(frames: Sequence[bytes], name: str, enough: int) -> Model | None:
     if frames and protocol_of(frames[0]) == completions.FORMAT:
         return _language_model(name)
     layout = Layout({PREDICTION: _PREDICTED}, discover=True)
-    batch = decoder("auto", layout, captured=True).decode(b"".join(frames), False).batch
+    batch = decoder("auto", layout, captured=ProxySource()).decode(b"".join(frames), False).batch
     if batch.rows < enough:
         return None
     column = batch.fields[PREDICTION]

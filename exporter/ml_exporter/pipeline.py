@@ -272,7 +272,7 @@ class Pipeline:
             raise ConfigError([self.model.error(f"{section}.{error.key}", error.text)]) from None
         in_pairs = settings.format == "cloudevents"
         pairing = Pairing(self._store.halves(self.model.name, name)) if in_pairs else None
-        captured = isinstance(settings, ProxySource)
+        captured = settings if isinstance(settings, ProxySource) else None
         return Stream(name, source, settings.format, layout, pairing, captured)
 
     def _label_join(self, labels: Labels) -> Join:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ml_exporter.units import parse_address
+from ml_exporter.units import parse_address, parse_header
 from ml_exporter.yaml_nodes import Node
 
 KEYS: dict[str, tuple[str, ...]] = {
     "proxy": (
         *("upstream", "listen_address", "health_address", "body_limit", "buffer", "share", "rate"),
+        "model",
         *(
             "web_config",
             "capture",
@@ -22,12 +23,21 @@ KEYS: dict[str, tuple[str, ...]] = {
             "answer_timeout",
         ),
     ),
+    "proxy_model": ("header", "field"),
 }
 
 DEFAULT_FILE = "ml-exporter.yml"  # of the configuration
 _SMALLEST_BUFFER, _LARGEST_BUFFER = 1 << 20, 4 << 30  # bytes
 _BODIES = 4  # that the buffer must hold: a frame has two, and may have to begin at the start
 _NOWHERE = ("", 0)
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """Where a request says what its model is called; the header comes before the body."""
+
+    header: str | None = None
+    field: str | None = None  # a dotted path in the JSON of its body
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ class ProxySettings:
     buffer: int = 64 << 20  # bytes between proxy and telemetry
     share: float = 1.0  # of the exchanges that are observed
     rate: float | None = None  # exchanges a second that are observed at most
+    model: ModelName = ModelName()  # without either, the path tells
     web_config: Path | None = None  # absolute; certificates that clients are shown
     capture: Path | None = None  # absolute; where proxy and telemetry that are apart share memory
     drain: float = 5.0  # seconds between the probe's no and the end of listening
@@ -66,6 +77,7 @@ def read_proxy(node: Node, folder: Path) -> ProxySettings:
         buffer=section.read("buffer", _buffer, default.buffer),
         share=section.read("share", lambda node: node.number(0, 1), default.share),
         rate=section.read("rate", lambda node: node.number(0), default.rate),
+        model=section.read("model", _model_name, default.model),
         web_config=section.read(
             "web_config", lambda node: folder / node.text(), default.web_config
         ),
@@ -108,6 +120,17 @@ def parse_upstream(text: str) -> tuple[str, int]:
 
 def _upstream(node: Node) -> tuple[str, int]:
     return node.parsed(parse_upstream, node.text(), _NOWHERE)
+
+
+def _model_name(node: Node) -> ModelName:
+    section = node.mapping()
+    section.check_keys(KEYS["proxy_model"])
+    return ModelName(
+        header=section.read(
+            "header", lambda node: node.parsed(parse_header, node.text(), ""), None
+        ),
+        field=section.read("field", Node.text, None),
+    )
 
 
 def _address(node: Node) -> str:

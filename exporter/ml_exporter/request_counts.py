@@ -68,7 +68,7 @@ class RequestCounts:
         place = len(self._places)
         if place >= MOST_MODELS - 1:
             name, place = OTHER_MODELS, MOST_MODELS - 1
-        text = name.encode("utf-8", "replace")[:_LONGEST_NAME]
+        text = name.encode("utf-8", "replace")[:_LONGEST_NAME].decode(errors="ignore").encode()
         start = place * _NAME
         self._names[start + 1 : start + 1 + len(text)] = text
         self._names[start] = len(text)

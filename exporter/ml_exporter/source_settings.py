@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ml_exporter import completions
+from ml_exporter.units import parse_header
 from ml_exporter.yaml_nodes import Node, Section, suggestion
 
 Start = Literal["start", "end"]
@@ -29,7 +30,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "event_source": ("type", "format", "buffer"),
     "kafka_source": ("type", "brokers", "topic", "group", "format", "from", "options"),
     "sql_source": ("type", "url", "table", "cursor", "interval", "from"),
-    "proxy_source": ("type", "path", "format"),
+    "proxy_source": ("type", "path", "format", "version_header"),
 }
 _TYPES = ("file", "proxy", "events", "kafka", "sql")
 _FORMATS = {
@@ -97,6 +98,7 @@ class ProxySource:
 
     path: str | None = None  # of the URL; `*` is any part of one; None: whatever may be asked
     format: str = "auto"  # one of PROTOCOLS
+    version_header: str = "X-Model-Version"  # of a response, or else of a request
     start: Start = "start"  # whatever was observed is counted
 
 
@@ -188,6 +190,11 @@ def _proxy_source(section: Section) -> ProxySource:
     return ProxySource(
         path=path,
         format=section.read("format", lambda node: node.choice(PROTOCOLS), None) or of_path,
+        version_header=section.read(
+            "version_header",
+            lambda node: node.parsed(parse_header, node.text(), ""),
+            ProxySource.version_header,
+        ),
     )
 
 

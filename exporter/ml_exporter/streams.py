@@ -13,7 +13,7 @@ import numpy as np
 from ml_exporter import completions
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
-from ml_exporter.config import FileSource, Model, SourceSettings, VersionField
+from ml_exporter.config import FileSource, Model, ProxySource, SourceSettings, VersionField
 from ml_exporter.formats import Decoded, Decoder, HeaderError, Layout, decoder
 from ml_exporter.formats.decision import Decision
 from ml_exporter.formats.exchanges import DURATION, FIRST
@@ -73,7 +73,7 @@ class Stream:
     format: str
     layout: Layout
     pairing: Pairing | None = None  # where requests wait for their responses
-    captured: bool = False  # its bytes are frames of the proxy's buffer
+    captured: ProxySource | None = None  # its bytes are frames of the proxy's buffer
     _decoders: WeakKeyDictionary[Part, Decoder] = field(default_factory=WeakKeyDictionary)
 
     def next(self, now: float) -> Work | None:

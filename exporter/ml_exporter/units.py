@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DURATION = re.compile(
     r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII
 )
@@ -51,3 +52,10 @@ def parse_address(text: str) -> tuple[str, int]:
     if not separator or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{text!r} is no address; it looks like ':10058' or '127.0.0.1:10058'")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def parse_header(text: str) -> str:
+    """The name of an HTTP header (RFC 9110, section 5.6.2); raises ValueError."""
+    if not _HEADER.fullmatch(text):
+        raise ValueError(f"{text!r} is no name of a header, such as 'X-Model-Name'")
+    return text

@@ -9,6 +9,7 @@ import pytest
 from ml_exporter.batch import PREDICTION, Field
 from ml_exporter.capture import write_frame
 from ml_exporter.formats import Decoded, Layout, decoder
+from ml_exporter.source_settings import ProxySource
 
 FEATURE = Field("feature", "age")
 LAYOUT = Layout({PREDICTION: "prediction", FEATURE: "age"})
@@ -31,7 +32,7 @@ def frame(
 
 
 def decode(*frames: bytes, format: str = "auto", layout: Layout = LAYOUT) -> Decoded:
-    return decoder(format, layout, captured=True).decode(b"".join(frames), False)
+    return decoder(format, layout, captured=ProxySource()).decode(b"".join(frames), False)
 
 
 def values(decoded: Decoded) -> list[tuple[object, object]]:
@@ -127,3 +128,12 @@ def test_a_head_without_a_path() -> None:
     good = b'{"instances": [{"age": 41}]}', b'{"predictions": [1]}'
     one = write_frame(0, 200, 1.5e9, 0.1, 0.1, 0.0, b"", good[0], b"", good[1])
     assert values(decode(one)) == [(41, 1)]
+
+
+def test_the_header_of_the_version_may_be_another() -> None:
+    bodies = b'{"instances": [[1]]}', b'{"predictions": [1]}'
+    one = frame(*bodies, fields=b"X-Model-Version: 4\r\nx-revision: 5\r\n")
+    source = ProxySource(version_header="X-Revision")
+    layout = replace(LAYOUT, version="model_version")
+    decoded = decoder("auto", layout, captured=source).decode(one, False)
+    assert decoded.batch.versions == ["5"]

@@ -91,14 +91,17 @@ class Sidecar:
 
     def samples(self, name: str) -> dict[str, float]:
         """Values of a series by its labels other than the version."""
-        status, text = get(f"http://127.0.0.1:{self.web}/metrics")
-        assert status == 200
         return {
             " ".join(value for key, value in one.labels.items() if key != "version"): one.value
-            for family in parse(text)
+            for family in parse(self.metrics())
             for one in family.samples
             if one.name == name
         }
+
+    def metrics(self) -> str:
+        status, text = get(f"http://127.0.0.1:{self.web}/metrics")
+        assert status == 200
+        return text
 
     def client(self) -> http.client.HTTPConnection:
         made = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from tests.proxy.sidecar import Sidecar
-from tests.support import get, wait_until
+from tests.support import wait_until
 
 PATH = "/v1/chat/completions"
 CONFIG = """\
@@ -65,7 +65,7 @@ def test_completions_are_counted(sidecar: Sidecar) -> None:
     words = {key: n for key, n in fields.items() if "feature answer_words" in key}
     assert sum(words.values()) == 2  # the first fifty are the baseline
     assert set(sidecar.samples("ml_exporter_observations_dropped_total").values()) == {0}
-    assert "two three" not in get(f"http://127.0.0.1:{sidecar.web}/metrics")[1]
+    assert "two three" not in sidecar.metrics()
 
 
 def test_a_language_model_that_nobody_configured(sidecar: Sidecar) -> None:

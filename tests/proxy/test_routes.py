@@ -52,6 +52,23 @@ def test_a_flood_of_paths_is_no_flood_of_models(capture: Capture) -> None:
     assert len(routes._known) <= 4096
 
 
+def test_a_name_tells_models_at_one_path_apart(capture: Capture) -> None:
+    routes = Routes([("a", "/x"), ("b", "/x"), ("c", "/y")], capture.counts)
+
+    def named(name: str | None, target: bytes = b"/x") -> str | None:
+        route = routes.of(b"POST", target, name)
+        return route and route.name
+
+    assert [named(name) for name in (None, "a", "b", "c", "d")] == ["a", "a", "b", None, None]
+    assert named("c", b"/y") == "c"
+
+
+def test_long_paths_are_not_remembered(capture: Capture) -> None:
+    routes = Routes(None, capture.counts)
+    assert routes.of(b"POST", b"/" + b"x" * 2000)
+    assert not routes._known
+
+
 def test_without_models_no_request_is_of_one(capture: Capture) -> None:
     assert Routes([], capture.counts).of(b"POST", b"/v1/models/credit:predict") is None
 

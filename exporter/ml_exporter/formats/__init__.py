@@ -6,23 +6,27 @@ from ml_exporter.formats.csv import Csv, HeaderError
 from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.rows import Decoded, Decoder, Layout
 from ml_exporter.pairing import Pairing
-from ml_exporter.source_settings import PROTOCOLS
+from ml_exporter.source_settings import PROTOCOLS, ProxySource
 
 __all__ = ["Decoded", "Decoder", "HeaderError", "Layout", "decoder"]
 
 
 def decoder(
-    format: str, layout: Layout, pairing: Pairing | None = None, *, captured: bool = False
+    format: str,
+    layout: Layout,
+    pairing: Pairing | None = None,
+    *,
+    captured: ProxySource | None = None,
 ) -> Decoder:
     """A decoder for one file of a format that the configuration knows.
 
-    `pairing` is shared by all files of a log whose requests and responses come apart. What is
+    `pairing` is shared by all files of a log whose requests and responses come apart. What was
     `captured` are frames of the proxy's buffer, and the format is that of the bodies.
     """
-    if captured:
+    if captured is not None:
         from ml_exporter.formats.captured import Captured
 
-        return Captured(layout, format)
+        return Captured(layout, format, captured.version_header)
     match format:
         case "jsonl":
             return JsonLines(layout)

@@ -17,8 +17,8 @@ from ml_exporter.formats.rows import Decoded, Layout
 _REMEMBERED = 1024  # heads
 _LONGEST_REMEMBERED = 2048  # bytes
 _FIELD = re.compile(
-    rb"\n(content-type|content-encoding|inference-header-content-length|x-request-id"
-    rb"|x-model-version):[\t ]*+([^\r]*+)",
+    rb"\n(content-type|content-encoding|inference-header-content-length|x-request-id):[\t ]*+"
+    rb"([^\r]*+)",
     re.IGNORECASE,
 )
 
@@ -26,9 +26,12 @@ _FIELD = re.compile(
 class Captured:
     """Decodes frames; `format` is the protocol that their bodies are in, or `auto`."""
 
-    def __init__(self, layout: Layout, format: str) -> None:
+    def __init__(self, layout: Layout, format: str, version_header: str) -> None:
         self._read = reader(format, layout)
         self._rows = Tabulator(layout)
+        name = re.escape(version_header.encode())
+        self._version = re.compile(rb"\n%b:[\t ]*+([^\r]*+)" % name, re.IGNORECASE)
+        self._reads_versions = layout.version is not None
 
     def resume(self, head: bytes) -> None:
         """Frames need no header."""
@@ -41,9 +44,19 @@ class Captured:
     def _invocations(self, frames: list[bytes], rejected: Counter[str]) -> Iterator[Invocation]:
         for frame in frames:
             try:
-                yield self._read(exchange(read_frame(frame)))
+                read = read_frame(frame)
+                one = exchange(read)
+                if self._reads_versions:
+                    one.version = self._version_of(read.response_head, read.request_head)
+                yield self._read(one)
             except Rejected as rejection:
                 rejected[rejection.reason] += rejection.rows
+
+    def _version_of(self, *heads: bytes) -> str | None:
+        for head in heads:
+            if found := self._version.search(head):
+                return found[1].decode("latin-1").strip() or None
+        return None
 
 
 def exchange(frame: Frame) -> Exchange:
@@ -54,7 +67,6 @@ def exchange(frame: Frame) -> Exchange:
         time=frame.time,
         request=_message(frame.request_body, asked),
         response=_message(frame.response_body, answered),
-        version=answered.get("x-model-version") or asked.get("x-model-version"),
         path=path_of(frame.request_head),
         duration=frame.upstream,
         first=frame.first or None,

@@ -13,6 +13,7 @@ from time import perf_counter
 from ml_exporter.capture import Capture, write_frame
 from ml_exporter.proxy.bodies import Copy
 from ml_exporter.proxy.heads import RequestHead
+from ml_exporter.proxy.names import Names
 from ml_exporter.proxy.routes import READING, Route, Routes
 
 log = logging.getLogger(__name__)
@@ -55,8 +56,10 @@ class Observer:
         body_limit: int,
         share: float = 1.0,
         rate: float | None = None,
+        names: Names | None = None,
     ) -> None:
         """`share` of the exchanges are observed, at most `rate` of them a second."""
+        self._names = names
         self._capture = capture
         self._counts = capture.counts
         self._routes = routes
@@ -68,7 +71,8 @@ class Observer:
 
     def begin(self, request: RequestHead, head: bytes) -> Exchange:
         """An exchange whose request has come as far as its head."""
-        route = self._routes.of(request.method, request.target)
+        name = self._names.in_head(head) if self._names is not None else None
+        route = self._routes.of(request.method, request.target, name)
         is_observed = (
             route is not None
             and request.method not in READING
@@ -78,7 +82,8 @@ class Observer:
 
     def copy(self, exchange: Exchange) -> Copy | None:
         """Where to copy a body that comes in pieces."""
-        return Copy(self._body_limit) if exchange.is_observed else None
+        is_read = self._names is not None and self._names.reads_bodies
+        return Copy(self._body_limit) if exchange.is_observed or is_read else None
 
     def end(self, exchange: Exchange, status: int, *, whole: bool = True) -> None:
         """An exchange is over: the client has the answer, or none is to come."""
@@ -97,6 +102,11 @@ class Observer:
         self._allowed = self._rate or 0.0
 
     def _end(self, exchange: Exchange, route: Route, status: int, whole: bool) -> None:
+        if self._names is not None and self._names.reads_bodies:
+            named = self._by_body(self._names, exchange, route)
+            if named is None:
+                return
+            route = named
         if route.place < 0:
             if not 200 <= status < 300:
                 return
@@ -137,6 +147,15 @@ class Observer:
                 return
             reason = "buffer_full"
         self._counts.drop(reason)
+
+    def _by_body(self, names: Names, exchange: Exchange, route: Route) -> Route | None:
+        """The route of a request whose body says the model; what its header says comes before."""
+        if names.in_head(exchange.request_bytes) is not None:
+            return route
+        asked = exchange.request_body
+        name = names.in_body(asked.whole() if isinstance(asked, Copy) else asked)
+        request = exchange.request
+        return route if name is None else self._routes.of(request.method, request.target, name)
 
     def _is_beyond_rate(self) -> bool:
         self._allowed -= 1

@@ -18,9 +18,10 @@ from ml_exporter.config import ConfigError
 from ml_exporter.proxy.certificates import Certificates
 from ml_exporter.proxy.client import Client, Shared, Timeouts
 from ml_exporter.proxy.health import Health
+from ml_exporter.proxy.names import Names
 from ml_exporter.proxy.observation import Observer
 from ml_exporter.proxy.routes import Routes
-from ml_exporter.proxy_settings import ProxySettings
+from ml_exporter.proxy_settings import ModelName, ProxySettings
 from ml_exporter.units import parse_address
 
 log = logging.getLogger(__name__)
@@ -145,6 +146,7 @@ class Proxy:
             body_limit=self._settings.body_limit,
             share=self._settings.share,
             rate=self._settings.rate,
+            names=None if self._settings.model == ModelName() else Names(self._settings.model),
         )
 
     async def _tick(self) -> None:

@@ -1,4 +1,4 @@
-"""Which model a request is for, by its path."""
+"""Which model a request is for: by its path, and by the name that it says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from ml_exporter.request_counts import RequestCounts
 
 _MOST_REMEMBERED = 4096  # paths
+_LONGEST_REMEMBERED = 1024  # bytes
 READING = (b"GET", b"HEAD", b"OPTIONS")  # methods that ask for no prediction
 # Health, metadata and administration of the servers whose protocols we know.
 _NO_PREDICTION = re.compile(
@@ -20,6 +21,7 @@ _NO_PREDICTION = re.compile(
 )
 _NAMES = re.compile(
     r"/v[12]/models/([^/:]+)|/predictions/([^/]+)|/seldon/[^/]+/([^/]+)/|/models/([^/]+)/invoke"
+    r"|/openai/deployments/([^/]+)/"
 )
 _NAMELESS = re.compile(r"/invocations/?|/api/v[\d.]+/predictions/?|/v1/(chat/)?completions/?")
 
@@ -49,17 +51,19 @@ class Routes:
             (_pattern(path), Route(name, counts.place(name), path is not None))
             for name, path in models or ()
         ]
-        self._known: dict[bytes, Route | None] = {}
+        self._known: dict[bytes | tuple[bytes, str], Route | None] = {}
 
-    def of(self, method: bytes, target: bytes) -> Route | None:
-        """The model that a request is for, if it is for one."""
+    def of(self, method: bytes, target: bytes, name: str | None = None) -> Route | None:
+        """The model that a request is for, if it is for one; `name` is what it says it is."""
+        key = target if name is None else (target, name)
         try:
-            route = self._known[target]
+            route = self._known[key]
         except KeyError:
-            route = self._find(target.partition(b"?")[0].decode("latin-1"))
+            route = self._find(target.partition(b"?")[0].decode("latin-1"), name)
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
-            self._known[target] = route
+            if len(target) <= _LONGEST_REMEMBERED:
+                self._known[key] = route
         if route is None or (method in READING and not route.any_method):
             return None
         return route
@@ -68,8 +72,10 @@ class Routes:
         """A model without a place has answered: it exists."""
         route.place = self._counts.place(route.name)
 
-    def _find(self, path: str) -> Route | None:
+    def _find(self, path: str, name: str | None) -> Route | None:
         for pattern, route in self._patterns:
+            if name not in (None, route.name):
+                continue
             if pattern.fullmatch(path) and (route.any_method or not _NO_PREDICTION.fullmatch(path)):
                 return route
         if not self._tells or _NO_PREDICTION.fullmatch(path):
