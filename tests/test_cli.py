@@ -107,7 +107,7 @@ class TestHelp:
         ["run", "--output=metrics.prom"],
         ["run", "--once", "--proxy.upstream=http://model:8080"],
         ["run", "--proxy.upstream=model:8080"],
-        ["run", "--proxy.upstream=https://model:8443"],
+        ["run", "--proxy.upstream=ftp://model"],
         ["run", "--role=model"],
         ["run", "--web.listen-address=nowhere"],
         ["run", "--web.telemetry-path=metrics"],

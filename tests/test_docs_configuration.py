@@ -28,7 +28,7 @@ from ml_exporter.config import (
     Token,
     VersionField,
 )
-from ml_exporter.proxy_settings import ModelName
+from ml_exporter.proxy_settings import Endpoint, ModelName, UpstreamTls
 from ml_exporter.units import parse_duration, parse_size
 from tests.support import ROOT
 
@@ -85,6 +85,8 @@ DEFAULTS: dict[tuple[str, str], object] = {
     ("proxy", "client_timeout"): ProxySettings.client_timeout,
     ("proxy", "connect_timeout"): ProxySettings.connect_timeout,
     ("proxy", "answer_timeout"): ProxySettings.answer_timeout,
+    ("upstream_tls", "min_version"): UpstreamTls.min_version,
+    ("upstream_tls", "insecure_skip_verify"): UpstreamTls.insecure_skip_verify,
     ("tls_server_config", "client_auth_type"): Tls.client_auth_type,
     ("tls_server_config", "min_version"): Tls.min_version,
     ("tls_server_config", "max_version"): Tls.max_version,
@@ -277,7 +279,14 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         path=path,
         models=loaded.models,
         proxy=ProxySettings(
-            upstream=("127.0.0.1", 8080),
+            upstream=Endpoint("127.0.0.1", 8443, is_tls=True),
+            upstream_tls=UpstreamTls(
+                ca_file=tmp_path / "certificates/models.pem",
+                cert_file=tmp_path / "certificates/proxy.pem",
+                key_file=tmp_path / "certificates/proxy-key.pem",
+                server_name="models.internal",
+                min_version="TLS13",
+            ),
             listen_address="127.0.0.1:10059",
             health_address=":10060",
             body_limit=256 << 10,

@@ -110,7 +110,8 @@ def _line(
     version = default_version(model, given)
     baseline = " ".join(one.id for one in given.values()) or f"learn {model.learn_rows} rows"
     layout = prediction_layout(model, next(iter(given.values()), None))
-    fields = {*layout.fields, *([LABEL] if model.labels else [])}
+    fields = {key for key in layout.fields if key.role != "completion"}
+    fields |= {LABEL} if model.labels else set()
     number = "discovered" if layout.discover else len(fields)
     return (
         f"{model.name}: task={model.task} version={version} fields={number}"

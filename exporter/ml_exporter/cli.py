@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_exporter import __version__, logs, memory
-from ml_exporter.proxy_settings import DEFAULT_FILE, parse_upstream
+from ml_exporter.proxy_settings import DEFAULT_FILE, Endpoint, parse_upstream
 from ml_exporter.units import parse_address, parse_duration
 
 if TYPE_CHECKING:
@@ -470,7 +470,7 @@ def _address(text: str) -> str:
     return text
 
 
-def _upstream(text: str) -> tuple[str, int]:
+def _upstream(text: str) -> Endpoint:
     return _parsed(parse_upstream, text)
 
 

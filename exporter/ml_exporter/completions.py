@@ -9,6 +9,24 @@ from ml_exporter.extractors import Extractor
 
 FORMAT = "openai"
 
+# Paths of what is known of an exchange as a whole; no name in a body begins so.
+DURATION, FIRST = "\0duration", "\0first"  # seconds of the answer, and to the first of its events
+INPUT_TOKENS, OUTPUT_TOKENS = "\0input tokens", "\0output tokens"
+CACHED_TOKENS, REASONING_TOKENS = "\0cached tokens", "\0reasoning tokens"
+IS_COUNTED = "\0is counted"  # 1: the response says no usage
+
+# What is counted besides the fields of a model, by the path that it is at.
+COUNTED: Mapping[str, str] = {
+    "finish_reason": "outputs.finish_reason",
+    "input_tokens": INPUT_TOKENS,
+    "output_tokens": OUTPUT_TOKENS,
+    "cached_tokens": CACHED_TOKENS,
+    "reasoning_tokens": REASONING_TOKENS,
+    "is_counted": IS_COUNTED,
+    "first": FIRST,
+    "duration": DURATION,
+}
+
 _PATH = re.compile(r"/(chat/)?completions/?$")
 
 PREDICTION = "finish_reason"

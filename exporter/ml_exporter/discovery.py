@@ -11,7 +11,6 @@ from ml_exporter.batch import PREDICTION
 from ml_exporter.capture import model_of
 from ml_exporter.config import Config, Fields, Model, ProxySource, Task
 from ml_exporter.formats import Layout, decoder
-from ml_exporter.formats.captured import protocol_of
 from ml_exporter.proxy_settings import DEFAULT_FILE
 from ml_exporter.request_counts import OTHER_MODELS
 from ml_exporter.sources.capture import Attachment
@@ -72,6 +71,8 @@ class Discovery:
 
 def _describe(frames: Sequence[bytes], name: str, enough: int) -> Model | None:
     """What a model is, where so many rows of it are there to tell."""
+    from ml_exporter.formats.captured import protocol_of  # who has no proxy needs no protocols
+
     if frames and protocol_of(frames[0]) == completions.FORMAT:
         return _language_model(name)
     layout = Layout({PREDICTION: _PREDICTED}, discover=True)

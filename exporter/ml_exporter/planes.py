@@ -10,7 +10,7 @@ from pathlib import Path
 from ml_exporter import config as configuration
 from ml_exporter.capture import Capture
 from ml_exporter.config import Config, ConfigError, ProxySource
-from ml_exporter.proxy_settings import DEFAULT_FILE, ProxySettings, with_flags
+from ml_exporter.proxy_settings import DEFAULT_FILE, Endpoint, ProxySettings, with_flags
 from ml_exporter.sources.capture import Attachment
 from ml_exporter.supervised import Role, inherited, is_orphan
 
@@ -26,7 +26,7 @@ class Plan:
     config_file: str | None  # None: there is none
     config: Config | None  # what it says
     settings: ProxySettings | None
-    upstream: tuple[str, int] | None  # of the command line
+    upstream: Endpoint | None  # of the command line
     listen_address: str | None
 
     @property
@@ -67,7 +67,7 @@ class Plan:
 
 def find_plan(
     config_file: str,
-    upstream: tuple[str, int] | None,
+    upstream: Endpoint | None,
     listen_address: str | None,
     role: Role | None,
 ) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from ml_exporter.units import parse_address, parse_header
@@ -12,7 +13,7 @@ from ml_exporter.yaml_nodes import Node
 KEYS: dict[str, tuple[str, ...]] = {
     "proxy": (
         *("upstream", "listen_address", "health_address", "body_limit", "buffer", "share", "rate"),
-        "model",
+        *("model", "upstream_tls"),
         *(
             "web_config",
             "capture",
@@ -24,12 +25,44 @@ KEYS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "proxy_model": ("header", "field"),
+    "upstream_tls": (
+        *("ca_file", "cert_file", "key_file", "server_name", "min_version"),
+        "insecure_skip_verify",
+    ),
 }
 
 DEFAULT_FILE = "ml-exporter.yml"  # of the configuration
 _SMALLEST_BUFFER, _LARGEST_BUFFER = 1 << 20, 4 << 30  # bytes
+_PORTS = {"http": 80, "https": 443}
 _BODIES = 4  # that the buffer must hold: a frame has two, and may have to begin at the start
-_NOWHERE = ("", 0)
+
+TlsVersion = Literal["TLS12", "TLS13"]
+
+
+class Endpoint(NamedTuple):
+    """Where the model server is."""
+
+    host: str
+    port: int
+    is_tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{'https' if self.is_tls else 'http'}://{self.host}:{self.port}"
+
+
+_NOWHERE = Endpoint("", 0)
+
+
+@dataclass(frozen=True)
+class UpstreamTls:
+    """How a model server is known over TLS, and what it is shown; paths are absolute."""
+
+    ca_file: Path | None = None  # None: the system's authorities
+    cert_file: Path | None = None
+    key_file: Path | None = None  # None: it is in the certificate's file
+    server_name: str | None = None  # None: the host
+    min_version: TlsVersion = "TLS12"
+    insecure_skip_verify: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +77,8 @@ class ModelName:
 class ProxySettings:
     """How requests get to the model server, and how much of them is copied."""
 
-    upstream: tuple[str, int] = _NOWHERE  # host and port
+    upstream: Endpoint = _NOWHERE
+    upstream_tls: UpstreamTls = UpstreamTls()
     listen_address: str = ":10059"
     health_address: str = ":10060"
     body_limit: int = 1 << 20  # bytes of a request or a response; larger ones aren't observed
@@ -71,6 +105,9 @@ def read_proxy(node: Node, folder: Path) -> ProxySettings:
     default = ProxySettings()
     settings = ProxySettings(
         upstream=section.read("upstream", _upstream, default.upstream),
+        upstream_tls=section.read(
+            "upstream_tls", lambda node: _upstream_tls(node, folder), default.upstream_tls
+        ),
         listen_address=section.read("listen_address", _address, default.listen_address),
         health_address=section.read("health_address", _address, default.health_address),
         body_limit=section.read("body_limit", Node.size, default.body_limit),
@@ -88,13 +125,15 @@ def read_proxy(node: Node, folder: Path) -> ProxySettings:
         connect_timeout=section.read("connect_timeout", Node.duration, default.connect_timeout),
         answer_timeout=section.read("answer_timeout", Node.duration, default.answer_timeout),
     )
+    if settings.is_complete and not settings.upstream.is_tls and section.get("upstream_tls"):
+        section.require("upstream_tls").error("is for an upstream such as 'https://model:8443'")
     if settings.buffer < _BODIES * settings.body_limit:
         node.error("'buffer' must be at least four times 'body_limit', or a body can't be kept")
     return settings
 
 
 def with_flags(
-    settings: ProxySettings | None, upstream: tuple[str, int] | None, listen_address: str | None
+    settings: ProxySettings | None, upstream: Endpoint | None, listen_address: str | None
 ) -> ProxySettings | None:
     """The settings as the command line has them, which wins; None without any."""
     if upstream is not None:
@@ -104,22 +143,45 @@ def with_flags(
     return settings
 
 
-def parse_upstream(text: str) -> tuple[str, int]:
-    """Host and port of `http://127.0.0.1:8080`; raises ValueError."""
+def parse_upstream(text: str) -> Endpoint:
+    """Where `http://127.0.0.1:8080` or `https://model:8443` is; raises ValueError."""
     try:
         url = urlsplit(text)
-        host, port = url.hostname or "", url.port or 80
+        host, port = url.hostname or "", url.port or _PORTS.get(url.scheme, 0)
     except ValueError:
         host = ""
-    if not host or url.scheme != "http":
+    if not host or url.scheme not in _PORTS:
         raise ValueError(f"{text!r} is no URL such as 'http://127.0.0.1:8080'")
     if url.path not in ("", "/") or url.query or url.fragment or url.username is not None:
         raise ValueError(f"{text!r} must be scheme, host and port: paths are the clients'")
-    return host, port
+    return Endpoint(host, port, url.scheme == "https")
 
 
-def _upstream(node: Node) -> tuple[str, int]:
+def _upstream(node: Node) -> Endpoint:
     return node.parsed(parse_upstream, node.text(), _NOWHERE)
+
+
+def _upstream_tls(node: Node, folder: Path) -> UpstreamTls:
+    section = node.mapping()
+    section.check_keys(KEYS["upstream_tls"])
+
+    def file(name: str) -> Path | None:
+        return section.read(name, lambda node: folder / node.text(), None)
+
+    min_version = section.read("min_version", lambda node: node.choice(get_args(TlsVersion)), None)
+    tls = UpstreamTls(
+        ca_file=file("ca_file"),
+        cert_file=file("cert_file"),
+        key_file=file("key_file"),
+        server_name=section.read("server_name", Node.text, None),
+        min_version=min_version or UpstreamTls.min_version,
+        insecure_skip_verify=section.read(
+            "insecure_skip_verify", Node.boolean, UpstreamTls.insecure_skip_verify
+        ),
+    )
+    if tls.key_file is not None and tls.cert_file is None:
+        section.require("key_file").error("is of a 'cert_file', which is missing")
+    return tls
 
 
 def _model_name(node: Node) -> ModelName:

@@ -16,26 +16,9 @@ from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
 from ml_exporter.config import FileSource, Model, ProxySource, SourceSettings, VersionField
 from ml_exporter.formats import Decoded, Decoder, HeaderError, Layout, decoder
 from ml_exporter.formats.decision import Decision
-from ml_exporter.formats.exchanges import DURATION, FIRST
-from ml_exporter.formats.protocols import openai
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources.parts import Chunk, Part, Source
 from ml_exporter.statistics.bins import INVALID, MISSING
-
-# What is counted of completions besides their fields, and where a format has it.
-_OF_COMPLETIONS = {
-    Field("completion", name): path
-    for name, path in {
-        "finish_reason": "outputs.finish_reason",
-        "input_tokens": openai.INPUT_TOKENS,
-        "output_tokens": openai.OUTPUT_TOKENS,
-        "cached_tokens": openai.CACHED_TOKENS,
-        "reasoning_tokens": openai.REASONING_TOKENS,
-        "is_counted": openai.IS_COUNTED,
-        "first": FIRST,
-        "duration": DURATION,
-    }.items()
-}
 
 CLOCK_TOLERANCE = 300.0  # seconds by which the clock of whoever writes a log may be fast
 
@@ -167,7 +150,7 @@ def prediction_layout(model: Model, baseline: Baseline | None) -> Layout:
     for place, path in enumerate(names.ranked, start=1):
         fields[Field("ranked", str(place))] = path
     if model.source.format == completions.FORMAT:
-        fields |= _OF_COMPLETIONS
+        fields |= {Field("completion", name): path for name, path in completions.COUNTED.items()}
     known = {names.id} if names.id and model.labels is None else set()
     return Layout(
         fields=fields,

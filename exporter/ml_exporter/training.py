@@ -82,7 +82,7 @@ def _layout(model: Model, pattern: str, format: str) -> Layout:
     """What is read: a field is looked for by its path, then by its name."""
     names = model.fields
     rows = prediction_layout(model, None)
-    wanted = dict(rows.fields)
+    wanted = {key: path for key, path in rows.fields.items() if key.role != "completion"}
     ignored = {names.id, names.timestamp}
     if isinstance(model.version, VersionField):
         ignored.add(model.version.path)

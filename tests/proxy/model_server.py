@@ -1,9 +1,11 @@
 """A model server: credit in KServe's V1 protocol, risk in Open Inference's, and a chat."""
 
 import json
+import ssl
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -121,6 +123,26 @@ def risk(body: bytes, json_length: int) -> tuple[int, bytes, int]:
     return 200, head + answer, len(head)
 
 
+class Server(ThreadingHTTPServer):
+    """Over TLS with a certificate and its key; with authorities, clients need one, too."""
+
+    request_queue_size = 128
+    files: Sequence[str] = ()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.files:
+            cert, key, *authorities = self.files
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(cert, key)
+            for authority in authorities:
+                context.load_verify_locations(authority)
+                context.verify_mode = ssl.CERT_REQUIRED
+            request = context.wrap_socket(request, server_side=True)
+        super().finish_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None: ...
+
+
 if __name__ == "__main__":
-    ThreadingHTTPServer.request_queue_size = 128
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+    Server.files = sys.argv[2:]
+    Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

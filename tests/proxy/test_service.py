@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import ssl
 import struct
 import subprocess
 import threading
@@ -275,62 +274,6 @@ def test_connections_end_with_their_clients(sidecar: Sidecar) -> None:
             with socket.create_connection(("127.0.0.1", sidecar.port)) as client:
                 client.sendall(sent)
     wait_until(lambda: descriptors() <= before, what="connections left open")
-
-
-def make_certificate(folder: Path) -> ssl.SSLContext:
-    """A certificate and its key, and what trusts it."""
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-        " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
-    )
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return ssl.create_default_context(cafile=str(folder / "cert.pem"))
-
-
-def test_certificates_are_renewed_while_requests_pass(sidecar: Sidecar) -> None:
-    web = sidecar.folder / "proxy.yml"
-    web.write_text("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
-    before = make_certificate(sidecar.folder)
-    sidecar.write("  web_config: proxy.yml\n")
-    sidecar.start()
-    sidecar.wait()
-
-    def client(context: ssl.SSLContext) -> http.client.HTTPSConnection:
-        made = http.client.HTTPSConnection("127.0.0.1", sidecar.port, timeout=30, context=context)
-        sidecar.clients.append(made)
-        return made
-
-    first = client(before)
-    assert credit(first)[0] == 200
-    after = make_certificate(sidecar.folder)
-
-    def is_renewed() -> bool:
-        try:
-            return credit(client(after))[0] == 200
-        except ssl.SSLError:
-            return False
-
-    wait_until(is_renewed, 10)
-    assert credit(first)[0] == 200
-    (sidecar.folder / "key.pem").write_text("no key")
-    time.sleep(2)
-    assert credit(client(after))[0] == 200
-
-
-@pytest.mark.parametrize(
-    ("web", "error"),
-    [
-        ("basic_auth_users: {}\n", "tls_server_config: is missing"),
-        ("http_server_config: {headers: {X-Frame-Options: deny}}\n", "alone: it adds nothing"),
-        ("tls_server_config: {cert_file: none.pem, key_file: none.pem}\n", "no such file"),
-    ],
-)
-def test_certificates_that_can_t_be_used(sidecar: Sidecar, web: str, error: str) -> None:
-    (sidecar.folder / "proxy.yml").write_text(web)
-    sidecar.write("  web_config: proxy.yml\n")
-    assert sidecar.start().wait(60) == 1
-    sidecar.output.seek(0)
-    assert error in sidecar.output.read().decode()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.batch import ABSENT, LONGEST_NAME
+from ml_exporter.completions import DURATION, FIRST
 from ml_exporter.formats.messages import Message
 from ml_exporter.formats.rows import (
     MOST_FEATURES,
@@ -26,9 +27,7 @@ from ml_exporter.formats.rows import (
 PREDICTION = "prediction"  # what an output without a name is called
 INPUTS, OUTPUTS = "inputs.", "outputs."  # prefixes that say on which side a path is
 
-# Paths of what is known of an exchange as a whole; no name in a body begins so.
-_TIME = "\0time"  # its own time, where the layout has none
-DURATION, FIRST = "\0duration", "\0first"  # seconds of the answer, and to the first of its events
+_TIME = "\0time"  # the path of the exchange's own time, where the layout has none
 _VERSIONS = ("model_version", "modelVersionId")  # of responses: Open Inference, Vertex AI
 MOST_COLUMNS = 10_000  # of one side
 LONGEST_PREFIX = 1_000  # characters that the names of several columns, or ids of rows, may share

@@ -13,13 +13,13 @@ from ml_exporter.families import Family, Histogram
 from ml_exporter.statistics.bins import MISSING, OTHER, Floats
 
 FINISH_REASON = Field("completion", "finish_reason")
-INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, REASONING_TOKENS, IS_COUNTED, FIRST, DURATION = (
-    Field("completion", name)
-    for name in (
-        *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "is_counted"),
-        *("first", "duration"),
-    )
-)
+INPUT_TOKENS = Field("completion", "input_tokens")
+OUTPUT_TOKENS = Field("completion", "output_tokens")
+CACHED_TOKENS = Field("completion", "cached_tokens")
+REASONING_TOKENS = Field("completion", "reasoning_tokens")
+IS_COUNTED = Field("completion", "is_counted")
+FIRST = Field("completion", "first")
+DURATION = Field("completion", "duration")
 
 REASONS = ("stop", "length", "tool_calls", "content_filter", "function_call", OTHER, MISSING)
 TOKENS = tuple(float(4**power) for power in range(11))

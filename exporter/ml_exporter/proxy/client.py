@@ -8,23 +8,31 @@ they come; where one side is slow, the other is not read.
 from __future__ import annotations
 
 import asyncio
+import logging
+import ssl
 import time
 from dataclasses import dataclass, field
 from typing import cast
 
 from ml_exporter.proxy.answers import answer
 from ml_exporter.proxy.bodies import Body, Copy
+from ml_exporter.proxy.guard import Guard, TooManyLogins
 from ml_exporter.proxy.heads import (
     END,
     BadMessage,
+    Fields,
     RequestHead,
     check_unfinished,
     request_head,
 )
 from ml_exporter.proxy.observation import ABORTED, Exchange, Observer
 from ml_exporter.proxy.upstream import Upstream
+from ml_exporter.proxy.upstream_tls import reason_of
+
+log = logging.getLogger(__name__)
 
 _MOST_WAITING = 64 << 10  # bytes of requests that follow one without an answer
+_MOST_FAILURES = 10  # that are logged in a minute
 _LINGER = 2.0  # seconds that a client has to read an answer before the connection is gone
 
 
@@ -46,8 +54,20 @@ class Shared:
     observer: Observer
     timeouts: Timeouts
     proto: bytes = b"http"
+    guard: Guard | None = None  # who may ask; None: everybody
+    fields: Fields = ()  # that are added to answers
+    tls: ssl.SSLContext | None = None  # of connections to the model server
+    server_name: str | None = None  # that its certificate must have; None: the host
+    failures: set[str] = field(default_factory=set)  # of such connections, that the log has
     is_draining: bool = False
     connections: set[Client] = field(default_factory=set)
+
+    def failed(self, error: Exception) -> None:
+        """Say why the model server can't be reached; not again until `failures` is cleared."""
+        reason = reason_of(error)
+        if reason not in self.failures and len(self.failures) < _MOST_FAILURES:
+            self.failures.add(reason)
+            log.warning("the model server can't be reached", extra={"error": reason})
 
 
 class Client(asyncio.Protocol):
@@ -55,9 +75,11 @@ class Client(asyncio.Protocol):
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self.fields = shared.fields
         self._transport: asyncio.Transport
         self._upstream: Upstream | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._login: asyncio.Task[None] | None = None
         self._unsent = b""  # to the model server, until it is connected
         self._waiting = bytearray()  # the beginning of the next request, or more
         self._body: Body | None = None  # of the request, until it is complete
@@ -100,6 +122,8 @@ class Client(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._has_ended = True
+        if self._login is not None and not self._is_tls:
+            return True
         if self._is_deaf or self.exchange is None or self._body is not None or self._is_tls:
             return False
         self._pass_on_end()  # it may still read the answer
@@ -110,6 +134,8 @@ class Client(asyncio.Protocol):
         self._is_deaf = True
         if self._connecting is not None:
             self._connecting.cancel()
+        if self._login is not None:
+            self._login.cancel()
         if self._upstream is not None:
             if self._is_tunnel and error is None:
                 self._upstream.close()
@@ -141,6 +167,10 @@ class Client(asyncio.Protocol):
         except BadMessage as problem:
             self.refuse(problem.status, str(problem))
             return
+        guard = self._shared.guard
+        if guard is not None and not guard.knows(head):
+            self._log_in(guard, request, head, data)
+            return
         exchange = self.exchange = self._shared.observer.begin(request, head)
         self.since = exchange.started
         if self._upstream is not None:
@@ -165,6 +195,36 @@ class Client(asyncio.Protocol):
         self._send(out)
         if rest:
             self._wait_with(rest)
+
+    def _log_in(self, guard: Guard, request: RequestHead, head: bytes, data: bytes) -> None:
+        """Find out whether a request may pass. That takes a while, in which no more is read."""
+        self._waiting = bytearray(data)
+        self._hold("login")
+        checking = self._check_login(guard, request, head)
+        self._login = asyncio.get_running_loop().create_task(checking)
+
+    async def _check_login(self, guard: Guard, request: RequestHead, head: bytes) -> None:
+        status, text = 401, "a user and a password are needed"
+        try:
+            if await guard.lets_in(head):
+                status = 200
+        except TooManyLogins:
+            status, text = 503, "too many are logging in"
+        except Exception:  # whoever can't be checked doesn't pass
+            log.exception("a login could not be checked")
+            status, text = 503, "logins can't be checked"
+        self._login = None
+        if self._is_deaf:
+            return
+        self._release("login")
+        if status == 200:
+            self._take_up()
+        else:
+            self._waiting.clear()
+            self.exchange = self._shared.observer.begin(request, head)
+            if self._upstream is not None:
+                self._upstream.expects_answer()
+            self.refuse(status, text)
 
     def _request_body(self, body: Body, data: bytes) -> None:
         try:
@@ -204,6 +264,8 @@ class Client(asyncio.Protocol):
         """Look only at what is new, or one byte at a time would cost the square of them."""
         seen = len(self._waiting)
         self._waiting += data
+        if self._login is not None:
+            return
         if self._waiting.find(END, max(seen - 3, 0)) < 0:
             try:
                 check_unfinished(self._waiting, seen)
@@ -236,13 +298,18 @@ class Client(asyncio.Protocol):
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
-        host, port = self._shared.upstream
+        shared = self._shared
+        host, port = shared.upstream
+        name = (shared.server_name or host) if shared.tls is not None else None
         try:
-            async with asyncio.timeout(self._shared.timeouts.connect):
-                _, upstream = await loop.create_connection(lambda: Upstream(self), host, port)
+            async with asyncio.timeout(shared.timeouts.connect):
+                _, upstream = await loop.create_connection(
+                    lambda: Upstream(self), host, port, ssl=shared.tls, server_hostname=name
+                )
         except TimeoutError:
             self.refuse(504, "the model server can't be reached in time")
-        except OSError:
+        except OSError as error:
+            shared.failed(error)
             self.refuse(502, "the model server can't be reached")
         else:
             self.connected(upstream)
@@ -302,6 +369,8 @@ class Client(asyncio.Protocol):
     def lost(self, error: Exception | None) -> None:
         """The model server's connection is gone."""
         upstream, self._upstream = self._upstream, None
+        if isinstance(error, ssl.SSLError):
+            self._shared.failed(error)
         if upstream is None or self._is_deaf:
             return
         exchange = self.exchange
@@ -334,7 +403,7 @@ class Client(asyncio.Protocol):
         if has_begun:  # nothing can be said in the middle of an answer
             self._transport.abort()
             return
-        self._transport.write(answer(status, text, head_only=head_only))
+        self._transport.write(answer(status, text, head_only=head_only, fields=self.fields))
         self._linger()
 
     # Ends
@@ -397,7 +466,7 @@ class Client(asyncio.Protocol):
     def check(self, now: float) -> None:
         """Give up what takes too long."""
         waited, timeouts = now - self.since, self._shared.timeouts
-        if self._is_deaf or self._is_tunnel or self._connecting is not None:
+        if self._is_deaf or self._is_tunnel or self._connecting or self._login:
             return
         if self.exchange is None:
             if waited > timeouts.head and (self._waiting or self._upstream is None):

@@ -13,6 +13,8 @@ from functools import lru_cache
 LARGEST_HEAD = 64 << 10  # bytes
 END = b"\r\n\r\n"
 
+Fields = tuple[tuple[bytes, bytes], ...]  # names and values
+
 # Of a body: bytes, or one of these.
 CHUNKED, UNTIL_CLOSE = -1, -2
 
@@ -78,6 +80,14 @@ def request_head(head: bytes) -> RequestHead:
 def response_head(head: bytes) -> ResponseHead:
     """Read a head with its empty line; raises BadMessage."""
     return _response(head) if len(head) <= _LONGEST_REMEMBERED else _response.__wrapped__(head)
+
+
+@lru_cache(_REMEMBERED)
+def with_fields(head: bytes, fields: Fields) -> bytes:
+    """An answer's head, and of some fields those that it hasn't."""
+    names = {line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]}
+    more = [b"%b: %b\r\n" % one for one in fields if one[0].lower() not in names]
+    return b"".join((head[:-2], *more, b"\r\n"))
 
 
 def check_unfinished(data: bytes | bytearray, seen: int = 0) -> None:

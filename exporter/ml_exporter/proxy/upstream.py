@@ -8,7 +8,15 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from ml_exporter.proxy.bodies import Body, Copy
-from ml_exporter.proxy.heads import END, LARGEST_HEAD, BadMessage, ResponseHead, response_head
+from ml_exporter.proxy.heads import (
+    END,
+    LARGEST_HEAD,
+    BadMessage,
+    Fields,
+    ResponseHead,
+    response_head,
+    with_fields,
+)
 from ml_exporter.proxy.observation import Exchange
 
 _NO_BODY = (204, 304)
@@ -18,6 +26,7 @@ class Asker(Protocol):
     """Who has asked: a client's connection."""
 
     exchange: Exchange | None
+    fields: Fields  # that are added to answers
 
     def write(self, data: bytes) -> None: ...
 
@@ -106,7 +115,9 @@ class Upstream(asyncio.Protocol):
         if status < 200:
             self._interim(exchange, head, data[end:])
             return
-        exchange.response_bytes = head.forwarded
+        exchange.response_bytes = forwarded = head.forwarded
+        if client.fields:
+            forwarded = with_fields(forwarded, client.fields)
         length = head.length
         if exchange.request.method == b"HEAD" or status in _NO_BODY:
             length = 0
@@ -114,11 +125,11 @@ class Upstream(asyncio.Protocol):
         self._has_events = head.has_events
         rest = data[end:]
         if length == len(rest):
-            client.write(head.forwarded + rest)
+            client.write(forwarded + rest)
             exchange.response_body = rest
             self._complete(exchange)
             return
-        client.write(head.forwarded)
+        client.write(forwarded)
         copy = client.copy_of(exchange)
         exchange.response_body = copy or b""
         self._body = Body(length, copy)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_exporter import completions
 from ml_exporter.batch import PREDICTION, Batch, Field
-from ml_exporter.formats.exchanges import DURATION, FIRST, Exchange, Rows, Tabulator
+from ml_exporter.formats.exchanges import Exchange, Rows, Tabulator
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import openai, reader
 from ml_exporter.formats.rows import REASONS, Layout
@@ -19,11 +20,10 @@ LAYOUT = Layout(
         PREDICTION: "finish_reason",
         Field("feature", "prompt"): "prompt",
         Field("feature", "answer"): "outputs.answer",
-        Field("completion", "input_tokens"): openai.INPUT_TOKENS,
-        Field("completion", "output_tokens"): openai.OUTPUT_TOKENS,
-        Field("completion", "is_counted"): openai.IS_COUNTED,
-        Field("completion", "first"): FIRST,
-        Field("completion", "duration"): DURATION,
+        **{
+            Field("completion", name): completions.COUNTED[name]
+            for name in ("input_tokens", "output_tokens", "is_counted", "first", "duration")
+        },
     }
 )
 EVENTS = "text/event-stream; charset=utf-8"

@@ -12,15 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ml_exporter.completions import (
+    CACHED_TOKENS,
+    INPUT_TOKENS,
+    IS_COUNTED,
+    OUTPUT_TOKENS,
+    REASONING_TOKENS,
+)
 from ml_exporter.formats.exchanges import LONGEST_PREFIX, Rows
 from ml_exporter.formats.lines import BOM
 from ml_exporter.formats.messages import Message, Rejected, json_value
 from ml_exporter.formats.protocols.tables import an_answer, an_object
-
-# Of a request as a whole: its first row has them alone. No name in a body begins so.
-INPUT_TOKENS, OUTPUT_TOKENS = "\0input tokens", "\0output tokens"
-CACHED_TOKENS, REASONING_TOKENS = "\0cached tokens", "\0reasoning tokens"
-IS_COUNTED = "\0is counted"  # 1: the response says no usage
 
 MOST_ANSWERS = 1000  # to one request; the API itself gives 128 at most
 MOST_PARAMETERS = 500
@@ -174,7 +176,7 @@ def _rows(answers: Mapping[int, _Answer], body: dict[str, Any], counted: int | N
     usage = body.get("usage")
     numbers = dict(_numbers("usage", usage)) if isinstance(usage, dict) else {}
     columns |= {name: [number] * rows for name, number in numbers.items()}
-    of_request = {
+    of_request = {  # its first row alone has them
         INPUT_TOKENS: numbers.get("usage.prompt_tokens"),
         OUTPUT_TOKENS: numbers.get("usage.completion_tokens", counted),
         CACHED_TOKENS: numbers.get("usage.prompt_tokens_details.cached_tokens"),
