@@ -156,3 +156,18 @@ def test_settings_that_no_source_takes(folder: Path, source: str, error: str) ->
     report = check(load("ml-exporter.yml"))
     assert report.errors == [f"ml-exporter.yml:6: models[0].source.{error}"]
     assert report.lines == []
+
+
+def test_the_files_of_the_proxy(folder: Path) -> None:
+    proxy = (
+        "proxy:\n  upstream: https://model\n  web_config: web.yml\n"
+        "  upstream_tls: {ca_file: ca.pem}\n"
+    )
+    write(CONFIG + proxy)
+    Path("web.yml").write_text("basic_auth_users: {ada: lovelace}\n")
+    line = (CONFIG + proxy).count("\n")
+    assert check(load("ml-exporter.yml")).errors == [
+        f"{folder}/web.yml:1: basic_auth_users.ada: must be a bcrypt hash, such as"
+        " `htpasswd -nBC 10 NAME` prints",
+        f"ml-exporter.yml:{line}: proxy.upstream_tls: no such file: '{folder}/ca.pem'",
+    ]

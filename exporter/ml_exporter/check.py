@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.batch import LABEL, Field
 from ml_exporter.config import Config, ConfigError, Model
 from ml_exporter.formats.rows import Layout
 from ml_exporter.pipeline import Pipeline
+from ml_exporter.proxy_settings import ProxySettings
 from ml_exporter.store import Store
 from ml_exporter.streams import prediction_layout
 from ml_exporter.versions import Budget, baseline_paths, default_version, load_baseline
@@ -36,12 +38,32 @@ def check(config: Config) -> Report:
             report.lines.append(_line(config, model, given, budget))
         except ConfigError as error:
             report.errors += error.errors
+    if config.proxy is not None:
+        report.errors += _of_proxy(config.path, config.proxy)
     if budget.suppressed:
         report.errors.append(
             f"{config.path}:1: limits.series: {budget.suppressed} series are beyond the limit of"
             f" {config.limits.series}; raise it, or watch fewer features"
         )
     return report
+
+
+def _of_proxy(path: Path, settings: ProxySettings) -> list[str]:
+    """What is wrong with the files of the proxy."""
+    from ml_exporter.proxy.front import make_front
+    from ml_exporter.proxy.upstream_tls import upstream_context
+
+    errors: list[str] = []
+    try:
+        make_front(settings.web_config)
+    except ConfigError as error:
+        errors += error.errors
+    try:
+        if settings.upstream.is_tls:
+            upstream_context(settings.upstream_tls)
+    except ConfigError as error:
+        errors += [f"{path}:{settings.upstream_tls.line}: {text}" for text in error.errors]
+    return errors
 
 
 def _baselines(config: Config, model: Model) -> tuple[dict[str | None, Baseline], list[str]]:

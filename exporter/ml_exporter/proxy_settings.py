@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
@@ -63,6 +63,7 @@ class UpstreamTls:
     server_name: str | None = None  # None: the host
     min_version: TlsVersion = "TLS12"
     insecure_skip_verify: bool = False
+    line: int = field(default=1, compare=False, repr=False)  # in the configuration
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ def _upstream_tls(node: Node, folder: Path) -> UpstreamTls:
         insecure_skip_verify=section.read(
             "insecure_skip_verify", Node.boolean, UpstreamTls.insecure_skip_verify
         ),
+        line=node.line,
     )
     if tls.key_file is not None and tls.cert_file is None:
         section.require("key_file").error("is of a 'cert_file', which is missing")

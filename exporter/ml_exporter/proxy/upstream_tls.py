@@ -21,7 +21,8 @@ def upstream_context(tls: UpstreamTls) -> ssl.SSLContext:
         try:
             path.open("rb").close()
         except OSError as error:
-            raise ConfigError([f"{path}: {describe_os_error(error)}"]) from None
+            problem = f"{describe_os_error(error)}: {str(path)!r}"
+            raise ConfigError([f"proxy.upstream_tls: {problem}"]) from None
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
         context.minimum_version = TLS_VERSIONS[tls.min_version]
