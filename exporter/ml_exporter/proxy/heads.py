@@ -82,9 +82,14 @@ def response_head(head: bytes) -> ResponseHead:
     return _response(head) if len(head) <= _LONGEST_REMEMBERED else _response.__wrapped__(head)
 
 
-@lru_cache(_REMEMBERED)
 def with_fields(head: bytes, fields: Fields) -> bytes:
     """An answer's head, and of some fields those that it hasn't."""
+    is_long = len(head) > _LONGEST_REMEMBERED
+    return _with_fields.__wrapped__(head, fields) if is_long else _with_fields(head, fields)
+
+
+@lru_cache(_REMEMBERED)
+def _with_fields(head: bytes, fields: Fields) -> bytes:
     names = {line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]}
     more = [b"%b: %b\r\n" % one for one in fields if one[0].lower() not in names]
     return b"".join((head[:-2], *more, b"\r\n"))
