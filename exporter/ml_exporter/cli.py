@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_exporter import __version__, logs, memory
-from ml_exporter.proxy_settings import DEFAULT_FILE, Endpoint, parse_upstream
+from ml_exporter.proxy_settings import DEFAULT_FILE, Endpoint, ProxyFlags, parse_upstream
 from ml_exporter.units import parse_address, parse_duration
 
 if TYPE_CHECKING:
@@ -171,6 +171,13 @@ def _add_proxy(parser: argparse.ArgumentParser) -> None:
         help="where to take requests for the model server (default: :10059)",
     )
     group.add_argument(
+        "--proxy.web.config.file",
+        dest="proxy_web_config",
+        metavar="FILE",
+        type=Path,
+        help="TLS, users and headers for clients of the model server, like --web.config.file",
+    )
+    group.add_argument(
         "--role",
         choices=("proxy", "telemetry"),
         help="run one plane alone, beside the other in a container of its own",
@@ -263,9 +270,8 @@ def _run_planes(options: argparse.Namespace) -> int:
     from ml_exporter.supervised import let_the_proxy_go_first
 
     try:
-        plan = find_plan(
-            options.config_file, options.upstream, options.proxy_listen_address, options.role
-        )
+        flags = ProxyFlags(options.upstream, options.proxy_listen_address, options.proxy_web_config)
+        plan = find_plan(options.config_file, flags, options.role)
         if options.role == "proxy":
             return _forward(plan)
         if options.role == "telemetry":

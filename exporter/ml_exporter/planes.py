@@ -10,7 +10,7 @@ from pathlib import Path
 from ml_exporter import config as configuration
 from ml_exporter.capture import Capture
 from ml_exporter.config import Config, ConfigError, ProxySource
-from ml_exporter.proxy_settings import DEFAULT_FILE, Endpoint, ProxySettings, with_flags
+from ml_exporter.proxy_settings import DEFAULT_FILE, ProxyFlags, ProxySettings, with_flags
 from ml_exporter.sources.capture import Attachment
 from ml_exporter.supervised import Role, inherited, is_orphan
 
@@ -26,8 +26,7 @@ class Plan:
     config_file: str | None  # None: there is none
     config: Config | None  # what it says
     settings: ProxySettings | None
-    upstream: Endpoint | None  # of the command line
-    listen_address: str | None
+    flags: ProxyFlags
 
     @property
     def notes(self) -> Sequence[str]:
@@ -59,30 +58,25 @@ class Plan:
 
     def _load(self) -> tuple[ProxySettings, list[tuple[str, str | None]] | None]:
         config = _config(self.config_file)
-        settings = with_flags(_settings(config), self.upstream, self.listen_address)
+        settings = with_flags(_settings(config), self.flags)
         if settings is None or not settings.is_complete:
             raise ConfigError([_missing(self.config_file)])
         return settings, None if config is None else _behind(config)
 
 
-def find_plan(
-    config_file: str,
-    upstream: Endpoint | None,
-    listen_address: str | None,
-    role: Role | None,
-) -> Plan:
+def find_plan(config_file: str, flags: ProxyFlags, role: Role | None) -> Plan:
     """What the flags and the file ask for; raises ConfigError."""
     is_absent = config_file == DEFAULT_FILE and not Path(config_file).exists()
-    file = None if upstream is not None and is_absent else config_file
+    file = None if flags.upstream is not None and is_absent else config_file
     config = _config(file)
-    settings = with_flags(_settings(config), upstream, listen_address)
+    settings = with_flags(_settings(config), flags)
     wants_proxy = role == "proxy" or bool(_behind(config)) or settings is not None
     if wants_proxy and (settings is None or not settings.is_complete):
         raise ConfigError([_missing(file)])
     apart = role is not None and inherited() is None
     if apart and settings is not None and settings.capture is None:
         raise ConfigError([f"{file}:1: proxy.capture: is missing; planes that run apart share it"])
-    return Plan(file, config, settings, upstream, listen_address)
+    return Plan(file, config, settings, flags)
 
 
 def _config(file: str | None) -> Config | None:

@@ -133,14 +133,23 @@ def read_proxy(node: Node, folder: Path) -> ProxySettings:
     return settings
 
 
-def with_flags(
-    settings: ProxySettings | None, upstream: Endpoint | None, listen_address: str | None
-) -> ProxySettings | None:
+@dataclass(frozen=True)
+class ProxyFlags:
+    """What the command line says of the proxy."""
+
+    upstream: Endpoint | None = None
+    listen_address: str | None = None
+    web_config: Path | None = None
+
+
+def with_flags(settings: ProxySettings | None, flags: ProxyFlags) -> ProxySettings | None:
     """The settings as the command line has them, which wins; None without any."""
-    if upstream is not None:
-        settings = replace(settings or ProxySettings(), upstream=upstream)
-    if settings is not None and listen_address is not None:
-        settings = replace(settings, listen_address=listen_address)
+    if flags.upstream is not None:
+        settings = replace(settings or ProxySettings(), upstream=flags.upstream)
+    if settings is not None and flags.listen_address is not None:
+        settings = replace(settings, listen_address=flags.listen_address)
+    if settings is not None and flags.web_config is not None:
+        settings = replace(settings, web_config=flags.web_config.absolute())
     return settings
 
 

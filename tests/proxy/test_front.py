@@ -201,6 +201,16 @@ def test_tls_may_begin_and_end(sidecar: Sidecar, front: Start) -> None:
     assert ask(sidecar.client())[0] == 200
 
 
+def test_the_flag_wins(sidecar: Sidecar) -> None:
+    (sidecar.folder / "other.yml").write_text(users(ada="lovelace"))
+    (sidecar.folder / "proxy-web.yml").write_text("")
+    sidecar.write("  web_config: proxy-web.yml\n")
+    sidecar.start("--proxy.web.config.file=other.yml")
+    sidecar.wait()
+    assert ask(sidecar.client())[0] == 401
+    assert ask(sidecar.client(), Authorization=basic("ada", "lovelace"))[0] == 200
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
