@@ -32,32 +32,33 @@ class Renewal(Generic[Made]):
         self._make = make
         self._files = files
         self.made = make(None)
-        self._seen = self._state()
+        self._seen = self._states()
 
     def renew(self) -> bool:
         """Whether there is something new."""
-        state = self._state()
-        if state == self._seen:
+        states = self._states()
+        if states == self._seen:
             return False
-        self._seen = state
+        self._seen = states
         try:
             self.made = self._make(self.made)
         except (ConfigError, OSError) as error:
             # One file comes after the other: with the next one it is tried again.
             log.warning(f"{self._what} can't be renewed yet", extra={"error": error})
             return False
-        self._seen = self._state()  # perhaps of other files
+        # What was replaced in the meantime is to count as new.
+        self._seen = {path: states.get(path, state) for path, state in self._states().items()}
         log.info(f"{self._what} is renewed")
         return True
 
-    def _state(self) -> list[tuple[str, int, int, int]]:
-        """What changes when a file is replaced."""
-        found = []
-        for path in self._files(self.made):
-            try:
-                status = os.stat(path)
-            except OSError:
-                found.append((str(path), 0, 0, 0))
-                continue
-            found.append((str(path), status.st_mtime_ns, status.st_ino, status.st_size))
-        return found
+    def _states(self) -> dict[Path, tuple[int, int, int]]:
+        """Of each file, what changes when it is replaced."""
+        return {path: _state(path) for path in self._files(self.made)}
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_ino, status.st_size
