@@ -249,7 +249,7 @@ def test_what_the_model_server_says_itself_stays(head: bytes, expected: bytes) -
     assert with_fields(head, ((b"X-F", b"deny"),)) == expected
 
 
-# Logins, without sockets
+# Without sockets
 
 POST = b"POST /predict HTTP/1.1\r\nHost: model\r\nContent-Length: 5\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nworld"
@@ -295,6 +295,15 @@ def test_a_request_waits_for_its_login_and_then_passes_whole(cut: int, capture: 
         assert wires.near.sent == OK * 2
 
     assert run(capture, then).requests == {("POST", 200): 2}
+
+
+def test_each_answer_of_a_connection_has_the_fields(capture: Capture) -> None:
+    wires = pair(capture)
+    wires.client.fields = ((b"X-Frame-Options", b"deny"),)
+    for _ in range(3):
+        wires.asks(POST + b"\r\nhello")
+        wires.answers(OK)
+    assert wires.near.sent.count(b"\r\nX-Frame-Options: deny\r\n\r\nworld") == 3
 
 
 def test_each_request_of_a_connection_needs_a_login(capture: Capture) -> None:
