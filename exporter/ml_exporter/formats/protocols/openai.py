@@ -55,8 +55,8 @@ def inputs(request: Message) -> Rows:
     columns: dict[str, Sequence[object]] = {}
     for name, value in _parameters(body):
         columns[name] = [value]
-    if len(columns) > MOST_PARAMETERS:
-        raise Rejected("too_large")
+        if len(columns) > MOST_PARAMETERS:
+            raise Rejected("too_large")
     if "max_tokens" not in columns and "max_completion_tokens" in columns:
         columns["max_tokens"] = columns["max_completion_tokens"]
     tools = body.get("tools")
