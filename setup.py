@@ -1,18 +1,22 @@
-"""The parts in C; all else is in pyproject.toml."""
+"""The part of the build that pyproject.toml can't say: what is in C."""
 
 from setuptools import Extension, setup
+
+OPTIONS = ["-O3", "-std=c11"]
+# A row is in the same bin on every processor: no sum is rounded otherwise where one can do two at once.
+OF_NUMBERS = ["-ffp-contract=off", "-Wno-psabi"]
 
 setup(
     ext_modules=[
         Extension(
-            "ml_exporter.formats._scanner",
-            ["exporter/ml_exporter/formats/_scanner.c"],
-            extra_compile_args=["-O3", "-std=c11"],
-        ),
-        Extension(
-            "ml_exporter.statistics._counting",
-            ["exporter/ml_exporter/statistics/_counting.c"],
-            extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off", "-Wno-psabi"],
-        ),
+            f"ml_exporter.{name}",
+            [f"exporter/ml_exporter/{name.replace('.', '/')}.c"],
+            extra_compile_args=[*OPTIONS, *more],
+        )
+        for name, more in (
+            ("formats._scanner", []),
+            ("proxy._plain", []),
+            ("statistics._counting", OF_NUMBERS),
+        )
     ]
 )

@@ -212,7 +212,7 @@ def measure(front: Front, script: Path, connections: int, seconds: int) -> Point
 
 def percentile(output: str, which: int) -> float:
     """Milliseconds, of wrk's table."""
-    match = re.search(rf"^ +{which}% +([\d.]+)(us|ms|s)$", output, re.MULTILINE)
+    match = re.search(rf"^ +{which}% +([\d.]+)(us|ms|s) *$", output, re.MULTILINE)
     if match is None:
         sys.exit(f"wrk prints no {which}th percentile:\n{output}")
     return float(match[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[match[2]]

@@ -173,6 +173,13 @@ class Capture:
             raise CaptureError(f"{path}: {(error.strerror or str(error)).lower()}") from None
 
     @property
+    def memory(self) -> tuple[memoryview, int, int, memoryview]:
+        """For who writes frames by other means: the offsets, which of them are those of writer and
+        reader, and the room for frames.
+        """
+        return self._cells, _WRITTEN, _READ, self._data
+
+    @property
     def id(self) -> str:
         """Of this buffer and no other: offsets of one mean nothing in another."""
         return f"{self._cells[_ID]:016x}"

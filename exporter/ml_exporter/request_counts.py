@@ -32,8 +32,15 @@ _NUMBERS = _DROPPED + MOST_MODELS * _OF_MODEL * 8
 _SEEN = MOST_MODELS * _OF_REQUESTS  # a byte for each
 COUNTS_SIZE = (_NAMES + _NUMBERS + _SEEN + 4095) & -4096
 
+# Cells: those before the models', those of a model, and of its requests, which come first.
+LAYOUT = (_DROPPED // 8, _OF_MODEL, _OF_REQUESTS)
 _METHOD_CELLS = {method.encode(): place * _CODES for place, method in enumerate(METHODS)}
 _OTHER_METHOD = _METHOD_CELLS[b"<other>"]
+
+
+def method_cell(method: bytes) -> int:
+    """Where a method's counts begin among a model's; that of a status follows after so many."""
+    return _METHOD_CELLS.get(method, _OTHER_METHOD)
 
 
 class RequestCounts:
@@ -46,7 +53,7 @@ class RequestCounts:
         self._names = memory[:_NAMES]
         numbers = memory[_NAMES : _NAMES + _NUMBERS]
         self._seen = memory[_NAMES + _NUMBERS :]
-        self._cells = numbers.cast("Q")
+        self.cells = numbers.cast("Q")  # drops by reason, then each model's, as LAYOUT has them
         self._sums = numbers.cast("d")
         self._array = np.frombuffer(numbers, dtype=np.uint64)
         self._places = {name: place for place, name in enumerate(self.names())}
@@ -77,9 +84,9 @@ class RequestCounts:
 
     def count(self, place: int, method: bytes, code: int, duration: float, upstream: float) -> None:
         """Count a request: its status and durations, in seconds."""
-        cells = self._cells
+        cells = self.cells
         start = _DROPPED // 8 + place * _OF_MODEL
-        cells[start + _METHOD_CELLS.get(method, _OTHER_METHOD) + code] += 1
+        cells[start + method_cell(method) + code] += 1
         start += _OF_REQUESTS
         cells[start + bisect_left(BUCKETS, duration)] += 1
         self._sums[start + _HISTOGRAM - 1] += duration
@@ -89,11 +96,11 @@ class RequestCounts:
 
     def drop(self, reason: str) -> None:
         """Count an exchange that isn't observed."""
-        self._cells[DROP_REASONS.index(reason)] += 1
+        self.cells[DROP_REASONS.index(reason)] += 1
 
     def dropped(self) -> dict[str, int]:
         """Exchanges not observed, by reason."""
-        return {reason: self._cells[place] for place, reason in enumerate(DROP_REASONS)}
+        return {reason: self.cells[place] for place, reason in enumerate(DROP_REASONS)}
 
     def requests(self, place: int) -> dict[tuple[str, int], int]:
         """A model's requests by method and status, those that there were."""

@@ -3,6 +3,9 @@
 Exchanges follow each other: a request that comes while the last one isn't answered waits, and its
 client isn't read. So no answer can be taken for that of another request. Bodies pass through as
 they come; where one side is slow, the other is not read.
+
+Most requests come whole, and so do their answers: these are left to a lane, which is in C, unless
+something happens in between.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import time
 from dataclasses import dataclass, field
 from typing import cast
 
+from ml_exporter.proxy._plain import Lane
 from ml_exporter.proxy.answers import answer
 from ml_exporter.proxy.bodies import Body, Copy
 from ml_exporter.proxy.guard import Guard, TooManyLogins
@@ -90,8 +94,25 @@ class Client(asyncio.Protocol):
         self._holds: set[str] = set()  # why the client isn't read
         self._peer = b"unknown"
         self._added = b""  # the fields that a proxy adds, and the end of the head
-        self.exchange: Exchange | None = None
+        self._exchange: Exchange | None = None
+        self.lane = Lane()
         self.since = 0.0  # when the client, or the model server, was last waited for
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """The request in flight, which is no longer the lane's for whoever looks at it."""
+        if self.lane.is_taken:
+            data, end, started = self.lane.take()
+            head = data[:end]
+            exchange = self._shared.observer.begin(request_head(head), head)
+            exchange.started = exchange.asked = self.since = started
+            exchange.request_body = data[end:]
+            self._exchange = exchange
+        return self._exchange
+
+    @exchange.setter
+    def exchange(self, exchange: Exchange | None) -> None:
+        self._exchange = exchange
 
     # What the client does
 
@@ -106,6 +127,20 @@ class Client(asyncio.Protocol):
         self._shared.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
+        upstream, shared = self._upstream, self._shared
+        if (
+            upstream is not None
+            and self._exchange is None
+            and not (self._waiting or self._is_deaf or shared.is_draining)
+        ):
+            out = self.lane.request(data, self._added, shared.observer.recorder)
+            if out is not None:
+                upstream.has_begun = upstream.has_answered = False
+                upstream.write(out)
+                return
+        self._received(data)
+
+    def _received(self, data: bytes) -> None:
         if self._is_deaf:
             return
         if self.exchange is None:
@@ -465,10 +500,11 @@ class Client(asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Give up what takes too long."""
+        exchange = self.exchange
         waited, timeouts = now - self.since, self._shared.timeouts
         if self._is_deaf or self._is_tunnel or self._connecting or self._login:
             return
-        if self.exchange is None:
+        if exchange is None:
             if waited > timeouts.head and (self._waiting or self._upstream is None):
                 if self._waiting:
                     self.refuse(408, "the request's head didn't come in time")

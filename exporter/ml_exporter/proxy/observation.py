@@ -6,18 +6,22 @@ Nothing here waits, and nothing that goes wrong here reaches a request.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from random import random
 from time import perf_counter
 
 from ml_exporter.capture import Capture, write_frame
+from ml_exporter.proxy._plain import Recorder
 from ml_exporter.proxy.bodies import Copy
 from ml_exporter.proxy.heads import RequestHead
 from ml_exporter.proxy.names import Names
-from ml_exporter.proxy.routes import READING, Route, Routes
+from ml_exporter.proxy.routes import MOST_REMEMBERED, READING, Route, Routes
+from ml_exporter.request_counts import BUCKETS, LAYOUT, method_cell
 
 log = logging.getLogger(__name__)
 
+_PLAIN = (b"POST", b"PUT", b"PATCH", b"DELETE")  # methods of plain exchanges
 ABORTED = 499  # what nginx calls a request whose client went away
 
 
@@ -66,19 +70,38 @@ class Observer:
         self._body_limit = body_limit
         self._share = share
         self._rate = rate
-        self._allowed = rate or 0.0
-        self._clock = time.time() - perf_counter()
+        self.recorder = Recorder(
+            *capture.memory,
+            counts=capture.counts.cells,
+            layout=LAYOUT,
+            buckets=BUCKETS,
+            methods=tuple(map(method_cell, _PLAIN)),
+            body_limit=body_limit,
+            share=share,
+        )
+        self.tick()
 
     def begin(self, request: RequestHead, head: bytes) -> Exchange:
         """An exchange whose request has come as far as its head."""
         name = self._names.in_head(head) if self._names is not None else None
         route = self._routes.of(request.method, request.target, name)
+        if request.method in _PLAIN and (route is None or route.place >= 0):
+            self._remember(request.target, -1 if route is None else route.place)
         is_observed = (
             route is not None
             and request.method not in READING
             and (self._share >= 1 or random() < self._share)
         )
         return Exchange(request, head, route, is_observed)
+
+    def _remember(self, target: bytes, place: int) -> None:
+        """What asks for it can be plain from now on, where the path alone tells the model."""
+        if self._names is not None:
+            return
+        places = self.recorder.routes
+        if len(places) >= MOST_REMEMBERED:
+            places.clear()
+        places[target] = place
 
     def copy(self, exchange: Exchange) -> Copy | None:
         """Where to copy a body that comes in pieces."""
@@ -98,8 +121,8 @@ class Observer:
 
     def tick(self) -> None:
         """A second has passed."""
-        self._clock = time.time() - perf_counter()
-        self._allowed = self._rate or 0.0
+        self.recorder.clock = time.time() - perf_counter()
+        self.recorder.allowed = math.inf if self._rate is None else self._rate
 
     def _end(self, exchange: Exchange, route: Route, status: int, whole: bool) -> None:
         if self._names is not None and self._names.reads_bodies:
@@ -128,13 +151,13 @@ class Observer:
             reason = "aborted"
         elif asked is None or answered is None or len(asked) > limit or len(answered) > limit:
             reason = "too_large"
-        elif self._rate is not None and self._is_beyond_rate():
+        elif self._is_beyond_rate():
             reason = "rate"
         else:
             frame = write_frame(
                 route.place,
                 status,
-                self._clock + exchange.started,
+                self.recorder.clock + exchange.started,
                 duration,
                 upstream,
                 max(exchange.first - exchange.asked, 0.0) if exchange.first else 0.0,
@@ -158,5 +181,5 @@ class Observer:
         return route if name is None else self._routes.of(request.method, request.target, name)
 
     def _is_beyond_rate(self) -> bool:
-        self._allowed -= 1
-        return self._allowed < 0
+        self.recorder.allowed -= 1
+        return self.recorder.allowed < 0

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from ml_exporter.request_counts import RequestCounts
 
-_MOST_REMEMBERED = 4096  # paths
+MOST_REMEMBERED = 4096  # paths
 _LONGEST_REMEMBERED = 1024  # bytes
 READING = (b"GET", b"HEAD", b"OPTIONS")  # methods that ask for no prediction
 # Health, metadata and administration of the servers whose protocols we know.
@@ -60,7 +60,7 @@ class Routes:
             route = self._known[key]
         except KeyError:
             route = self._find(target.partition(b"?")[0].decode("latin-1"), name)
-            if len(self._known) >= _MOST_REMEMBERED:
+            if len(self._known) >= MOST_REMEMBERED:
                 self._known.clear()
             if len(target) <= _LONGEST_REMEMBERED:
                 self._known[key] = route

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from ml_exporter.proxy._plain import Lane
 from ml_exporter.proxy.bodies import Body, Copy
 from ml_exporter.proxy.heads import (
     END,
@@ -26,6 +27,7 @@ class Asker(Protocol):
     """Who has asked: a client's connection."""
 
     exchange: Exchange | None
+    lane: Lane
     fields: Fields  # that are added to answers
 
     def write(self, data: bytes) -> None: ...
@@ -48,6 +50,7 @@ class Upstream(asyncio.Protocol):
 
     def __init__(self, client: Asker) -> None:
         self._client = client
+        self._lane = client.lane
         self._transport: asyncio.Transport
         self._waiting = b""  # the beginning of a head
         self._body: Body | None = None  # of the answer, until it is complete
@@ -65,6 +68,10 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         client = self._client
+        if self._lane.response(data):
+            self.is_reused = True
+            client.write(data)
+            return
         if self._is_opaque:
             client.write(data)
             return

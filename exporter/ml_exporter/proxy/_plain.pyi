@@ -1,0 +1,24 @@
+class Recorder:
+    routes: dict[bytes, int]
+    clock: float
+    allowed: float
+    def __init__(
+        self,
+        offsets: memoryview,
+        written: int,
+        read: int,
+        data: memoryview,
+        counts: memoryview,
+        layout: tuple[int, int, int],
+        buckets: tuple[float, ...],
+        methods: tuple[int, ...],
+        body_limit: int,
+        share: float,
+    ) -> None: ...
+
+class Lane:
+    @property
+    def is_taken(self) -> bool: ...
+    def request(self, data: bytes, added: bytes, recorder: Recorder, /) -> bytes | None: ...
+    def response(self, data: bytes, /) -> bool: ...
+    def take(self) -> tuple[bytes, int, float]: ...
