@@ -1,23 +1,26 @@
 """Requests per second and latency of a model server alone, and behind nginx and this proxy.
 
 A trivial model server (nginx, with a fixed answer) and wrk share one core, what is in front of it
-has another, in turns; telemetry has a third where there is one. Needs nginx and wrk; runs on Linux.
+has another, in turns; telemetry has a third. Where there is none, telemetry is stopped during each
+run, and counts after it what the buffer then holds. Needs nginx and wrk; runs on Linux.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +29,8 @@ from ml_exporter.demo.servers import free_port
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVERS, CLIENTS = "0", "1"  # cores
-TELEMETRY = "2" if (os.cpu_count() or 1) > 2 else CLIENTS
+HAS_ROOM = (os.cpu_count() or 1) > 2  # for telemetry, beside the others
+TELEMETRY = "2" if HAS_ROOM else CLIENTS
 PATH = "/v1/models/credit:predict"
 
 SERVER = """\
@@ -70,6 +74,15 @@ wrk.path = "{path}"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = '{body}'
 """
+# A head that no other request has.
+UNLIKE = """\
+local number = 0
+request = function()
+  number = number + 1
+  wrk.headers["traceparent"] = string.format("00-%032x-%016x-01", number, number)
+  return wrk.format()
+end
+"""
 
 
 class Point(NamedTuple):
@@ -86,8 +99,10 @@ class Front(NamedTuple):
 
     name: str
     port: int
-    cpu: Callable[[], float]  # seconds so far, of the process that forwards
-    metrics: int = 0  # port of the exporter's, if it is one
+    process: int = 0  # that forwards; 0: none does
+    telemetry: int = 0
+    metrics: int = 0  # port of the exporter's, if it is one and observes
+    began: float = 0.0  # seconds of CPU that telemetry took to start
 
 
 def main() -> None:
@@ -95,6 +110,8 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 32, 256])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
+    help_unlike = "each request with a trace id of its own"
+    parser.add_argument("--unlike", action="store_true", help=help_unlike)
     options = parser.parse_args()
     if missing := [name for name in ("nginx", "wrk", "taskset") if not find(name)]:
         print(f"no {' and no '.join(missing)}: on Debian, apt-get install nginx wrk util-linux")
@@ -105,14 +122,23 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="proxy-benchmark-")))
         script = folder / "post.lua"
-        script.write_text(SCRIPT.format(path=PATH, body=body()))
+        text = SCRIPT.format(path=PATH, body=body())
+        script.write_text(text + UNLIKE if options.unlike else text)
         fronts = list(start(stack, folder))
         for connections in options.connections:
             points: dict[str, list[Point]] = {front.name: [] for front in fronts}
             for _ in range(options.runs):
                 for front in fronts:
                     points[front.name].append(measure(front, script, connections, options.seconds))
-            print(f"\n{connections} connection{'s' if connections > 1 else ''}\n")
+            print(f"\n{connections} connection{'s' if connections > 1 else ''}, saturated\n")
+            print_table(points)
+            rate = statistics.median(point.rate for point in points[fronts[-1].name]) / 2
+            for front in fronts:
+                points[front.name].clear()
+            for _ in range(options.runs):
+                for front in fronts:
+                    points[front.name].append(pace(front, rate, connections, options.seconds))
+            print("\nThe same at half of the load that the observing proxy takes\n")
             print_table(points)
         print_observed(fronts[-1])
 
@@ -131,16 +157,18 @@ def body() -> str:
 def start(stack: ExitStack, folder: Path) -> Iterator[Front]:
     server = free_port(0)
     stack.enter_context(nginx(folder, server, 1, ANSWERS, CLIENTS))
-    yield Front("direct", server, lambda: 0.0)
+    yield Front("direct", server)
     port = free_port(0)
     process = stack.enter_context(nginx(folder, port, server, FORWARDS, SERVERS))
     (worker,) = children(process.pid)
-    yield Front("nginx", port, lambda: cpu(worker))
+    yield Front("nginx", port, worker)
     for name, source in (("proxy, not observing", IDLE), ("proxy, observing", OBSERVING)):
         port = free_port(0)
         metrics = free_port(0)
         made = exporter(folder / name.replace(", ", "-"), port, metrics, server, source)
-        yield Front(name, port, stack.enter_context(made), metrics)
+        processes = stack.enter_context(made)
+        is_observed = source == OBSERVING
+        yield Front(name, port, *processes, metrics if is_observed else 0, cpu(processes[1]))
 
 
 @contextmanager
@@ -157,7 +185,7 @@ def nginx(
 @contextmanager
 def exporter(
     folder: Path, port: int, metrics: int, upstream: int, source: str
-) -> Iterator[Callable[[], float]]:
+) -> Iterator[tuple[int, int]]:
     folder.mkdir()
     config = folder / "ml-exporter.yml"
     config.write_text(
@@ -170,10 +198,10 @@ def exporter(
     ]
     with running(command) as process:
         wait_for(port)
-        roles = {role: child(process.pid, role) for role in ("proxy", "telemetry")}
-        for role, core in (("proxy", SERVERS), ("telemetry", TELEMETRY)):
-            os.sched_setaffinity(roles[role], {int(core)})
-        yield lambda: cpu(roles["proxy"])
+        proxy, telemetry = (child(process.pid, role) for role in ("proxy", "telemetry"))
+        os.sched_setaffinity(proxy, {int(SERVERS)})
+        os.sched_setaffinity(telemetry, {int(TELEMETRY)})
+        yield proxy, telemetry
 
 
 @contextmanager
@@ -187,16 +215,14 @@ def running(command: list[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def measure(front: Front, script: Path, connections: int, seconds: int) -> Point:
-    before = front.cpu()
-    output = subprocess.run(
+    """One run at the highest rate there is."""
+    output, spent = run(
+        front,
         [
             *("taskset", "-c", CLIENTS, str(find("wrk")), "-t1", f"-c{connections}"),
             *(f"-d{seconds}s", "--latency", "-s", script, f"http://127.0.0.1:{front.port}"),
         ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    )
     if "Non-2xx" in output or "Socket errors" in output:
         sys.exit(f"{front.name}: requests failed:\n{output}")
     match = re.search(r"(\d+) requests in", output)
@@ -206,8 +232,57 @@ def measure(front: Front, script: Path, connections: int, seconds: int) -> Point
         float(rate[1]) if rate else 0.0,
         percentile(output, 50),
         percentile(output, 99),
-        (front.cpu() - before) / requests * 1e6,
+        spent / requests * 1e6,
     )
+
+
+def pace(front: Front, rate: float, connections: int, seconds: int) -> Point:
+    """One run at a given rate."""
+    output, spent = run(
+        front,
+        [
+            *("taskset", "-c", CLIENTS, sys.executable, Path(__file__).with_name("paced.py")),
+            *(str(front.port), f"--rate={rate}", f"--connections={connections}"),
+            f"--seconds={seconds}",
+        ],
+    )
+    said = json.loads(output)
+    return Point(rate, said["p50"] * 1e3, said["p99"] * 1e3, spent / (rate * seconds) * 1e6)
+
+
+def run(front: Front, command: list[str | Path]) -> tuple[str, float]:
+    """What a client prints, and the seconds of CPU that it took in front."""
+    with counting_later(front):
+        before = cpu(front.process)
+        done = subprocess.run(command, input=request(), capture_output=True, check=True)
+        return done.stdout.decode(), cpu(front.process) - before
+
+
+@contextmanager
+def counting_later(front: Front) -> Iterator[None]:
+    """Have telemetry count after a run what it would on a core of its own count meanwhile."""
+    if HAS_ROOM or not front.metrics:
+        yield
+        return
+    os.kill(front.telemetry, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(front.telemetry, signal.SIGCONT)
+    time.sleep(1.5)  # until it has published anew
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        requests, seen, missed = observed(front)
+        if seen + missed >= requests:
+            return
+        time.sleep(0.2)
+
+
+def request() -> bytes:
+    return (
+        f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body())}\r\n\r\n{body()}"
+    ).encode()
 
 
 def percentile(output: str, which: int) -> float:
@@ -233,16 +308,36 @@ def print_table(points: dict[str, list[Point]]) -> None:
 
 
 def print_observed(front: Front) -> None:
-    """Say how many of the requests were counted as predictions, and how many were not."""
+    """Say how many of the requests were counted as predictions, and what the exporter took."""
     time.sleep(5)  # for what is still in the buffer
+    requests, seen, missed = observed(front)
+    print(f"\nOf {requests:,.0f} requests {seen:,.0f} were counted and {missed:,.0f} dropped.")
+    spent = (cpu(front.telemetry) - front.began) / requests * 1e6
+    print(f"Telemetry took {spent:.1f} µs of CPU for a request.")
+    sizes = [
+        f"{who} {memory(pid, 'RssAnon') + memory(pid, 'RssFile'):.0f} MiB"
+        for who, pid in (("the proxy", front.process), ("telemetry", front.telemetry))
+    ]
+    print(f"Memory: {', '.join(sizes)}, and {memory(front.process, 'RssShmem'):.0f} of the buffer.")
+
+
+def observed(front: Front) -> tuple[float, float, float]:
+    """Requests with an answer, those that were counted as predictions, and those dropped."""
     with urllib.request.urlopen(f"http://127.0.0.1:{front.metrics}/metrics") as response:
         text = response.read().decode()
     sums: dict[str, float] = {}
-    for name, value in re.findall(r"^(\w+_total)\{.*\} (\S+)$", text, re.MULTILINE):
-        sums[name] = sums.get(name, 0) + float(value)
-    requests, seen = sums["ml_requests_total"], sums["ml_predictions_total"]
-    missed = sums["ml_exporter_observations_dropped_total"]
-    print(f"\nOf {requests:,.0f} requests {seen:,.0f} were counted and {missed:,.0f} dropped.")
+    for name, labels, value in re.findall(r"^(\w+_total)\{(.*)\} (\S+)$", text, re.MULTILINE):
+        if name != "ml_requests_total" or 'code="200"' in labels:
+            sums[name] = sums.get(name, 0) + float(value)
+    names = ("ml_requests_total", "ml_predictions_total", "ml_exporter_observations_dropped_total")
+    requests, seen, missed = (sums.get(name, 0.0) for name in names)
+    return requests, seen, missed
+
+
+def memory(pid: int, which: str) -> float:
+    """MiB."""
+    match = re.search(rf"^{which}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(match[1]) / 1024 if match else 0.0
 
 
 def children(pid: int) -> list[int]:
@@ -259,6 +354,9 @@ def child(pid: int, role: str) -> int:
 
 
 def cpu(pid: int) -> float:
+    """Seconds so far; 0 where there is no process."""
+    if not pid:
+        return 0.0
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 

@@ -394,21 +394,21 @@ static PyObject *Lane_response(Lane *self, PyObject *data) {
     Py_RETURN_TRUE;
 }
 
-PyDoc_STRVAR(take_doc,
-             "take()\n--\n\nThe request that waits for its answer, the length of its head, and when "
+PyDoc_STRVAR(hand_over_doc,
+             "hand_over()\n--\n\nThe request that waits for its answer, the length of its head, and when "
              "it came: it is the caller's now.");
 
-static PyObject *Lane_take(Lane *self, PyObject *Py_UNUSED(ignored)) {
+static PyObject *Lane_hand_over(Lane *self, PyObject *Py_UNUSED(ignored)) {
     if (!self->data) {
         PyErr_SetString(PyExc_ValueError, "no request waits");
         return NULL;
     }
-    PyObject *taken = Py_BuildValue("(Ond)", self->data, self->line.head, self->started);
-    if (taken) Py_CLEAR(self->data);
-    return taken;
+    PyObject *handed = Py_BuildValue("(Ond)", self->data, self->line.head, self->started);
+    if (handed) Py_CLEAR(self->data);
+    return handed;
 }
 
-static PyObject *Lane_is_taken(Lane *self, void *Py_UNUSED(closure)) {
+static PyObject *Lane_is_busy(Lane *self, void *Py_UNUSED(closure)) {
     return PyBool_FromLong(self->data != NULL);
 }
 
@@ -421,12 +421,12 @@ static void Lane_dealloc(Lane *self) {
 static PyMethodDef LANE_METHODS[] = {
     {"request", (PyCFunction)(void (*)(void))Lane_request, METH_FASTCALL, request_doc},
     {"response", (PyCFunction)Lane_response, METH_O, response_doc},
-    {"take", (PyCFunction)Lane_take, METH_NOARGS, take_doc},
+    {"hand_over", (PyCFunction)Lane_hand_over, METH_NOARGS, hand_over_doc},
     {NULL},
 };
 
 static PyGetSetDef LANE_PROPERTIES[] = {
-    {"is_taken", (getter)Lane_is_taken, NULL, "Whether a request waits for its answer.", NULL},
+    {"is_busy", (getter)Lane_is_busy, NULL, "Whether a request waits for its answer.", NULL},
     {NULL},
 };
 

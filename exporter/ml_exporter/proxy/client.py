@@ -101,8 +101,8 @@ class Client(asyncio.Protocol):
     @property
     def exchange(self) -> Exchange | None:
         """The request in flight, which is no longer the lane's for whoever looks at it."""
-        if self.lane.is_taken:
-            data, end, started = self.lane.take()
+        if self.lane.is_busy:
+            data, end, started = self.lane.hand_over()
             head = data[:end]
             exchange = self._shared.observer.begin(request_head(head), head)
             exchange.started = exchange.asked = self.since = started
