@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: demo test lint types unit fuzz tools benchmark generate lock clean help
+.PHONY: demo test lint types unit fuzz soak tools benchmark generate lock clean help
 
 BIN := .venv/bin
 BUILT_FROM := pyproject.toml setup.py exporter/ml_exporter/__init__.py $(wildcard exporter/ml_exporter/*/*.c)
@@ -27,6 +27,9 @@ unit: .venv/dev.stamp  ## The tests that can run with what is installed
 
 fuzz: .venv/dev.stamp  ## Inputs that no run has tried, for the tests that make up their own
 	$(BIN)/pytest -m hypothesis --hypothesis-profile=fuzz $(ARGS)
+
+soak: .venv/dev.stamp  ## An hour of requests through the proxy; ARGS=--soak=60 for a minute of them
+	$(BIN)/pytest tests/proxy/test_soak.py --soak=3600 -s $(ARGS)
 
 tools:  ## The servers and the browser that the tests need
 	tools/servers

@@ -141,6 +141,7 @@ def main() -> None:
             print("\nThe same at half of the load that the observing proxy takes\n")
             print_table(points)
         print_observed(fronts[-1])
+        print_sidecar(fronts[-1])
 
 
 def find(name: str) -> str | None:
@@ -238,16 +239,17 @@ def measure(front: Front, script: Path, connections: int, seconds: int) -> Point
 
 def pace(front: Front, rate: float, connections: int, seconds: int) -> Point:
     """One run at a given rate."""
-    output, spent = run(
-        front,
-        [
-            *("taskset", "-c", CLIENTS, sys.executable, Path(__file__).with_name("paced.py")),
-            *(str(front.port), f"--rate={rate}", f"--connections={connections}"),
-            f"--seconds={seconds}",
-        ],
-    )
+    output, spent = run(front, pacing(front, rate, connections, seconds))
     said = json.loads(output)
     return Point(rate, said["p50"] * 1e3, said["p99"] * 1e3, spent / (rate * seconds) * 1e6)
+
+
+def pacing(front: Front, rate: float, connections: int, seconds: int) -> list[str | Path]:
+    return [
+        *("taskset", "-c", CLIENTS, sys.executable, Path(__file__).with_name("paced.py")),
+        *(str(front.port), f"--rate={rate}", f"--connections={connections}"),
+        f"--seconds={seconds}",
+    ]
 
 
 def run(front: Front, command: list[str | Path]) -> tuple[str, float]:
@@ -314,11 +316,25 @@ def print_observed(front: Front) -> None:
     print(f"\nOf {requests:,.0f} requests {seen:,.0f} were counted and {missed:,.0f} dropped.")
     spent = (cpu(front.telemetry) - front.began) / requests * 1e6
     print(f"Telemetry took {spent:.1f} µs of CPU for a request.")
-    sizes = [
-        f"{who} {memory(pid, 'RssAnon') + memory(pid, 'RssFile'):.0f} MiB"
-        for who, pid in (("the proxy", front.process), ("telemetry", front.telemetry))
-    ]
-    print(f"Memory: {', '.join(sizes)}, and {memory(front.process, 'RssShmem'):.0f} of the buffer.")
+
+
+def print_sidecar(front: Front, seconds: int = 10) -> None:
+    """Say what the exporter takes at a thousand requests a second."""
+    processes = {
+        "proxy": front.process,
+        "telemetry": front.telemetry,
+        "what starts both": parent(front.process),
+    }
+    before = {name: cpu(pid) for name, pid in processes.items()}
+    subprocess.run(
+        pacing(front, 1000, 32, seconds), input=request(), capture_output=True, check=True
+    )
+    print("\nAt 1,000 requests a second\n\n|  | millicores | MiB |\n| --- | --- | --- |")
+    for name, pid in processes.items():
+        used = (cpu(pid) - before[name]) / seconds * 1e3
+        held = memory(pid, "RssAnon") + memory(pid, "RssFile")
+        print(f"| {name} | {used:.0f} | {held:.0f} |")
+    print(f"| of the buffer | | {memory(front.process, 'RssShmem'):.0f} |")
 
 
 def observed(front: Front) -> tuple[float, float, float]:
@@ -342,6 +358,10 @@ def memory(pid: int, which: str) -> float:
 
 def children(pid: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def child(pid: int, role: str) -> int:

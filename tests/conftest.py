@@ -16,6 +16,12 @@ settings.register_profile("same cases", _any_speed, derandomize=True)
 settings.register_profile("fuzz", _any_speed, max_examples=5000)
 settings.load_profile("same cases")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help = "seconds of the load in tests/proxy/test_soak.py"
+    parser.addoption("--soak", type=float, default=8.0, metavar="SECONDS", help=help)
+
+
 Serve = Callable[..., subprocess.Popen[bytes]]
 
 
