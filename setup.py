@@ -1,4 +1,4 @@
-"""The part of the build that pyproject.toml can't say: what is in C."""
+"""The parts in C; all else is in pyproject.toml."""
 
 from setuptools import Extension, setup
 

@@ -74,15 +74,6 @@ wrk.path = "{path}"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = '{body}'
 """
-# A head that no other request has.
-UNLIKE = """\
-local number = 0
-request = function()
-  number = number + 1
-  wrk.headers["traceparent"] = string.format("00-%032x-%016x-01", number, number)
-  return wrk.format()
-end
-"""
 
 
 class Point(NamedTuple):
@@ -110,8 +101,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 32, 256])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
-    help_unlike = "each request with a trace id of its own"
-    parser.add_argument("--unlike", action="store_true", help=help_unlike)
+    parser.add_argument("--header", help="NAME: VALUE, in the requests of the saturated load")
     options = parser.parse_args()
     if missing := [name for name in ("nginx", "wrk", "taskset") if not find(name)]:
         print(f"no {' and no '.join(missing)}: on Debian, apt-get install nginx wrk util-linux")
@@ -122,8 +112,10 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="proxy-benchmark-")))
         script = folder / "post.lua"
-        text = SCRIPT.format(path=PATH, body=body())
-        script.write_text(text + UNLIKE if options.unlike else text)
+        script.write_text(SCRIPT.format(path=PATH, body=body()))
+        if options.header:
+            name, _, value = options.header.partition(": ")
+            script.write_text(f'{script.read_text()}wrk.headers["{name}"] = "{value}"\n')
         fronts = list(start(stack, folder))
         for connections in options.connections:
             points: dict[str, list[Point]] = {front.name: [] for front in fronts}

@@ -21,7 +21,7 @@ from tests.support import ROOT
 
 SOURCE = ROOT / "exporter/ml_exporter/proxy/_plain.c"
 
-ADDED = b"X-Forwarded-For: 192.0.2.7\r\n\r\n"
+PEER, ENDING = b"192.0.2.7", b"X-Forwarded-Proto: http\r\n\r\n"
 PLAIN = b"POST /predict HTTP/1.1\r\nHost: model\r\nContent-Length: 5\r\n\r\nhello"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nworld"
 
@@ -107,17 +107,20 @@ def observer() -> Observer:
 
 @given(messages | usual)
 @example(PLAIN)
+@example(PLAIN.replace(b"Host", b"x-forwarded-for:\t192.0.2.1, FE80::1 \r\nHost"))
+@example(PLAIN.replace(b"Host", b"X-Forwarded-For:\r\nX-Forwarded-Proto: https\r\nHost"))
 @example(PLAIN + b"\r\n")
 @example(PLAIN[:-1])
 def test_plain_requests(observer: Observer, data: bytes) -> None:
-    out = Lane().request(data, ADDED, observer.recorder)
+    out = Lane().request(data, PEER, ENDING, observer.recorder)
     if out is None:
         return
     head, body = data[: data.find(END) + 4], data[data.find(END) + 4 :]
     read = request_head(head)
     assert (read.length, read.closes, read.upgrades) == (len(body), False, False)
-    assert (read.has_proto, read.forwarded_for) == (False, b"")
-    assert out == read.forwarded + ADDED + body
+    peers = b", ".join(filter(None, (read.forwarded_for, PEER)))
+    added = b"X-Forwarded-For: %b\r\n%b" % (peers, b"\r\n" if read.has_proto else ENDING)
+    assert out == read.forwarded + added + body
 
 
 @given(messages | usual)
@@ -126,7 +129,7 @@ def test_plain_requests(observer: Observer, data: bytes) -> None:
 @example(ANSWER[:-1])
 def test_plain_answers(observer: Observer, data: bytes) -> None:
     lane = Lane()
-    assert lane.request(PLAIN, ADDED, observer.recorder) is not None
+    assert lane.request(PLAIN, PEER, ENDING, observer.recorder) is not None
     is_plain = lane.response(data)
     assert lane.is_busy is not is_plain
     if not is_plain:
@@ -141,12 +144,13 @@ def test_plain_answers(observer: Observer, data: bytes) -> None:
 @pytest.mark.parametrize("head", SMUGGLED.values(), ids=SMUGGLED)
 def test_nothing_that_is_refused_is_plain(observer: Observer, head: bytes) -> None:
     for body in (b"", b"hello", b"hello!", b"0\r\n\r\n"):
-        assert Lane().request(head + body, ADDED, observer.recorder) is None
+        assert Lane().request(head + body, PEER, ENDING, observer.recorder) is None
 
 
+VIA = b"X-Forwarded-For: 192.0.2.1\r\n"
 UNUSUAL = {
     "it reads": PLAIN.replace(b"POST", b"GET"),
-    "it came by another proxy": PLAIN.replace(b"Host", b"X-Forwarded-For: 192.0.2.1\r\nHost"),
+    "it came by others, which say so twice": PLAIN.replace(b"Host", VIA * 2 + b"Host"),
     "it ends its connection": PLAIN.replace(b"Host", b"Connection: close\r\nHost"),
     "another follows": PLAIN * 2,
     "there is more to come": PLAIN[:-1],
@@ -156,15 +160,15 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("data", UNUSUAL.values(), ids=UNUSUAL)
 def test_what_is_unusual_is_left_to_python(observer: Observer, data: bytes) -> None:
-    assert Lane().request(PLAIN, ADDED, observer.recorder) is not None
-    assert Lane().request(data, ADDED, observer.recorder) is None
+    assert Lane().request(PLAIN, PEER, ENDING, observer.recorder) is not None
+    assert Lane().request(data, PEER, ENDING, observer.recorder) is None
 
 
 def test_a_lane_holds_one_request_until_it_is_busy(observer: Observer) -> None:
     lane = Lane()
     assert not lane.response(ANSWER)
-    lane.request(PLAIN, ADDED, observer.recorder)
-    assert lane.request(PLAIN, ADDED, observer.recorder) is None
+    lane.request(PLAIN, PEER, ENDING, observer.recorder)
+    assert lane.request(PLAIN, PEER, ENDING, observer.recorder) is None
     data, head, _ = lane.hand_over()
     assert (data, data[head:], lane.is_busy) == (PLAIN, b"hello", False)
     assert not lane.response(ANSWER)
@@ -269,7 +273,7 @@ def test_share_and_rate(
     observer.recorder.routes[b"/predict"] = 0
     lane = Lane()
     for _ in range(2000):
-        assert lane.request(PLAIN, ADDED, observer.recorder) is not None
+        assert lane.request(PLAIN, PEER, ENDING, observer.recorder) is not None
         assert lane.response(ANSWER)
     assert least <= len(capture.take(0, 1 << 30)[0]) <= most
     assert capture.counts.requests(0) == {("POST", 200): 2000}
@@ -284,7 +288,7 @@ import _plain
 
 random.seed(int(sys.argv[2]))
 SEEDS = [
-    b"PUT /a HTTP/1.1\\r\\nHost:\\r\\nContent-Length: 3\\r\\nConnection: Keep-Alive\\r\\n\\r\\n123",
+    b"PUT /a HTTP/1.1\\r\\nHost:\\r\\nContent-Length: 3\\r\\nX-Forwarded-For: b\\r\\n\\r\\n123",
     b"HTTP/1.1 200 OK\\r\\nContent-Type: text/plain\\r\\nContent-Length: 5\\r\\n\\r\\nhello",
 ]
 memories = [memoryview(bytearray(size)) for size in (64, 4096, 1 << 16)]
@@ -304,7 +308,7 @@ for _ in range(100_000):
             )
         del one[random.choice((len(one), len(one), random.randrange(len(one) + 1))) :]
     lane = _plain.Lane()
-    if lane.request(bytes(request), b"X: y\\r\\n\\r\\n", recorder) is not None:
+    if lane.request(bytes(request), b"a", b"X: y\\r\\n\\r\\n", recorder) is not None:
         accepted += 1
         if not lane.response(bytes(answer)) and random.random() < 0.5:
             lane.hand_over()

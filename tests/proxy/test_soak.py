@@ -73,7 +73,7 @@ class Load:
         body = b'{"instances": [{"age": %d, "country": "DE"}]}' % age
         head = f"POST {CREDIT} HTTP/1.1\r\nHost: model\r\nContent-Length: {len(body)}\r\n"
         if self.requests % 5 == 0:  # which is no plain one
-            head += "X-Forwarded-For: 192.0.2.1\r\n"
+            head += "Proxy-Connection: keep-alive\r\n"
         self._clients[client.fileno()] = (client, age)
         self._asked[client.fileno()] += 1
         self.requests += 1

@@ -51,8 +51,10 @@ static inline int is(cursor p, Py_ssize_t size, const char *name, Py_ssize_t len
 #define IS(p, size, name) is(p, size, name, (Py_ssize_t)sizeof name - 1)
 
 typedef struct {
-    Py_ssize_t hosts, lengths; /* fields of these names */
+    int hosts, lengths, protos; /* fields of these names */
     Py_ssize_t length;
+    cursor via, via_end;   /* who the request came by so far, or NULL */
+    cursor line, line_end; /* the field that says so */
 } framing;
 
 static int read_length(cursor p, cursor end, framing *said) {
@@ -80,12 +82,20 @@ static int is_plain(cursor name, Py_ssize_t size, cursor value, cursor end, int 
     case 17:
         if (IS(name, size, "transfer-encoding")) return 0;
         if (!asks) return 1;
-        return !IS(name, size, "transfer_encoding") && !IS(name, size, "x-forwarded-proto");
+        said->protos += IS(name, size, "x-forwarded-proto");
+        return !IS(name, size, "transfer_encoding");
+    case 15:
+        if (!asks || !IS(name, size, "x-forwarded-for")) return 1;
+        if (said->via) return 0;
+        said->line = name;
+        said->via = value;
+        said->via_end = end;
+        return 1;
     }
     if (!asks) return 1;
     if (IS(name, size, "host")) return skip(value, end, HOST) == end && !said->hosts++;
     if (size > 6 && IS(name, 6, "proxy-")) return 0;
-    return !IS(name, size, "upgrade") && !IS(name, size, "x-forwarded-for");
+    return !IS(name, size, "upgrade");
 }
 
 /* Where the head ends whose fields begin here; NULL where it doesn't, or isn't plain. */
@@ -101,6 +111,7 @@ static cursor read_fields(cursor p, cursor end, int asks, framing *said) {
         if (end - p < 2 || p[0] != '\r' || p[1] != '\n') return NULL;
         if (!is_plain(name, value - 1 - name, value, p, asks, said)) return NULL;
         p += 2;
+        if (said->line == name) said->line_end = p;
     }
 }
 
@@ -112,10 +123,11 @@ typedef struct {
     cursor target;
     Py_ssize_t target_size;
     Py_ssize_t head; /* bytes */
-} request_line;
+    framing said;
+} request_head;
 
 /* Whether some bytes are one request with a plain head. */
-static int read_request(cursor p, Py_ssize_t size, request_line *line) {
+static int read_request(cursor p, Py_ssize_t size, request_head *line) {
     static const char version[] = " HTTP/1.1\r\n";
     const Py_ssize_t rest = sizeof version - 1;
     cursor start = p, end = p + (size < LARGEST_HEAD ? size : LARGEST_HEAD);
@@ -132,11 +144,11 @@ static int read_request(cursor p, Py_ssize_t size, request_line *line) {
     p = skip(p, end, TARGET);
     line->target_size = p - line->target;
     if (end - p < rest || memcmp(p, version, (size_t)rest)) return 0;
-    framing said = {0};
-    p = read_fields(p + rest, end, 1, &said);
-    if (!p || said.hosts != 1) return 0;
+    line->said = (framing){0};
+    p = read_fields(p + rest, end, 1, &line->said);
+    if (!p || line->said.hosts != 1) return 0;
     line->head = p - start;
-    return size - line->head == said.length;
+    return size - line->head == line->said.length;
 }
 
 /* The status of an answer with a plain head, and how long that is; 0 where it isn't one. */
@@ -310,22 +322,60 @@ typedef struct {
     PyObject_HEAD
     PyObject *data; /* the request that waits for its answer, or NULL */
     Recorder *recorder;
-    request_line line;
+    request_head line;
     int place; /* of its model, or below 0 */
     double started;
 } Lane;
 
 PyDoc_STRVAR(request_doc,
-             "request(data, added, recorder)\n--\n\nWhat to forward of a request if it is plain, "
-             "with `added` at the end of its head; else None.");
+             "request(data, peer, ending, recorder)\n--\n\nWhat to forward of a request if it is "
+             "plain, else None: its head says that it came by `peer`, and has `ending` at its end "
+             "unless it has an X-Forwarded-Proto.");
+
+static inline char *append(char *to, const void *from, Py_ssize_t size) {
+    memcpy(to, from, (size_t)size);
+    return to + size;
+}
+
+/* The request as it is forwarded. */
+static PyObject *forwarded(const request_head *line, cursor data, Py_ssize_t size, PyObject *peer,
+                           PyObject *ending) {
+    static const char name[] = "X-Forwarded-For: ";
+    const framing *said = &line->said;
+    cursor head_end = data + line->head - 2;
+    Py_ssize_t via = said->via ? said->via_end - said->via : 0;
+    Py_ssize_t most = size + (Py_ssize_t)sizeof name + via + 8 + Py_SIZE(peer) + Py_SIZE(ending);
+    PyObject *made = PyBytes_FromStringAndSize(NULL, most);
+    if (!made) return NULL;
+    char *start = PyBytes_AS_STRING(made), *to = start;
+    if (said->via) {
+        to = append(to, data, said->line - data);
+        to = append(to, said->line_end, head_end - said->line_end);
+    } else {
+        to = append(to, data, head_end - data);
+    }
+    to = append(to, name, sizeof name - 1);
+    if (said->via) {
+        for (cursor p = said->via; p < said->via_end; p++) *to++ = (char)LOWER[*p];
+        if (via) to = append(to, ", ", 2);
+    }
+    to = append(to, PyBytes_AS_STRING(peer), Py_SIZE(peer));
+    to = append(to, "\r\n", 2);
+    if (said->protos) to = append(to, "\r\n", 2);
+    else to = append(to, PyBytes_AS_STRING(ending), Py_SIZE(ending));
+    to = append(to, data + line->head, size - line->head);
+    _PyBytes_Resize(&made, to - start);
+    return made;
+}
 
 static PyObject *Lane_request(Lane *self, PyObject *const *args, Py_ssize_t count_) {
-    if (count_ != 3 || !PyBytes_Check(args[1]) || !Py_IS_TYPE(args[2], &RecorderType)) {
-        PyErr_SetString(PyExc_TypeError, "request() takes data, bytes and a recorder");
+    if (count_ != 4 || !PyBytes_Check(args[1]) || !PyBytes_Check(args[2]) ||
+        !Py_IS_TYPE(args[3], &RecorderType)) {
+        PyErr_SetString(PyExc_TypeError, "request() takes data, a peer, an ending and a recorder");
         return NULL;
     }
-    PyObject *data = args[0], *added = args[1];
-    Recorder *recorder = (Recorder *)args[2];
+    PyObject *data = args[0];
+    Recorder *recorder = (Recorder *)args[3];
     if (self->data || !PyBytes_CheckExact(data)) Py_RETURN_NONE;
     cursor bytes = (cursor)PyBytes_AS_STRING(data);
     Py_ssize_t size = PyBytes_GET_SIZE(data);
@@ -341,13 +391,8 @@ static PyObject *Lane_request(Lane *self, PyObject *const *args, Py_ssize_t coun
     }
     self->place = (int)PyLong_AsLong(place);
     if (self->place == -1 && PyErr_Occurred()) return NULL;
-    Py_ssize_t more = PyBytes_GET_SIZE(added), head = self->line.head - 2;
-    PyObject *out = PyBytes_FromStringAndSize(NULL, size - 2 + more);
+    PyObject *out = forwarded(&self->line, bytes, size, args[1], args[2]);
     if (!out) return NULL;
-    char *to = PyBytes_AS_STRING(out);
-    memcpy(to, bytes, (size_t)head);
-    memcpy(to + head, PyBytes_AS_STRING(added), (size_t)more);
-    memcpy(to + head + more, bytes + head + 2, (size_t)(size - head - 2));
     self->data = Py_NewRef(data);
     Py_XSETREF(self->recorder, (Recorder *)Py_NewRef(recorder));
     self->started = now();

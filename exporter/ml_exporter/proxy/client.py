@@ -94,6 +94,7 @@ class Client(asyncio.Protocol):
         self._holds: set[str] = set()  # why the client isn't read
         self._peer = b"unknown"
         self._added = b""  # the fields that a proxy adds, and the end of the head
+        self._ending = b""  # the last of them
         self._exchange: Exchange | None = None
         self.lane = Lane()
         self.since = 0.0  # when the client, or the model server, was last waited for
@@ -123,6 +124,7 @@ class Client(asyncio.Protocol):
         if peer:
             self._peer = str(peer[0]).removeprefix("::ffff:").encode("latin-1", "replace")
         self._added = _added(self._peer, self._shared.proto)
+        self._ending = b"X-Forwarded-Proto: %b\r\n\r\n" % self._shared.proto
         self.since = time.perf_counter()
         self._shared.connections.add(self)
 
@@ -133,7 +135,7 @@ class Client(asyncio.Protocol):
             and self._exchange is None
             and not (self._waiting or self._is_deaf or shared.is_draining)
         ):
-            out = self.lane.request(data, self._added, shared.observer.recorder)
+            out = self.lane.request(data, self._peer, self._ending, shared.observer.recorder)
             if out is not None:
                 upstream.has_begun = upstream.has_answered = False
                 upstream.write(out)
