@@ -3,7 +3,7 @@
 from setuptools import Extension, setup
 
 OPTIONS = ["-O3", "-std=c11"]
-# A row is in the same bin on every processor: no sum is rounded otherwise where one can do two at once.
+# A row is in the same bin on every processor, whether or not it can multiply and add in one step.
 OF_NUMBERS = ["-ffp-contract=off", "-Wno-psabi"]
 
 setup(

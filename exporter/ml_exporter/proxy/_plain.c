@@ -179,7 +179,7 @@ typedef struct __attribute__((packed)) {
     uint32_t size;
     uint16_t model, status;
     double time;
-    float duration, upstream;
+    float duration, upstream, first;
     uint32_t lengths[4];
 } frame;
 
@@ -429,6 +429,7 @@ static PyObject *Lane_response(Lane *self, PyObject *data) {
                 recorder->clock + self->started,
                 (float)duration,
                 (float)duration,
+                0.0F, /* an answer that comes whole is not streamed */
                 {(uint32_t)self->line.head, (uint32_t)asked, (uint32_t)head, (uint32_t)answered},
             };
             if (!put(recorder, &made, (cursor)PyBytes_AS_STRING(request), response))

@@ -134,6 +134,7 @@ class Client(asyncio.Protocol):
             upstream is not None
             and self._exchange is None
             and not (self._waiting or self._is_deaf or shared.is_draining)
+            and not (shared.guard or self.fields)
         ):
             out = self.lane.request(data, self._peer, self._ending, shared.observer.recorder)
             if out is not None:
