@@ -274,7 +274,9 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         Constraint("bid", comparisons=(("at_least", "reserve"), ("below", "list_price"))),
     )
     assert prices.source == EventSource("cloudevents", buffer=16 << 20)
-    assert fraud.source == ProxySource("/v1/models/fraud:predict", "kserve-v1", "X-Revision")
+    assert fraud.source == ProxySource(
+        "/v1/models/fraud:predict", "kserve-v1", "X-Revision", probe_rate=0.5
+    )
     assert loaded == Config(
         path=path,
         models=loaded.models,

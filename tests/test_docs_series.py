@@ -10,7 +10,9 @@ from ml_exporter.families import Family
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.observations import DroppedObservations
+from ml_exporter.monitors.probes import Probes
 from ml_exporter.pipeline import Pipeline
+from ml_exporter.prober import RESULTS
 from ml_exporter.profiling import build
 from ml_exporter.proxied import Proxied
 from ml_exporter.sources.capture import Attachment
@@ -46,6 +48,10 @@ models:
     segments: [{field: city, protected: true}]
     mute: [{fields: [city]}]
     wait: 2d
+  - name: offers
+    task: regression
+    source: {type: proxy, path: /offers, probe_rate: 1}
+    fields: {prediction: p, features: {area: x, city: c}}
   - name: films
     task: multiclass
     source: {type: file, path: films.jsonl}
@@ -66,6 +72,7 @@ def families(tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline) -> li
     proxied = Proxied(Attachment(path=path))
     proxied.follow({"credit": "1"})
     found = [*ExporterInfo().families, *DroppedObservations().families, *proxied.families]
+    found += Probes(RESULTS).families
     found += pipeline.families
     for model in config.models:
         given = {None: build(lambda: [rows(400)], request(model, None, config.limits))}

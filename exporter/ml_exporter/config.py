@@ -247,7 +247,7 @@ def read_model(node: Node, folder: Path) -> Model:
     positive = _positive(section, task)
     fields = read_fields(section.require("fields"), task, positive)
     name = section.require("name").text()
-    source = read_source(section.require("source"), folder)
+    source = _source(section.require("source"), folder, fields)
     if source.format == completions.FORMAT and fields.features is None:
         features, extracted = completions.FEATURES, completions.EXTRACTED
         fields = replace(fields, features=features, extracted=extracted)
@@ -285,6 +285,16 @@ def read_model(node: Node, folder: Path) -> Model:
         lines={name: key.line for name, (key, _) in section.entries.items()},
         place=(node.document.name, node.key),
     )
+
+
+def _source(node: Node, folder: Path, fields: Fields) -> SourceSettings:
+    source = read_source(node, folder)
+    if isinstance(source, ProxySource) and source.probe_rate and fields.attributions:
+        node.error(
+            "'probe_rate' is for a model that logs no attributions: leave out it, or"
+            " 'fields.attributions'"
+        )
+    return source
 
 
 def _positive(section: Section, task: Task | None) -> str | None:

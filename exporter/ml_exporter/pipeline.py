@@ -203,6 +203,17 @@ class Pipeline:
         self._store.release()
         return True
 
+    def watch(self, watcher: Callable[[bytes], None]) -> None:
+        """Show somebody the bytes that predictions are read of."""
+        self._predictions.watcher = watcher
+
+    def count_probed(self, batch: Batch) -> None:
+        """Count attributions that probes have found, of versions that are known."""
+        for name, rows in batch.by_version(self.version):
+            if name in self._versions:
+                self._versions[name].update_probed(rows)
+                self.dirty = True
+
     def finish(self) -> None:
         """Let every label that still waits have its end, for all logs have."""
         if self._join is not None:

@@ -43,6 +43,7 @@ class Settings:
     telemetry_path: str = "/metrics"
     first_scrape_wait: float = 60.0  # seconds
     attachment: Attachment | None = None  # to the proxy
+    upstream: tuple[str, int] | None = None  # the model server, unless the configuration says it
 
 
 class _Reload:
@@ -85,6 +86,7 @@ class Service:
                 self._spools,
                 place=_place(settings.listen_address),
                 attachment=attachment,
+                upstream=settings.upstream,
             )
             opened.callback(self._telemetry.close)
             self._inlets = Inlets()

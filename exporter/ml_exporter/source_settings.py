@@ -30,8 +30,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "event_source": ("type", "format", "buffer"),
     "kafka_source": ("type", "brokers", "topic", "group", "format", "from", "options"),
     "sql_source": ("type", "url", "table", "cursor", "interval", "from"),
-    "proxy_source": ("type", "path", "format", "version_header"),
+    "proxy_source": ("type", "path", "format", "version_header", "probe_rate"),
 }
+_HIGHEST_PROBE_RATE = 1000.0  # requests a second
 _TYPES = ("file", "proxy", "events", "kafka", "sql")
 _FORMATS = {
     ".jsonl": "jsonl",
@@ -99,6 +100,7 @@ class ProxySource:
     path: str | None = None  # of the URL; `*` is any part of one; None: whatever may be asked
     format: str = "auto"  # one of PROTOCOLS
     version_header: str = "X-Model-Version"  # of a response, or else of a request
+    probe_rate: float | None = None  # requests a second, at most, that features are attributed by
     start: Start = "start"  # whatever was observed is counted
 
 
@@ -194,6 +196,9 @@ def _proxy_source(section: Section) -> ProxySource:
             "version_header",
             lambda node: node.parsed(parse_header, node.text(), ""),
             ProxySource.version_header,
+        ),
+        probe_rate=section.read(
+            "probe_rate", lambda node: node.number(0, _HIGHEST_PROBE_RATE), ProxySource.probe_rate
         ),
     )
 

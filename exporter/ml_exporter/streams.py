@@ -57,6 +57,7 @@ class Stream:
     layout: Layout
     pairing: Pairing | None = None  # where requests wait for their responses
     captured: ProxySource | None = None  # its bytes are frames of the proxy's buffer
+    watcher: Callable[[bytes], None] | None = None  # sees the bytes that rows were read of
     _decoders: WeakKeyDictionary[Part, Decoder] = field(default_factory=WeakKeyDictionary)
 
     def next(self, now: float) -> Work | None:
@@ -89,6 +90,8 @@ class Stream:
             return Work(self, chunk, Batch(0, {}), Counter(unreadable=1), consumed=0)
         if not decoded.consumed:
             return None
+        if self.watcher is not None:
+            self.watcher(chunk.data)
         batch, rejected = decoded.batch, decoded.rejected
         from_future = _from_future(batch, now)
         if self.name == "labels":

@@ -14,6 +14,7 @@ from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.history import History
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Pipeline
+from ml_exporter.probers import Probers
 from ml_exporter.proxied import Proxied
 from ml_exporter.publication import Birth, Publication
 from ml_exporter.sources.capture import Attachment
@@ -46,19 +47,21 @@ class Telemetry:
         place: str = "",
         others: Sequence[Family] = (),
         attachment: Attachment | None = None,
+        upstream: tuple[str, int] | None = None,
     ) -> None:
         """`place` is what Prometheus knows the process by; `others` are counted by others, and kept
-        with the rest; `attachment` leads to the proxy. Raises BaselineError, ConfigError and
-        StateError.
+        with the rest; `attachment` leads to the proxy, and `upstream` is the model server behind
+        it, if the configuration doesn't say it. Raises BaselineError, ConfigError and StateError.
         """
         self.config = config
         self.info = ExporterInfo()
-        self._of_exporter = (*self.info.families, *others)
         self.info.loaded(True, time.time())
         self._store = store
         self._spools = spools
         self.attachment = attachment or Attachment()
         self._proxied = Proxied(self.attachment)
+        self._probers = Probers(self.attachment, upstream)
+        self._of_exporter = (*self.info.families, *others, *self._probers.families)
         self._publication = publication
         self._history = history
         self._place = place
@@ -78,6 +81,7 @@ class Telemetry:
             self._replace(*self._build(config, self._given))
         except sqlite3.Error as error:
             self._start_over(error)
+        self._probers.follow(config)
         self._restore_info()
         if config.state is not None:
             self.info.saved(store.saved_at if store.is_in_memory else time.time())
@@ -149,6 +153,9 @@ class Telemetry:
                 self.info.took(time.perf_counter() - started)
             if outcome == "born":
                 born.append(name)
+        if not self._catching_up:
+            seen = [one for one in self.pipelines if one.model.name not in {*self._births, *born}]
+            self._probers.step(seen)
         return busy, born
 
     def commit(self, born: Sequence[str] = (), *, last: bool = False) -> None:
@@ -263,6 +270,7 @@ class Telemetry:
             self.reload_failed(errors)
             return errors
         self._replace(*built)
+        self._probers.follow(config)
         self.config, self._given = config, given
         self.info.loaded(True, time.time())
         self._births.clear()
@@ -281,6 +289,7 @@ class Telemetry:
         return [*self._of_exporter, *self._proxied.families, *of_models]
 
     def close(self) -> None:
+        self._probers.stop()
         for pipeline in self.pipelines:
             pipeline.close()
 

@@ -27,6 +27,7 @@ from ml_exporter.config import Limits, Model
 from ml_exporter.families import Family
 from ml_exporter.formats import Layout
 from ml_exporter.formats.rows import UNVERSIONED
+from ml_exporter.monitors.attributions import ProbedAttributions
 from ml_exporter.monitors.cohorts import CohortOutcomes, CohortPredictions
 from ml_exporter.monitors.constraints import ConstraintViolations
 from ml_exporter.monitors.outcomes import Outcomes
@@ -162,6 +163,12 @@ class Version:
         """Count predictions whose label is known."""
         for monitor in (*self._own.of_labelled, *self._judged.of_labelled):
             monitor.update(batch)
+
+    def update_probed(self, batch: Batch) -> None:
+        """Count attributions that probes have found."""
+        for monitor in self._judged.of_predictions:
+            if isinstance(monitor, ProbedAttributions):
+                monitor.probed(batch)
 
     def undo(self) -> None:
         """Forget what isn't counted of the last batch: its rows will come again."""

@@ -7,7 +7,12 @@ from sklearn.linear_model import LinearRegression
 
 from ml_exporter.baseline import Request
 from ml_exporter.batch import PREDICTION, Batch, Column, Field
-from ml_exporter.monitors.attributions import Attributions, BaselineAttributions
+from ml_exporter.monitors.attributions import (
+    BASELINE_ROWS,
+    Attributions,
+    BaselineAttributions,
+    ProbedAttributions,
+)
 from ml_exporter.profiling import build
 
 
@@ -61,3 +66,34 @@ def test_a_real_model_is_as_its_baseline():
     assert dict(zip(x, np.array(sums) / rows, strict=True)) == pytest.approx(baseline)
     (gauge,) = BaselineAttributions("m", "1", baseline).families
     assert {labels[2]: gauge.value(labels[2]) for labels in gauge.label_sets} == baseline
+
+
+def test_the_first_rows_that_are_probed_are_the_baseline():
+    monitor = ProbedAttributions("m", "1", ["age", "income"])
+    monitor.update(attributed(age=[9.0]))  # predictions have none
+    by_field, rows, baseline, of_baseline = monitor.families
+    for row in range(BASELINE_ROWS - 1):
+        monitor.probed(attributed(age=[-1.0 if row % 2 else 3.0], income=[0.25]))
+    assert of_baseline.value() == BASELINE_ROWS - 1
+    assert rows.value() == 0
+    monitor.probed(attributed(age=[1.0, 10.0], income=[0.25, 20.0]))
+    assert of_baseline.value() == BASELINE_ROWS
+    assert [baseline.value(name) for name in ("age", "income")] == pytest.approx([2.0, 0.25])
+    assert [by_field.value(name) for name in ("age", "income")] == [10.0, 20.0]
+    assert rows.value() == 1
+
+
+def test_a_baseline_that_was_probed_is_kept():
+    monitor = ProbedAttributions("m", "1", ["age"])
+    for _ in range(BASELINE_ROWS):
+        monitor.probed(attributed(age=[0.5]))
+    other = ProbedAttributions("m", "1", ["age"])
+    for old, new in zip(monitor.families, other.families, strict=True):
+        assert old.kept
+        for key, value in zip(old.keys(), old.values.tolist(), strict=True):
+            new.restore(key, value)
+    other.probed(attributed(age=[0.25]))
+    assert [
+        family.value(*labels)
+        for family, labels in zip(other.families, (["age"], [], ["age"], []), strict=True)
+    ] == [0.25, 1, 0.5, BASELINE_ROWS]

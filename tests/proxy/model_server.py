@@ -21,6 +21,8 @@ class Handler(BaseHTTPRequestHandler):
             self._zeros(int(self.path.removeprefix("/zeros/")))
         elif self.path == "/events":
             self._events()
+        elif self.path == "/probes":
+            self._answer(200, str(self.server.probes))
         else:
             self._answer(200, b"{}")
 
@@ -57,6 +59,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/v1/models/credit:predict":
             rows = json.loads(body)["instances"]
             self._answer(200, json.dumps({"predictions": [int(r["age"] > 30) for r in rows]}))
+        elif self.path == "/v1/models/price:predict":
+            self.server.probes += "X-ML-Exporter-Probe" in self.headers
+            rows = json.loads(body)["instances"]
+            self._answer(200, json.dumps({"predictions": [price(row) for row in rows]}))
         elif self.path == "/v2/models/risk/infer":
             self._answer(*risk(body, int(self.headers[FIELD])))
         elif self.path == "/v1/chat/completions":
@@ -110,6 +116,11 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None: ...
 
 
+def price(row: dict[str, float]) -> float:
+    """What is worth most is the area; the colour is worth nothing."""
+    return 100 * row["area"] - 10 * row["age"] + row["floor"]
+
+
 def risk(body: bytes, json_length: int) -> tuple[int, bytes, int]:
     (tensor,) = json.loads(body[:json_length])["inputs"]
     rows = tensor["shape"][0]
@@ -128,6 +139,7 @@ class Server(ThreadingHTTPServer):
 
     request_queue_size = 128
     files: Sequence[str] = ()
+    probes = 0  # requests that the exporter sent of its own
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self.files:

@@ -65,6 +65,52 @@ def test_predictions_are_counted_exactly(sidecar: Sidecar) -> None:
     assert set(sidecar.samples("ml_exporter_observations_dropped_total").values()) == {0}
 
 
+PROBED = """\
+models:
+  - name: price
+    task: regression
+    learn: {{rows: 50}}
+    source: {{type: proxy, path: "/v1/models/price:predict", probe_rate: 500}}
+    fields: {{prediction: prediction, features: [floor, age, area]}}
+state: {{path: state}}
+proxy:
+  upstream: http://127.0.0.1:{upstream}
+  listen_address: 127.0.0.1:{port}
+  health_address: 127.0.0.1:{health}
+"""
+
+
+def test_a_model_that_is_probed_is_attributed(sidecar: Sidecar) -> None:
+    """The baseline's order and today's are those of the weights; no probe is taken for traffic."""
+    ports = {"upstream": sidecar.upstream, "port": sidecar.port, "health": sidecar.health}
+    (sidecar.folder / "ml-exporter.yml").write_text(PROBED.format(**ports))
+    sidecar.start()
+    sidecar.wait()
+    client = sidecar.client()
+    sent = 0
+
+    def has_both() -> bool:
+        nonlocal sent
+        for _ in range(20):
+            sent += 1
+            row = {"area": sent % 7, "age": sent % 5, "floor": sent % 3}
+            client.request("POST", "/v1/models/price:predict", json.dumps({"instances": [row]}))
+            assert client.getresponse().read()
+            time.sleep(0.01)
+        return sidecar.samples("ml_attributed_predictions_total").get("price", 0) >= 20
+
+    wait_until(has_both, 120, "attributions")
+    assert sidecar.samples("ml_baseline_attributed_rows") == {"price": 200}
+    for name in ("ml_field_baseline_attribution", "ml_field_attribution_total"):
+        by_field = sidecar.samples(name)
+        assert sorted(by_field, key=by_field.__getitem__) == [
+            *("price floor", "price age", "price area")
+        ]
+    wait_until(lambda: sidecar.samples("ml_requests_total")["price 200 POST"] == sent)
+    probes = sidecar.samples("ml_exporter_probes_total")
+    assert int(get(f"http://127.0.0.1:{sidecar.upstream}/probes")[1]) >= probes["answered"] > 600
+
+
 def test_telemetry_that_is_killed_fails_no_request_and_loses_none(sidecar: Sidecar) -> None:
     sidecar.write(STATE)
     sidecar.start()

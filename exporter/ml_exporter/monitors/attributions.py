@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from ml_exporter.batch import Batch, Field
 from ml_exporter.families import Family
 from ml_exporter.monitors.sums import Sums
 from ml_exporter.statistics.regression import LARGEST
+
+BASELINE_ROWS = 200  # of the probes that make a baseline
 
 
 class Attributions:
@@ -54,6 +56,56 @@ class Attributions:
         rows = int(np.count_nonzero(attributed))
         self._sums.add(amounts, rows)
         self._rows.inc(rows)
+
+
+class ProbedAttributions:
+    """Sums attributions that probes have found; of the first rows it makes the baseline.
+
+    The first `BASELINE_ROWS` are in the baseline alone, as with a baseline that is learned.
+    """
+
+    def __init__(self, model: str, version: str, features: Sequence[str]) -> None:
+        of = {"model": model, "version": version}
+        self._features = features
+        self._live = Attributions(model, version, features)
+        self._baseline = Family(
+            "ml_field_baseline_attribution",
+            "Mean absolute attribution of a feature in the baseline.",
+            "gauge",
+            ("field",),
+            of=of,
+            kept=True,
+            complete=True,
+        )
+        for name in features:
+            self._baseline.add(name)
+        self._rows = Family(
+            "ml_baseline_attributed_rows",
+            "Rows whose probes have made the baseline of attributions so far.",
+            "gauge",
+            of=of,
+            kept=True,
+        )
+        self._rows.add()
+        self.families = (*self._live.families, self._baseline, self._rows)
+
+    def update(self, batch: Batch) -> None:
+        """Predictions of a model that is probed have no attributions."""
+
+    def probed(self, batch: Batch) -> None:
+        """Count the attributions of rows that were probed."""
+        missing = max(0, BASELINE_ROWS - int(self._rows.value()))
+        learned = batch.slice(0, missing)
+        if missing and learned.rows:
+            before = self._rows.value()
+            rows = before + learned.rows
+            for name in self._features:
+                sizes = learned.column(Field("attribution", name)).numbers.values
+                mean = self._baseline.value(name)
+                self._baseline.set((mean * before + np.abs(sizes).sum()) / rows, name)
+            self._rows.set(rows)
+        if batch.rows > missing:
+            self._live.update(batch.slice(missing, batch.rows))
 
 
 class BaselineAttributions:

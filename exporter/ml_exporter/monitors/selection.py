@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from ml_exporter import completions
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Field
-from ml_exporter.config import Limits, Model
+from ml_exporter.config import Limits, Model, ProxySource
 from ml_exporter.labelled_baseline import ScoreBins
 from ml_exporter.monitors import Monitor
-from ml_exporter.monitors.attributions import Attributions, BaselineAttributions
+from ml_exporter.monitors.attributions import (
+    Attributions,
+    BaselineAttributions,
+    ProbedAttributions,
+)
 from ml_exporter.monitors.cohorts import CohortOutcomes, CohortPredictions
 from ml_exporter.monitors.completions import Completions
 from ml_exporter.monitors.components import ComponentValues
@@ -143,7 +147,10 @@ def for_baseline(
         if scores:
             counted = LabelledScores(*of, model.positive, baseline.id, scores)
             selection.of_labelled.append(counted)
-    if baseline.attributions:
+    if isinstance(model.source, ProxySource) and model.source.probe_rate:
+        features = [one.name for one in fields if one.role == "feature"]
+        selection.of_predictions.append(ProbedAttributions(*of, features))
+    elif baseline.attributions:
         usual = {
             name: mean
             for name, mean in baseline.attributions.items()
