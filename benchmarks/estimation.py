@@ -23,19 +23,24 @@ import estimation_data as data
 import numpy as np
 import pandas as pd
 from estimation_data import Answered, Asked
+from sklearn.metrics import average_precision_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from ml_exporter.baseline import Baseline, Request
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
-from ml_exporter.labelled_baseline import score_counts, score_key
+from ml_exporter.families import Family
+from ml_exporter.labelled_baseline import losses_of, score_counts, score_key
 from ml_exporter.monitors.estimates import Estimates
 from ml_exporter.profiling import build
-from ml_exporter.statistics import performance
+from ml_exporter.statistics import performance, scores
 from ml_exporter.statistics.calibration import bin_statistic, critical_values, overall_z
 
 CHUNK = 500
 ESTIMATORS = ("nothing", "scores", "regions", "preferred", "NannyML")
-FIGURES = ("accuracy", "precision", "f1")
+OF_ONE = ("nothing", "preferred", "NannyML")  # where the preferred estimator alone expects anything
+OF_BINS = ("roc_auc", "average_precision")
+LOSSES = ("log_loss", "brier_score")
+FIGURES = ("accuracy", "precision", "f1", "roc_auc", "average_precision", "log_loss", "brier_score")
 FALSE_ALARMS = 0.01
 MATERIAL = 0.025  # error of an estimate that `ConceptDrift` tells of
 
@@ -83,16 +88,40 @@ def came_true(asked: Asked, batch: Batch) -> Figures:
         return {"mean_absolute_error": float(np.abs(predicted - actual).mean())}
     cells = batch.fields[LABEL].categories.cross(batch.fields[PREDICTION].categories)
     confusion = [[cells.get((a, p), 0) for p in asked.classes] for a in asked.classes]
-    return performance.figures(confusion, asked.classes, positive_of(asked))
+    return performance.figures(confusion, asked.classes, positive_of(asked)) | of_scores(
+        asked, batch
+    )
+
+
+def of_scores(asked: Asked, batch: Batch) -> Figures:
+    """What scores turned out to be worth, by scikit-learn; macro averages of several classes."""
+    positive = positive_of(asked)
+    truth = np.array(batch.fields[LABEL].values)
+    classes = [positive] if positive is not None else asked.classes
+    areas: dict[str, list[float]] = {"roc_auc": [], "average_precision": []}
+    for name in classes:
+        is_class = truth == name
+        if not 0 < is_class.sum() < is_class.size:
+            continue
+        scores = batch.fields[score_key(name, positive)].numbers.values
+        areas["roc_auc"].append(float(roc_auc_score(is_class, scores)))
+        areas["average_precision"].append(float(average_precision_score(is_class, scores)))
+    log_losses, brier_scores = losses_of(batch, classes, positive)
+    means = {name: float(np.mean(values)) for name, values in areas.items() if values}
+    return means | {
+        "log_loss": float(log_losses.mean()),
+        "brier_score": float(brier_scores.mean()),
+    }
 
 
 def estimated(asked: Asked, baseline: Baseline, batch: Batch) -> dict[str, Figures]:
     """The figures that each estimator expects of a batch, from the monitor's own counters."""
-    monitor = Estimates("m", "1", baseline, baseline.classes, positive_of(asked))
+    of = "m", "1", baseline, baseline.classes, positive_of(asked)
+    monitor = Estimates(*of, score_bins=baseline.scores)
     unlabelled = {key: column for key, column in batch.fields.items() if key != LABEL}
     monitor.update(Batch(batch.rows, unlabelled))
     families = {family.name: family for family in monitor.families}
-    found: dict[str, Figures] = {}
+    found: dict[str, dict[str, float]] = {}
     if asked.case.task == "regression":
         errors = families["ml_estimated_absolute_error_total"].value("regions")
         rows = families["ml_estimated_predictions_total"].value("regions")
@@ -105,9 +134,30 @@ def estimated(asked: Asked, baseline: Baseline, batch: Batch) -> dict[str, Figur
                 for a in asked.classes
             ]
             found[estimator] = performance.figures(confusion, asked.classes, positive_of(asked))
+            found[estimator] |= expected_of_scores(families, baseline, estimator)
     regions = baseline.regions
     found["preferred"] = found["scores" if regions is None else regions.preferred]
     return found
+
+
+def expected_of_scores(
+    families: Mapping[str, Family], baseline: Baseline, estimator: str
+) -> dict[str, float]:
+    """By bins the preferred estimator expects something alone."""
+    values = families["ml_estimated_score_values_total"]
+    bins = [
+        tuple(
+            [values.value(estimator, one.name, actual, bin) for bin in one.bins]
+            for actual in ("true", "false")
+        )
+        for one in baseline.scores
+    ]
+    rows = families["ml_estimated_scored_predictions_total"].value(estimator)
+    losses = {
+        name: families[f"ml_estimated_{name}_total"].value(estimator) / rows
+        for name in ("log_loss", "brier_score")
+    }
+    return scores.figures(bins) | losses
 
 
 def calibration_drift(asked: Asked, baseline: Baseline, batch: Batch) -> float:
@@ -191,21 +241,23 @@ class Result:
 
     def error(self, estimator: str, figure: str) -> float:
         """In the mean over the chunks in which all know the figure; NaN without any."""
-        every = [errors for (_, name), errors in self._errors.items() if name == figure]
-        known = ~np.isnan(every).any(axis=0)
+        every = np.array([errors for (_, name), errors in self._errors.items() if name == figure])
+        known = ~np.isnan(every[~np.isnan(every).all(axis=1)]).any(axis=0)
         errors = np.array(self._errors.get((estimator, figure), [math.nan] * known.size))[known]
         return float(errors.mean()) if errors.size else math.nan
 
 
-def table(results: Sequence[Result], figure: str) -> list[str]:
-    rows = [[result.error(estimator, figure) for estimator in ESTIMATORS] for result in results]
+def table(
+    results: Sequence[Result], figure: str, estimators: Sequence[str] = ESTIMATORS
+) -> list[str]:
+    rows = [[result.error(estimator, figure) for estimator in estimators] for result in results]
     lines = [
-        "| data, order of production | nothing | scores | regions | preferred | NannyML |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| data, order of production | {' | '.join(estimators)} |",
+        f"| --- |{' --- |' * len(estimators)}",
     ]
     for result, errors in zip(results, rows, strict=True):
         cells = [f"{error:.2f}" if not math.isnan(error) else "" for error in errors]
-        cells[3] += f" ({result.preferred})"
+        cells[estimators.index("preferred")] += f" ({result.preferred})"
         lines.append(f"| {result.case.name}, {result.case.note} | {' | '.join(cells)} |")
     means = [f"{mean:.2f}" if not math.isnan(mean) else "" for mean in np.mean(rows, axis=0)]
     return [*lines, f"| *mean* | {' | '.join(means)} |"]
@@ -239,7 +291,8 @@ def main() -> None:
     classifiers = [result for result in results if result.case.task != "regression"]
     for figure in FIGURES:
         print(f"\nMean absolute error of estimated {figure}, in points\n")
-        print("\n".join(table(classifiers, figure)))
+        estimators = OF_ONE if figure in OF_BINS else ESTIMATORS
+        print("\n".join(table(classifiers, figure, estimators[: -1 if figure in LOSSES else None])))
     regressions = [result for result in results if result.case.task == "regression"]
     print("\nMean relative error of the estimated mean absolute error, in %\n")
     print("\n".join(table(regressions, "mean_absolute_error")))

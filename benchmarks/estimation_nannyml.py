@@ -21,6 +21,8 @@ METRICS = {
     "accuracy": "accuracy",
     "precision": "precision",
     "f1": "f1",
+    "roc_auc": "roc_auc",
+    "average_precision": "average_precision",
     "mean_absolute_error": "mae",
 }
 
@@ -40,7 +42,9 @@ def estimates(folder: Path, name: str, chunk: int) -> dict[str, list[float]]:
         )
         for part in ("baseline", "production")
     )
-    metrics = ["mae"] if not classes else ["accuracy", "precision", "f1"]
+    metrics = ["mae"] if not classes else ["accuracy", "precision", "f1", "roc_auc"]
+    if about["task"] == "binary":
+        metrics.append("average_precision")  # which it has of two classes alone
     if not classes:
         features = [f for f in baseline if f not in ("predicted", "truth")]
         for frame in (baseline, production):

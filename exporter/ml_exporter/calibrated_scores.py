@@ -78,6 +78,12 @@ class Expectation:
         total = probabilities.sum(axis=1, keepdims=True)
         return probabilities / np.where(total > 0, total, np.nan)
 
+    def of_scored(self, probabilities: Floats) -> Floats:
+        """Of probabilities of shape (rows, classes), those of classes that have a score."""
+        if self._columns == list(range(probabilities.shape[1])):
+            return probabilities
+        return probabilities[:, self._columns]
+
     @property
     def positive_code(self) -> int | None:
         """The place of the positive class among two; None where there are not two classes."""

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from ml_exporter.performance_verdicts import baseline_figures, score_counts, shortfall_state
+from ml_exporter.rules import estimated_scores
 from ml_exporter.rules.degradation import LEAST_LABELLED
 from ml_exporter.rules.estimation import FIGURES, INTERVALS, REGRESSION, SAME_ROWS
 from ml_exporter.rules.estimation_alerts import LEAST_PREDICTIONS, MATERIAL, MATERIAL_SHARE
 from ml_exporter.samples import Samples
-from ml_exporter.statistics import calibration, intervals, performance
+from ml_exporter.statistics import calibration, intervals, performance, scores
 from ml_exporter.statistics.bins import Floats
 from ml_exporter.statistics.intervals import UNKNOWN, Interval
 from ml_exporter.statistics.significance import interval_z
@@ -66,7 +67,9 @@ def _expected(
     if not rows:
         return 0.0, {}
     if classes:
-        return rows, performance.model_figures(classes, positive)
+        losses = {name: value for name, (value, _) in _losses(samples, of, estimator).items()}
+        areas = scores.figures(_score_bins(samples)) if of == "ml_estimated" else {}
+        return rows, {**performance.model_figures(classes, positive), **areas, **losses}
     return rows, {
         "mean_absolute_error": absolute / rows,
         "root_mean_squared_error": math.sqrt(squared / rows),
@@ -101,7 +104,39 @@ def _bounds(samples: Samples, estimator: str, positive: str | None) -> Mapping[s
         return {"mean_absolute_error": intervals.mean(absolute, squared, rows)}
     found = performance.model_intervals(cells, positive)
     known = INTERVALS if positive is not None else ("accuracy",)
-    return {metric: found[metric] for metric in known if metric in found}
+    return {
+        **{metric: found[metric] for metric in known if metric in found},
+        **scores.figure_intervals(_score_bins(samples)),
+        **{name: ends for name, (_, ends) in _losses(samples, "ml_estimated", estimator).items()},
+    }
+
+
+def _score_bins(samples: Samples) -> list[tuple[list[float], list[float]]]:
+    """Rows of each class's score bins that are expected to be of it, and those that aren't."""
+    counts = score_counts(samples, "ml_estimated_score_values_total")
+    return [
+        ([hits for hits, _ in bins.values()], [others for _, others in bins.values()])
+        for bins in counts.values()
+    ]
+
+
+def _losses(samples: Samples, of: str, estimator: str) -> dict[str, tuple[float, Interval]]:
+    """Expected losses of scores, and their intervals."""
+
+    def total(kind: str) -> float:
+        found = samples[f"{of}_{kind}_total"]
+        return sum(value for labels, value in found if _is(labels, estimator))
+
+    rows = total("scored_predictions")
+    if not rows:
+        return {}
+    return {
+        name: (
+            total(name) / rows,
+            intervals.mean(total(name), total(f"{name}_squared"), rows),
+        )
+        for name in estimated_scores.LOSSES
+    }
 
 
 def _errors(

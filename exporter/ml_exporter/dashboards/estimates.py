@@ -27,6 +27,9 @@ _SIGNIFICANT = ((1, RED),)
 _COURSES = (
     ("accuracy", "accuracy", "percentunit"),
     ("f1", "F1", "percentunit"),
+    ("roc_auc", "ROC AUC", "percentunit"),
+    ("average_precision", "average precision", "percentunit"),
+    ("log_loss", "log loss", "none"),
     ("mean_absolute_error", "mean absolute error", "short"),
 )
 
@@ -165,5 +168,5 @@ def _course(name: str, title: str, unit: str) -> Panel:
         *lines,
         lower=f"min({estimated('_lower')})",
         upper=f"max({estimated('_upper')})",
-        high=1,
+        high=1 if unit == "percentunit" else None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from ml_exporter.baseline import Baseline
 from ml_exporter.batch import PREDICTION, REGION, Batch
 from ml_exporter.calibrated_scores import Expectation, class_codes
 from ml_exporter.families import Family
+from ml_exporter.labelled_baseline import ScoreBins
+from ml_exporter.monitors.estimated_scores import ExpectedLosses, ExpectedScores
 from ml_exporter.regions import Estimator, Regions, corrected
 from ml_exporter.statistics.bins import OTHER, Floats
 from ml_exporter.statistics.calibration import critical_values
@@ -24,7 +26,8 @@ class Estimates:
 
     `labelled` says that the rows are those whose label has come: the same sums over them are
     compared with what came true. Their scores and regions were carried along; a row without is
-    not counted. `classes` has none for a regression. There may be no estimator at all.
+    not counted. `classes` has none for a regression. There may be no estimator at all. By
+    `score_bins` the preferred one counts what it expects of scores.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Estimates:
         classes: Sequence[str],
         positive: str | None,
         labelled: bool = False,
+        score_bins: Sequence[ScoreBins] = (),
     ) -> None:
         of = {"model": model, "version": version, "baseline_id": baseline.id}
         name = "ml_labelled_estimated" if labelled else "ml_estimated"
@@ -62,6 +66,8 @@ class Estimates:
         self._labelled = labelled
         self._regions = baseline.regions
         self._cells: dict[Estimator, _Cells] = {}
+        self._losses: ExpectedLosses | None = None
+        self._score_bins: ExpectedScores | None = None
         self.families: tuple[Family, ...] = (self._predictions, self._outcomes)
         if not classes:
             self.families = (self._predictions, self._absolute, self._squared)
@@ -73,9 +79,24 @@ class Estimates:
             self._surplus = np.empty((0, 0))
             if self._regions is not None:
                 self._surplus = self._regions.corrections(self._known.classes)
-            for estimator in estimators(self._known, self._regions):
+            found = estimators(self._known, self._regions)
+            for estimator in found:
                 self._predictions.add(estimator)
                 self._cells[estimator] = _Cells(self._outcomes, estimator, self._known.classes)
+            self._preferred = preferred(found, self._regions)
+            if self._known.has_scores:
+                self._add_scores(name, rows, of, score_bins)
+
+    def _add_scores(
+        self, name: str, rows: str, of: Mapping[str, str], score_bins: Sequence[ScoreBins]
+    ) -> None:
+        self._losses = ExpectedLosses(name, of, list(self._cells), rows)
+        self.families += self._losses.families
+        bins = [one for one in score_bins if one.name in self._known.scored]
+        if bins and self._preferred is not None:
+            columns = [self._known.scored.index(one.name) for one in bins]
+            self._score_bins = ExpectedScores(of, self._preferred, bins, columns)
+            self.families += self._score_bins.families
 
     def update(self, batch: Batch) -> None:
         if not self._cells:
@@ -99,9 +120,10 @@ class Estimates:
         chance = self._known.of_positive(scores[:, 0])
         usable = (predicted >= 0) & ~np.isnan(chance)
         if not usable.all():
-            chance, predicted = chance[usable], predicted[usable]
+            chance, predicted, scores = chance[usable], predicted[usable], scores[usable]
         self._cells["scores"].add_binary(chance, predicted, positive)
         self._predictions.inc(chance.size, "scores")
+        self._expect("scores", chance[:, None], scores)
         if "regions" not in self._cells or self._regions is None:
             return
         region = self._codes(batch, self._regions)
@@ -109,33 +131,46 @@ class Estimates:
         found = region >= 0
         if not found.all():
             chance, predicted, region = chance[found], predicted[found], region[found]
+            scores = scores[found]
         # A region says how much likelier the predicted class is, which may be the other one.
         of_positive = np.where(np.arange(2) == positive, self._surplus, -self._surplus)
         surplus = of_positive.ravel().take(region * 2 + predicted)
         corrected_chance = np.clip(chance + surplus, 0.0, 1.0)
         self._cells["regions"].add_binary(corrected_chance, predicted, positive)
         self._predictions.inc(chance.size, "regions")
+        self._expect("regions", corrected_chance[:, None], scores)
+
+    def _expect(self, estimator: Estimator, chances: Floats, scores: Floats) -> None:
+        """Count what is expected of scores; both are of the classes that have some."""
+        if self._losses is not None:
+            self._losses.add(estimator, chances, scores)
+        if self._score_bins is not None and estimator == self._preferred:
+            self._score_bins.add(chances, scores)
 
     def _add_outcomes(self, batch: Batch) -> None:
         predicted = class_codes(batch, PREDICTION, self._known.classes)
         usable = predicted >= 0
+        scores = np.empty((batch.rows, 0))
         if self._known.has_scores:
-            scores = self._known.scores(batch)
-            if scores is None:
+            found_scores = self._known.scores(batch)
+            if found_scores is None:
                 return
+            scores = found_scores
             expected = self._known.of_scores(scores)
             usable &= ~np.isnan(expected).any(axis=1)
         else:
             expected = self._known.of_predictions(np.maximum(predicted, 0))
-        expected, predicted = expected[usable], predicted[usable]
+        expected, predicted, scores = expected[usable], predicted[usable], scores[usable]
         if "scores" in self._cells:
             self._add("scores", expected, predicted)
+            self._expect("scores", self._known.of_scored(expected), scores)
         if "regions" in self._cells and self._regions is not None:
             region = self._codes(batch, self._regions)[usable]
             found = region >= 0
             expected, predicted, region = expected[found], predicted[found], region[found]
-            surplus = self._surplus[region, predicted]
-            self._add("regions", corrected(expected, predicted, surplus), predicted)
+            better = corrected(expected, predicted, self._surplus[region, predicted])
+            self._add("regions", better, predicted)
+            self._expect("regions", self._known.of_scored(better), scores[found])
 
     def _add(self, estimator: Estimator, expected: Floats, predicted: NDArray[np.int64]) -> None:
         self._predictions.inc(predicted.size, estimator)

@@ -22,6 +22,7 @@ from ml_exporter.monitors.completions import Completions
 from ml_exporter.monitors.components import ComponentValues
 from ml_exporter.monitors.constraints import ConstraintViolations
 from ml_exporter.monitors.errors import ErrorDistribution, ErrorSums
+from ml_exporter.monitors.estimated_scores import ExpectedScores
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.figures import baseline_performance
@@ -159,7 +160,7 @@ def for_baseline(
         selection.of_predictions.append(BaselineAttributions(*of, usual))
     selection.of_predictions.append(BaselineImportance(*of, baseline, [one.name for one in fields]))
     _add_segments(selection, model, version, baseline, take)
-    _add_estimates(selection, model, version, baseline)
+    _add_estimates(selection, model, version, baseline, take)
     components = [
         one for one in _components(baseline, watched) if take(ComponentValues.series(one))
     ]
@@ -219,13 +220,25 @@ def _add_segments(
         selection.of_labelled.append(SegmentOutcomes(*of, model.task))
 
 
-def _add_estimates(selection: Selection, model: Model, version: str, baseline: Baseline) -> None:
+def _add_estimates(
+    selection: Selection,
+    model: Model,
+    version: str,
+    baseline: Baseline,
+    take: Callable[[int], bool],
+) -> None:
     of = (model.name, version, baseline)
     classes = [] if model.task == "regression" else baseline.classes
     if model.task != "regression" and not classes:
         return
     info = EstimatorInfo(*of, classes, model.positive, model.false_alarms)
-    selection.of_predictions += [info, Estimates(*of, classes, model.positive)]
+    bins = [
+        one
+        for one in affordable(_read_scores(baseline, model))
+        if take(ExpectedScores.series([one]))
+    ]
+    expected = Estimates(*of, classes, model.positive, score_bins=bins)
+    selection.of_predictions += [info, expected]
     if has_labels(model):
         selection.of_labelled.append(Estimates(*of, classes, model.positive, labelled=True))
 
@@ -234,5 +247,9 @@ def _affordable_scores(
     baseline: Baseline, model: Model, take: Callable[[int], bool]
 ) -> list[ScoreBins]:
     """The classes whose scores are read, and may be counted."""
-    read = [one for one in baseline.scores if one.name in model.fields.scores]
+    read = _read_scores(baseline, model)
     return [one for one in affordable(read) if take(LabelledScores.series([one]))]
+
+
+def _read_scores(baseline: Baseline, model: Model) -> list[ScoreBins]:
+    return [one for one in baseline.scores if one.name in model.fields.scores]

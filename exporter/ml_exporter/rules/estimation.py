@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.rules import calibration, counts
+from ml_exporter.rules import calibration, counts, estimated_scores
 from ml_exporter.rules.classification import OUTCOMES, correlation, macro_average
 from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.groups import Group, Rule
@@ -23,11 +23,11 @@ SHARES = (
 )
 CLASSIFICATION = (*SHARES, "balanced_accuracy", "matthews_correlation")
 REGRESSION = ("mean_absolute_error", "root_mean_squared_error")
-FIGURES = (*CLASSIFICATION, *REGRESSION)
+FIGURES = (*CLASSIFICATION, *estimated_scores.FIGURES, *REGRESSION)
 """Names of the figures: each is `model:estimated_NAME:WINDOW`."""
-INTERVALS = (*CLASSIFICATION, "mean_absolute_error")
+INTERVALS = (*CLASSIFICATION, *estimated_scores.FIGURES, "mean_absolute_error")
 """Those that have `model:estimated_NAME_lower:WINDOW` and `_upper`, of a binary model but for
-accuracy."""
+accuracy and the figures of scores."""
 
 COUNTERS = tuple(
     Counter(f"ml_{of}_{name}_total", f"ml_{of}_{name}_total", f"{what}, {rows}, by estimator,")
@@ -65,6 +65,7 @@ def groups(timing: Timing) -> Iterable[Group]:
             *calibration.statistics(window),
         )
         yield Group(f"ml-exporter-estimates-{window}", timing.interval(window), rules)
+    yield from estimated_scores.groups(timing)
 
 
 def _preferred_estimator(timing: Timing) -> Rule:

@@ -163,6 +163,35 @@ def brier_scores(scores: Floats, truth: NDArray[np.intp]) -> Floats:
     return np.asarray(np.square(distances).sum(axis=1))
 
 
+def expected_log_losses(chances: Floats, scores: Floats) -> tuple[float, float]:
+    """Sums over rows of the expected log loss, and of its expected square.
+
+    `chances` of the classes and their `scores` are (rows, classes); one column is of the positive
+    class of two.
+    """
+    if scores.shape[1] == 1:
+        return _expected(chances, (log_losses(scores), log_losses(1 - scores)))
+    losses = log_losses(scores)
+    return float((chances * losses).sum()), float((chances * np.square(losses)).sum())
+
+
+def expected_brier_scores(chances: Floats, scores: Floats) -> tuple[float, float]:
+    """The same of the Brier score."""
+    if scores.shape[1] == 1:
+        return _expected(chances, (np.square(1 - scores), np.square(scores)))
+    # If class k comes true: the squares of all scores, with the k-th one taken from 1.
+    losses = np.square(scores).sum(axis=1, keepdims=True) - 2 * scores + 1
+    return float((chances * losses).sum()), float((chances * np.square(losses)).sum())
+
+
+def _expected(chances: Floats, losses: tuple[Floats, Floats]) -> tuple[float, float]:
+    """Sums of what is lost if a row is of the class, and if it isn't; and of the squares."""
+    if_positive, if_negative = losses
+    total = chances * if_positive + (1 - chances) * if_negative
+    squares = chances * np.square(if_positive) + (1 - chances) * np.square(if_negative)
+    return float(total.sum()), float(squares.sum())
+
+
 def _counts(positives: ArrayLike, negatives: ArrayLike) -> tuple[Floats, Floats]:
     return np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64)
 
