@@ -125,6 +125,7 @@ class Prober:
                 if str(reason) not in self._reasons:
                     self._reasons.add(str(reason))
                     log.info("a request can't be probed", extra={"reason": str(reason)})
+                self._stopping.wait(max(self._between, _REST))  # to look in vain takes time, too
             except Exception as error:
                 self._breaker.failed(time.monotonic())
                 self._count("failed")
