@@ -164,7 +164,8 @@ class Prober:
             raise Unprobed("the same request has another answer")
         attributed = dict.fromkeys(self._requests.names, 0.0)
         for path in sample.places:
-            value = self._other_value(path)
+            others = [one for one in self._others if path in one.places]
+            value = choice(others).value(path) if others else sample.value(path)
             if value == sample.value(path):
                 continue  # the same request has the same answer
             answer = self._ask(sample, sample.with_value(path, value))
@@ -180,13 +181,6 @@ class Prober:
         versions = None if sample.version is None else [sample.version]
         with self._lock:
             self._probed.rows.append(Batch(1, fields, versions=versions))
-
-    def _other_value(self, path: str) -> object:
-        """A value that the field has in another request, or in none of some."""
-        others = [one for one in self._others if path in one.places]
-        if not others:
-            raise Unprobed("no other request has the field")
-        return others[int(self._random.integers(len(others)))].value(path)
 
     def _changed(self, before: Batch, after: Batch, sample: Sample) -> float:
         versions = before.versions, after.versions
