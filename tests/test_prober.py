@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +18,12 @@ import pytest
 from ml_exporter import prober as probing
 from ml_exporter.batch import PREDICTION, SCORE, Field
 from ml_exporter.capture import write_frame
+from ml_exporter.config import ProxySource
 from ml_exporter.formats.rows import Layout
 from ml_exporter.probe_pace import Traffic
-from ml_exporter.prober import Prober
+from ml_exporter.prober import Prober, Server
+from ml_exporter.proxy_settings import Endpoint, UpstreamTls
+from tests.proxy.certificates import make_certificate
 from tests.support import wait_until
 
 WEIGHTS = {"a": 1.0, "b": -4.0, "c": 0.25, "d": 0.0}
@@ -36,6 +41,16 @@ class Model(ThreadingHTTPServer):
         self.heads: list[http.client.HTTPMessage] = []
         self.times: list[float] = []
         self.status, self.noise, self.delay = 200, 0.0, 0.0
+        self.port = self.server_address[1]
+        self.is_tls = False
+        self.ca_file: Path | None = None
+
+    def serve_over_tls(self, folder: Path) -> None:
+        make_certificate(folder)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.is_tls = True
 
     @staticmethod
     def answer(body: bytes) -> bytes:
@@ -81,8 +96,8 @@ class Probing:
     def __init__(
         self, model: Model, layout: Layout, *, regression: bool, rate: float = 1000.0
     ) -> None:
-        port = model.server_address[1]
-        self.prober = Prober(("127.0.0.1", port), layout, "auto", regression=regression, rate=rate)
+        server = Server(Endpoint("127.0.0.1", model.port, model.is_tls), UpstreamTls(model.ca_file))
+        self.prober = Prober(server, layout, ProxySource(probe_rate=rate), regression=regression)
         self._random = np.random.default_rng(1)
         self._requests = self._errors = 0
         self.results: Counter[str] = Counter()
@@ -106,7 +121,7 @@ class Probing:
         )
         answer = Model.answer(body)
         ok = b"HTTP/1.1 200 OK\r\n\r\n"
-        self.prober.offer(write_frame(0, 200, time.time(), 0.01, 0.01, head, body, ok, answer))
+        self.prober.offer(write_frame(0, 200, time.time(), 0.01, 0.01, 0.0, head, body, ok, answer))
         probed = self.prober.take()
         self.results.update(probed.results)
         for batch in probed.rows:
@@ -186,6 +201,18 @@ def test_a_model_in_trouble_is_asked_once_and_left_alone(
     one.prober.stop()
     assert len(model.heads) == 1
     assert one.rounds == 0
+
+
+def test_a_model_over_tls_is_asked_if_it_is_trusted(model: Model, tmp_path: Path) -> None:
+    model.serve_over_tls(tmp_path)
+    stranger = probing_of(model)
+    wait_until(lambda: stranger.look().results["failed"], what="a failure")
+    stranger.prober.stop()
+    assert not model.heads
+    model.ca_file = tmp_path / "cert.pem"
+    one = probing_of(model)
+    wait_until(lambda: one.look().rounds >= 1, what="a round")
+    one.prober.stop()
 
 
 def test_a_model_that_cant_be_reached_is_left_alone(model: Model) -> None:

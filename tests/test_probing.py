@@ -7,6 +7,7 @@ import pytest
 
 from ml_exporter.batch import PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.capture import Frame
+from ml_exporter.config import ProxySource
 from ml_exporter.formats.rows import Layout
 from ml_exporter.probing import Requests, Sample, Unprobed, changed
 
@@ -23,11 +24,13 @@ def frame(request: object, response: object, path: str = "/", head: str = "") ->
     body = request if isinstance(request, bytes) else json.dumps(request).encode()
     asked = f"POST {path} HTTP/1.1\r\nHost: m\r\n{head}\r\n".encode()
     answered = b"HTTP/1.1 200 OK\r\n\r\n"
-    return Frame(0, 200, 0.0, 0.01, 0.01, asked, body, answered, json.dumps(response).encode())
+    return Frame(0, 200, 0.0, 0.01, 0.01, 0.0, asked, body, answered, json.dumps(response).encode())
 
 
 def sample(one: Frame, format: str, fields: dict[Field, str], seed: int = 0) -> Sample:
-    return Requests(Layout(fields), format).sample(one, np.random.default_rng(seed))
+    return Requests(Layout(fields), ProxySource(format=format)).sample(
+        one, np.random.default_rng(seed)
+    )
 
 
 CASES = {
@@ -122,7 +125,7 @@ def test_what_is_extracted_is_asked_about_as_it_was_sent():
     layout = Layout({PREDICTION: "prediction", Field("feature", "length"): "text"}, extracted={})
     layout = Layout(layout.fields, extracted={Field("feature", "length"): "length"})
     one = frame({"instances": [{"text": "to be"}]}, {"predictions": [1]})
-    found = Requests(layout, "auto").sample(one, np.random.default_rng(0))
+    found = Requests(layout, ProxySource()).sample(one, np.random.default_rng(0))
     assert json.loads(found.with_value("text", "or not")) == {"instances": [{"text": "or not"}]}
 
 

@@ -307,7 +307,7 @@ def _serve(options: argparse.Namespace, plan: Plan) -> int:
         config_file=plan.config_file,
         config=plan.config,
         attachment=plan.attachment(),
-        upstream=plan.upstream,
+        proxy_flags=plan.flags,
         listen_address=options.listen_address,
         web_config_file=options.web_config_file,
         telemetry_path=options.telemetry_path,

@@ -289,11 +289,14 @@ def read_model(node: Node, folder: Path) -> Model:
 
 def _source(node: Node, folder: Path, fields: Fields) -> SourceSettings:
     source = read_source(node, folder)
-    if isinstance(source, ProxySource) and source.probe_rate and fields.attributions:
-        node.error(
-            "'probe_rate' is for a model that logs no attributions: leave out it, or"
-            " 'fields.attributions'"
-        )
+    if isinstance(source, ProxySource) and source.probe_rate:
+        if fields.attributions:
+            node.error(
+                "'probe_rate' is for a model that logs no attributions: leave out it, or"
+                " 'fields.attributions'"
+            )
+        if source.format == completions.FORMAT:
+            node.error("'probe_rate' is for a model that gives the same answer to the same request")
     return source
 
 

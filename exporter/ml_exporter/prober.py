@@ -6,9 +6,12 @@ import http.client
 import logging
 import math
 import re
+import socket
+import ssl
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from random import choice
 
@@ -16,9 +19,12 @@ import numpy as np
 
 from ml_exporter.batch import PREDICTION, Batch, Column, Field
 from ml_exporter.capture import Frame, read_frame, split_frames
+from ml_exporter.config import ConfigError, ProxySource
 from ml_exporter.formats.rows import Layout
 from ml_exporter.probe_pace import Breaker, Load, Traffic
 from ml_exporter.probing import Requests, Sample, Unprobed, changed, without_coding
+from ml_exporter.proxy.upstream_tls import upstream_context
+from ml_exporter.proxy_settings import Endpoint, UpstreamTls
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +48,7 @@ _LEFT_OUT = re.compile(
     r"|if-.*|range",
     re.IGNORECASE,
 )
-_ABOUT_ANSWER = ("content-type", "content-encoding", "x-model-version")
+_ABOUT_ANSWER = ("content-type", "content-encoding")
 
 
 @dataclass
@@ -63,18 +69,19 @@ class Prober:
 
     def __init__(
         self,
-        upstream: tuple[str, int],
+        server: Server,
         layout: Layout,
-        format: str,
+        source: ProxySource,
         *,
         regression: bool,
-        rate: float,
     ) -> None:
-        """`rate` is probes a second at most."""
-        self._upstream = upstream
-        self._requests = Requests(layout, format)
+        """`source` has a `probe_rate`."""
+        assert source.probe_rate
+        self._server = server
+        self._requests = Requests(layout, source)
         self._regression = regression
-        self._between = 1 / rate
+        self._between = 1 / source.probe_rate
+        self._about_answer = (*_ABOUT_ANSWER, source.version_header)
         self._traffic: Traffic | None = None
         self._random = np.random.default_rng()
         self._load, self._breaker = Load(), Breaker()
@@ -128,6 +135,7 @@ class Prober:
                 self._stopping.wait(max(self._between, _REST))  # to look in vain takes time, too
             except Exception as error:
                 self._breaker.failed(time.monotonic())
+                self._server.forget_files()
                 self._count("failed")
                 expected = isinstance(error, OSError | http.client.HTTPException)
                 text = str(error) or type(error).__name__
@@ -205,7 +213,7 @@ class Prober:
                 break
             self._stopping.wait(min(left, _REST))
         self._asked_at = now
-        answer = post(self._upstream, sample.frame, body)
+        answer = post(self._server, sample.frame, body, self._about_answer)
         took = time.monotonic() - now
         if not 200 <= answer.status < 300:
             raise ConnectionError(f"the model answered {answer.status}")
@@ -219,14 +227,42 @@ class Prober:
             self._probed.results[result] += 1
 
 
-def post(upstream: tuple[str, int], frame: Frame, body: bytes) -> Frame:
+class Server:
+    """The model server that is asked, over TLS if it has it."""
+
+    def __init__(self, endpoint: Endpoint, tls: UpstreamTls) -> None:
+        self._endpoint = endpoint
+        self._tls = tls
+        self._context: ssl.SSLContext | None = None
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Raises OSError."""
+        host, port, is_tls = self._endpoint
+        connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+        if is_tls:
+            if self._context is None:
+                try:
+                    self._context = upstream_context(self._tls)
+                except ConfigError as error:
+                    raise ConnectionError(str(error)) from None
+            plain = socket.create_connection((host, port), _TIMEOUT)
+            name = self._tls.server_name or host
+            connection.sock = self._context.wrap_socket(plain, server_hostname=name)
+        return connection
+
+    def forget_files(self) -> None:
+        """Read certificates anew for the next connection: they may have been renewed."""
+        self._context = None
+
+
+def post(server: Server, frame: Frame, body: bytes, names: Sequence[str]) -> Frame:
     """The exchange that a request is with another body; it is marked as a probe.
 
-    Raises OSError and HTTPException.
+    `names` are those of the answer's fields that are kept. Raises OSError and HTTPException.
     """
     first, *lines = frame.request_head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ", 2)
-    connection = http.client.HTTPConnection(*upstream, timeout=_TIMEOUT)
+    connection = server.connect()
     try:
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         for line in lines:
@@ -241,7 +277,7 @@ def post(upstream: tuple[str, int], frame: Frame, body: bytes) -> Frame:
         content = answer.read(_LARGEST_ANSWER + 1)
         if len(content) > _LARGEST_ANSWER:
             raise ConnectionError("the answer is large")
-        about = ((name, answer.getheader(name)) for name in _ABOUT_ANSWER)
+        about = ((name, answer.getheader(name)) for name in names)
         head = "".join(f"{name}: {value}\r\n" for name, value in about if value is not None)
     finally:
         connection.close()

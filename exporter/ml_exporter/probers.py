@@ -11,7 +11,8 @@ from ml_exporter.formats import Layout
 from ml_exporter.monitors.probes import Probes
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.probe_pace import Traffic
-from ml_exporter.prober import RESULTS, Prober
+from ml_exporter.prober import RESULTS, Prober, Server
+from ml_exporter.proxy_settings import ProxyFlags, ProxySettings, with_flags
 from ml_exporter.sources.capture import Attachment
 
 _LOOK_EVERY = 1.0  # seconds
@@ -21,10 +22,10 @@ _SERVER_ERRORS = 500  # and above
 class Probers:
     """Starts probers for pipelines that count by a baseline, and takes what they find."""
 
-    def __init__(self, attachment: Attachment, upstream: tuple[str, int] | None) -> None:
-        """`upstream` is the model server, unless the configuration says it."""
+    def __init__(self, attachment: Attachment, flags: ProxyFlags) -> None:
         self._attachment = attachment
-        self._flag = self._upstream = upstream
+        self._flags = flags
+        self._proxy: ProxySettings | None = None  # None: nobody says where the model server is
         self._probers: dict[str, tuple[Layout, Prober]] = {}  # by model
         self._probes = Probes(RESULTS)
         self._looked_at = 0.0
@@ -36,9 +37,8 @@ class Probers:
     def follow(self, config: Config) -> None:
         """Begin anew, with the pipelines of a configuration."""
         self.stop()
-        self._upstream = self._flag
-        if self._flag is None and config.proxy is not None and config.proxy.is_complete:
-            self._upstream = config.proxy.upstream
+        settings = with_flags(config.proxy, self._flags)
+        self._proxy = settings if settings is not None and settings.is_complete else None
 
     def step(self, pipelines: Sequence[Pipeline]) -> None:
         """Let pipelines count what their probers have found since the last step."""
@@ -54,7 +54,7 @@ class Probers:
             layout, prober = self._probers.get(name, (None, None))
             if layout is not pipeline.layouts["predictions"] or prober is None:
                 if looks and pipeline.baselines:
-                    self._start(pipeline, source.format, source.probe_rate)
+                    self._start(pipeline, source)
                 continue
             probed = prober.take()
             self._probes.add(probed.results)
@@ -68,20 +68,19 @@ class Probers:
             prober.stop()
         self._probers.clear()
 
-    def _start(self, pipeline: Pipeline, format: str, rate: float) -> None:
+    def _start(self, pipeline: Pipeline, source: ProxySource) -> None:
         model = pipeline.model
         layout = pipeline.layouts["predictions"]
         _, before = self._probers.pop(model.name, (None, None))
         if before is not None:
             before.stop()
-        if self._upstream is None or not self._attachment.exists:
+        if self._proxy is None or not self._attachment.exists:
             return
         prober = Prober(
-            self._upstream,
+            Server(self._proxy.upstream, self._proxy.upstream_tls),
             layout,
-            format,
+            source,
             regression=model.task == "regression",
-            rate=rate,
         )
         pipeline.watch(prober.offer)
         self._probers[model.name] = layout, prober

@@ -15,7 +15,9 @@ import numpy as np
 
 from ml_exporter.batch import PREDICTION, Batch, Field
 from ml_exporter.capture import Frame, write_frame
-from ml_exporter.formats.captured import Captured, exchange
+from ml_exporter.config import ProxySource
+from ml_exporter.formats import decoder
+from ml_exporter.formats.captured import exchange
 from ml_exporter.formats.messages import Rejected
 from ml_exporter.formats.rows import Layout
 
@@ -65,9 +67,9 @@ class Requests:
     is read of the body has what was put in its place.
     """
 
-    def __init__(self, layout: Layout, format: str) -> None:
+    def __init__(self, layout: Layout, source: ProxySource) -> None:
         self._layout = replace(layout, extracted={})
-        self._format = format
+        self._source = source
         features = [(path, key) for key, path in layout.fields.items() if key.role == "feature"]
         self._features: dict[str, Field] = dict(features)
         self.names: dict[str, list[str]] = {}  # of the features that are taken of one path
@@ -92,8 +94,8 @@ class Requests:
 
     def read(self, frame: Frame) -> Batch:
         """The rows of an exchange, none of them rejected; raises Unprobed."""
-        data = _encoded(frame)
-        decoded = Captured(self._layout, self._format).decode(data, end=True)
+        of_frames = decoder(self._source.format, self._layout, captured=self._source)
+        decoded = of_frames.decode(_encoded(frame), end=True)
         if decoded.rejected:
             raise Unprobed("the exchange can't be read")
         return decoded.batch
@@ -155,6 +157,7 @@ def _difference(before: Batch, after: Batch, key: Field, row: int) -> float:
 def _encoded(frame: Frame) -> bytes:
     return write_frame(
         *(frame.model, frame.status, frame.time, frame.duration, frame.upstream),
+        frame.first,
         *(frame.request_head, frame.request_body, frame.response_head, frame.response_body),
     )
 

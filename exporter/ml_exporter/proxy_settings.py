@@ -142,6 +142,9 @@ class ProxyFlags:
     web_config: Path | None = None
 
 
+NO_FLAGS = ProxyFlags()
+
+
 def with_flags(settings: ProxySettings | None, flags: ProxyFlags) -> ProxySettings | None:
     """The settings as the command line has them, which wins; None without any."""
     if flags.upstream is not None:

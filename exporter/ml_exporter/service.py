@@ -15,6 +15,7 @@ from ml_exporter.access import Gate, WebConfig, load_web_config
 from ml_exporter.config import Config, ConfigError
 from ml_exporter.discovery import Discovery, without_models
 from ml_exporter.history import History
+from ml_exporter.proxy_settings import NO_FLAGS, ProxyFlags
 from ml_exporter.publication import Publication
 from ml_exporter.sources.capture import Attachment
 from ml_exporter.sources.spool import Spools
@@ -43,7 +44,7 @@ class Settings:
     telemetry_path: str = "/metrics"
     first_scrape_wait: float = 60.0  # seconds
     attachment: Attachment | None = None  # to the proxy
-    upstream: tuple[str, int] | None = None  # the model server, unless the configuration says it
+    proxy_flags: ProxyFlags = NO_FLAGS
 
 
 class _Reload:
@@ -86,7 +87,7 @@ class Service:
                 self._spools,
                 place=_place(settings.listen_address),
                 attachment=attachment,
-                upstream=settings.upstream,
+                proxy_flags=settings.proxy_flags,
             )
             opened.callback(self._telemetry.close)
             self._inlets = Inlets()

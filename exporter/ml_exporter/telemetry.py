@@ -16,6 +16,7 @@ from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.probers import Probers
 from ml_exporter.proxied import Proxied
+from ml_exporter.proxy_settings import NO_FLAGS, ProxyFlags
 from ml_exporter.publication import Birth, Publication
 from ml_exporter.sources.capture import Attachment
 from ml_exporter.sources.events import LinesOfModels
@@ -47,11 +48,11 @@ class Telemetry:
         place: str = "",
         others: Sequence[Family] = (),
         attachment: Attachment | None = None,
-        upstream: tuple[str, int] | None = None,
+        proxy_flags: ProxyFlags = NO_FLAGS,
     ) -> None:
         """`place` is what Prometheus knows the process by; `others` are counted by others, and kept
-        with the rest; `attachment` leads to the proxy, and `upstream` is the model server behind
-        it, if the configuration doesn't say it. Raises BaselineError, ConfigError and StateError.
+        with the rest; `attachment` leads to the proxy. Raises BaselineError, ConfigError and
+        StateError.
         """
         self.config = config
         self.info = ExporterInfo()
@@ -60,7 +61,7 @@ class Telemetry:
         self._spools = spools
         self.attachment = attachment or Attachment()
         self._proxied = Proxied(self.attachment)
-        self._probers = Probers(self.attachment, upstream)
+        self._probers = Probers(self.attachment, proxy_flags)
         self._of_exporter = (*self.info.families, *others, *self._probers.families)
         self._publication = publication
         self._history = history

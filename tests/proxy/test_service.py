@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.proxy.sidecar import Sidecar
-from tests.support import free_port, wait_until
+from tests.support import free_port, get, wait_until
 
 CREDIT = "/v1/models/credit:predict"
 STATE = "state: {path: state}\n"
