@@ -12,7 +12,7 @@ are follows the time of the day; the baseline is four weeks of the same, with ti
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from ml_exporter.batch import Batch, Column, Field
 from ml_exporter.carried import Scores
 from ml_exporter.components import Projection
 from ml_exporter.profiling import build
-from ml_exporter.statistics import drift
+from ml_exporter.statistics import drift, overdispersion
 from ml_exporter.statistics.bins import Floats
 
 Places = NDArray[np.intp]
@@ -93,23 +93,25 @@ class Coded:
         windows: Floats = sums[ends] - sums[ends - length]
         return windows
 
-    def significance(self, windows: Floats, length: str, tests: int) -> Floats:
-        """`drift.significance` of every window."""
+    def significance(self, windows: Mapping[str, Floats], tests: int) -> dict[str, Floats]:
+        """`drift.significance` of every window, by length."""
         field, usual = self.field, self.field.array()
-        critical = drift.critical_values(field.tested_as, usual, tests=tests, false_alarms=BUDGET)
-        of_baseline = field.extremes.get(length, {})
+        theory = drift.critical_values(field.tested_as, usual, tests=tests, false_alarms=BUDGET)
+        cells = int(np.count_nonzero(usual))
+        critical = overdispersion.critical_values(
+            theory, cells, field.overdispersions, field.extremes
+        )
         shares = {
             test: np.isin(field.bins, bins)
             for test, bins in drift.SHARES.items()
             if test in drift.TESTS[field.tested_as]
         }
-        statistics = drift.of_windows(windows, usual, self.ranks(), shares)
-        ratios = [
-            np.abs(values) / max(critical[test], of_baseline.get(test, 0.0))
-            for test, values in statistics.items()
-        ]
-        greatest: Floats = np.fmax.reduce(ratios)
-        return greatest
+        found = {}
+        for length, counts in windows.items():
+            statistics = drift.of_windows(counts, usual, self.ranks(), shares)
+            ratios = [np.abs(of) / critical[length][test] for test, of in statistics.items()]
+            found[length] = np.fmax.reduce(ratios)
+        return found
 
     def ranks(self) -> Floats:
         """Of its bins; NaN of those that have none."""
@@ -161,7 +163,7 @@ def week(model: Sequence[tuple[list[Coded], Traffic]], steps: int, tests: int) -
                 name: one.windows(traffic, steps, length)
                 for name, length in (("1h", STEPS_AN_HOUR), ("24h", DAY))
             }
-            above = {name: one.significance(w, name, tests) > 1 for name, w in windows.items()}
+            above = {name: of > 1 for name, of in one.significance(windows, tests).items()}
             together = np.flatnonzero(above["1h"] & above["24h"]).tolist()
             hour |= bool(above["1h"].any())
             day |= bool(above["24h"].any())

@@ -347,6 +347,16 @@ class TestLoading:
                 id="negative count",
             ),
             pytest.param(
+                at("fields", 0, "overdispersions", value={"1h": {"distribution": -1.0}}),
+                "fields[0] (prediction): overdispersions can't be negative",
+                id="negative overdispersion",
+            ),
+            pytest.param(
+                at("fields", 0, "extremes", value={"1h": {"distribution": -1.0}}),
+                "fields[0] (prediction): extremes can't be negative",
+                id="negative extreme",
+            ),
+            pytest.param(
                 at("fields", 0, "edges", value=[0, 1]),
                 "fields[0] (prediction): a category has no edges",
                 id="edges of a category",

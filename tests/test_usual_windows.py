@@ -1,18 +1,12 @@
 import numpy as np
 import pytest
 
-from ml_exporter.baseline import Baseline, Request
+from ml_exporter.baseline import Baseline, BaselineField, Request
 from ml_exporter.batch import Batch, Column, Field
 from ml_exporter.profiling import build
+from ml_exporter.statistics import drift, overdispersion
 from ml_exporter.statistics.bins import OTHER
-from ml_exporter.statistics.drift import (
-    critical_values,
-    g_statistic,
-    location_z,
-    mid_ranks,
-    scale_z,
-    share_z,
-)
+from ml_exporter.statistics.drift import g_statistic, location_z, mid_ranks, scale_z, share_z
 
 HOUR, DAY = 3600.0, 86_400.0
 START = 1_772_323_200.0  # midnight
@@ -117,16 +111,75 @@ def in_sessions(weeks: float, random: np.random.Generator) -> np.ndarray:
     return np.repeat(random.normal(size=rows // 5), 5) + 0.1 * random.normal(size=rows) + season
 
 
+def critical_values_of(field: BaselineField, tests: int) -> dict[str, dict[str, float]]:
+    theory = drift.critical_values(field.tested_as, field.array(), tests=tests, false_alarms=0.01)
+    cells = int(np.count_nonzero(field.array()))
+    return overdispersion.critical_values(theory, cells, field.overdispersions, field.extremes)
+
+
 def test_what_the_baseline_itself_did_is_no_drift():
     random = np.random.default_rng(1)
     values = in_sessions(4, random)
     made = baseline(values.tolist(), START + np.arange(values.size) * 18.0, rows=8000)
     field = made.by_key[X]
-    theory = critical_values("number", field.array(), tests=6, false_alarms=0.01)
-    beyond_theory = beyond = 0
-    for hour in in_sessions(1, random).reshape(-1, 200):
-        statistic = g_statistic(counts(hour.tolist(), made), field.array())
-        beyond_theory += statistic > theory["distribution"]
-        beyond += statistic > max(theory["distribution"], field.extremes["1h"]["distribution"])
-    assert beyond_theory > 100  # of 168
-    assert beyond < 5
+    theory = drift.critical_values("number", field.array(), tests=6, false_alarms=0.01)
+    critical = critical_values_of(field, tests=6)["1h"]["distribution"]
+    hours = [counts(hour.tolist(), made) for hour in in_sessions(1, random).reshape(-1, 200)]
+    statistics = np.array([g_statistic(hour, field.array()) for hour in hours])
+    assert np.count_nonzero(statistics > theory["distribution"]) > 100  # of 168
+    assert not np.any(statistics > critical)
+
+
+def test_independent_rows_are_judged_nearly_as_without_a_time():
+    values = np.random.default_rng(1).normal(size=672 * 50)
+    field = baseline(values.tolist(), START + np.arange(values.size) * 72.0, rows=8000).by_key[X]
+    theory = drift.critical_values("number", field.array(), tests=6, false_alarms=0.01)
+    for of_length in critical_values_of(field, tests=6).values():
+        for test, value in of_length.items():
+            assert theory[test] <= value < 1.25 * theory[test]
+
+
+def test_an_outage_makes_no_other_hour_stray():
+    values: list[object] = np.random.default_rng(1).normal(size=20_000).tolist()
+    values[5000:5060] = [None] * 60
+    field = baseline(values, START + np.arange(20_000) * 36.0).by_key[X]
+    assert field.extremes["1h"]["missing"] > 20
+    assert "missing" not in field.overdispersions.get("1h", {})
+
+
+class TestComponents:
+    A, B = Field("feature", "a"), Field("feature", "b")
+
+    def made(self, hourly_noise: float) -> Baseline:
+        """Two numbers that go together, in some hours less."""
+        random = np.random.default_rng(1)
+        a = random.normal(size=100 * 200)
+        noise = 0.1 + hourly_noise * random.random(100).repeat(200)
+        columns = {self.A: a, self.B: a + noise * random.normal(size=a.size)}
+        batches = [
+            Batch(
+                2000,
+                {key: Column(of[start : start + 2000].tolist()) for key, of in columns.items()},
+                timestamps=START + np.arange(start, start + 2000) * 18.0,
+            )
+            for start in range(0, a.size, 2000)
+        ]
+        return build(lambda: batches, Request("model", None, {}, {}, 10, 50))
+
+    def test_hours_that_break_a_relation_stray_in_it_alone(self):
+        largest, smallest, _ = self.made(0.2).component_fields
+        assert smallest.overdispersions["1h"]["scale"] > 2
+        assert largest.overdispersions.get("1h", {}).get("scale", 1.0) < 1.3
+
+    def test_hours_without_a_change_dont(self):
+        for field in self.made(0.0).component_fields:
+            assert set(field.extremes) == {"1h", "24h"}
+            assert max(field.overdispersions.get("1h", {}).values(), default=1.0) < 1.3
+
+    def test_are_judged_by_all_rows_though_fitted_on_some(self, monkeypatch):
+        every = [of.extremes for of in self.made(0.2).component_fields]
+        monkeypatch.setattr("ml_exporter.component_fitting._MOST_ROWS", 2000)
+        sampled = self.made(0.2).component_fields
+        assert sum(sampled[0].counts.values()) < 3000
+        for mine, theirs in zip(sampled, every, strict=True):
+            assert mine.extremes["1h"]["scale"] == pytest.approx(theirs["1h"]["scale"], rel=0.3)

@@ -52,8 +52,10 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     extractor: Extractor | None = None  # what of the value there it is, if not that itself
     edges: list[float] | None = None  # of a number: k + 1 edges of k bins
     counts: dict[str, int]
-    # By the length of a window and the test: the greatest statistic among the baseline's own.
+    # By the length of a window and the test, of the baseline's own windows: the greatest statistic,
+    # and by how much statistics are wider than of independent rows, where they are.
     extremes: dict[str, dict[Test, float]] = {}
+    overdispersions: dict[str, dict[Test, float]] = {}
 
     @property
     def key(self) -> Field:
@@ -149,6 +151,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         ]
         if extremes := [field.extremes for field in self.fields if field.extremes]:
             judged_by.append(extremes)
+        if wide := [field.overdispersions for field in self.fields if field.overdispersions]:
+            judged_by.append(["overdispersions", wide])
         if self.scores:
             binned = [msgspec.structs.replace(one, sums=[]) for one in self.scores]
             judged_by.append([msgspec.to_builtins(one) for one in binned])
@@ -165,7 +169,13 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         """The components as fields, which are counted and judged like any number."""
         return [
             BaselineField(
-                role="component", name=one.name, type="number", edges=one.edges, counts=one.counts
+                role="component",
+                name=one.name,
+                type="number",
+                edges=one.edges,
+                counts=one.counts,
+                extremes=one.extremes,
+                overdispersions=one.overdispersions,
             )
             for one in (self.components.components if self.components else ())
         ]
@@ -255,8 +265,9 @@ def _problem(field: BaselineField) -> str | None:
         return "counts of a category must name <other> or <any>, <missing> and <invalid>"
     if any(count < 0 for count in field.counts.values()):
         return "counts can't be negative"
-    if any(value < 0 for tests in field.extremes.values() for value in tests.values()):
-        return "extremes can't be negative"
+    for name, of in (("extremes", field.extremes), ("overdispersions", field.overdispersions)):
+        if any(value < 0 for tests in of.values() for value in tests.values()):
+            return f"{name} can't be negative"
     return None
 
 

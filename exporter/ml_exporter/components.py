@@ -12,6 +12,7 @@ from ml_exporter.batch import Batch, Column, Field
 from ml_exporter.statistics import _counting
 from ml_exporter.statistics.bins import INVALID, MISSING, Codes, Counts, Floats
 from ml_exporter.statistics.components import SCALE, normal_scores, thresholds, whitening
+from ml_exporter.statistics.drift import Test
 
 DISTANCE = "mahalanobis"
 """The name of the distance over all components, which is counted like one."""
@@ -63,6 +64,9 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     loadings: dict[str, float | dict[str, float]] = {}  # of a number; of a category by name
     edges: list[float] = []
     counts: dict[str, int] = {}
+    # As a field has them.
+    extremes: dict[str, dict[Test, float]] = {}
+    overdispersions: dict[str, dict[Test, float]] = {}
 
     def every_loading(self) -> Iterator[Loading]:
         for field, loading in self.loadings.items():

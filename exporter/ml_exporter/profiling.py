@@ -1,4 +1,7 @@
-"""Makes a baseline of rows that can be read twice: once for the bins, once to count."""
+"""Makes a baseline of rows that can be read again: once for the bins, once to count.
+
+Where they have a time they are read once more, for the windows of components.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import get_args
 import msgspec
 import numpy as np
 
+from ml_exporter import usual_windows
 from ml_exporter.baseline import (
     FORMAT,
     Baseline,
@@ -30,6 +34,7 @@ from ml_exporter.batch import (
     WatchedRole,
 )
 from ml_exporter.component_fitting import ComponentsBuilder
+from ml_exporter.components import Components
 from ml_exporter.importance import ImportanceCounter
 from ml_exporter.labelled_baseline import (
     ErrorCounter,
@@ -51,7 +56,7 @@ from ml_exporter.statistics.bins import (
     bin_labels,
     quantile_edges,
 )
-from ml_exporter.usual_windows import WindowCounter
+from ml_exporter.usual_windows import Straying, WindowCounter
 
 _WATCHED: tuple[Role, ...] = get_args(WatchedRole)
 _NUMBERS_SHARE = 0.99  # of present values, for a field to be a number
@@ -63,7 +68,7 @@ _FEW_NUMBERS = 1000  # different numbers in one batch that may still be names of
 
 
 def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
-    """Make a baseline of rows that can be read twice.
+    """Make a baseline of rows that can be read up to three times.
 
     Memory depends on the number of fields, not of rows. Raises BaselineError where there are
     no rows.
@@ -118,16 +123,19 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
         components.update(batch)
         if classes or request.is_regression:
             regions.update(batch)
-    extremes = windows.extremes()
+    straying = windows.straying()
     of_scores = [one for counter in scores.values() if any((one := counter.result()).positives)]
     counted = [
         msgspec.structs.replace(
             field,
             counts=dict(zip(field.counts, totals[key].tolist(), strict=True)),
-            extremes=extremes[key],
+            **straying[key]._asdict(),
         )
         for key, field in fields.items()
     ]
+    fitted = components.fit(counted, request.bins)
+    if fitted is not None and any(one.extremes for one in counted):
+        fitted = _with_straying(fitted, usual_windows.of_components(batches, fitted, counted))
     return Baseline(
         format=FORMAT,
         model=request.model,
@@ -139,11 +147,21 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
         scores=of_scores,
         losses=losses.result(),
         errors=None if error_counter is None else error_counter.result(),
-        components=components.fit(counted, request.bins),
+        components=fitted,
         regions=regions.fit(of_scores, confusion),
         segments=segment_counter.rows(request.categories),
         attributions=attributions.means,
         importance=importance.result(),
+    )
+
+
+def _with_straying(components: Components, of: Mapping[Field, Straying]) -> Components:
+    return msgspec.structs.replace(
+        components,
+        components=[
+            msgspec.structs.replace(one, **of[Field("component", one.name)]._asdict())
+            for one in components.components
+        ],
     )
 
 

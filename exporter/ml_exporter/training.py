@@ -27,7 +27,8 @@ def profile(
 ) -> tuple[Baseline, Counter[str]]:
     """The baseline of what files hold, and the rows that were rejected, by reason.
 
-    The data is read twice; `progress` is told how many rows were read so far, of both times.
+    The data is read twice, or three times where rows have a time; `progress` is told how many rows
+    were read so far, of all times.
     Raises BaselineError where a file can't be read, or lacks a feature of the model.
     """
     data = _Data(model, pattern, format, progress)
@@ -43,7 +44,7 @@ def describe_for_sagemaker(
 ) -> tuple[Baseline, Mapping[str, bytes], Counter[str]]:
     """As `profile`, and the files that SageMaker Model Monitor would have of the same rows.
 
-    The data is read three times.
+    The data is read once more for them.
     """
     data = _Data(model, pattern, format, progress)
     made = data.baseline(limits)

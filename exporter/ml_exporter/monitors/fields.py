@@ -9,11 +9,10 @@ import numpy as np
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import Batch
 from ml_exporter.families import Family
+from ml_exporter.statistics import overdispersion
 from ml_exporter.statistics.bins import Counts
 from ml_exporter.statistics.drift import TESTS, critical_values, mid_ranks
 from ml_exporter.statistics.effects import PLACES, bin_distances
-
-WINDOWS = ("1h", "24h", "7d")
 
 
 class FieldValues:
@@ -93,19 +92,22 @@ class FieldValues:
                             PLACES, one.ranked_bins, distances, strict=False
                         ):
                             distance.set(value, *key, bin, *place)
-            values = critical_values(
+            theory = critical_values(
                 one.tested_as, one.array(), tests=tests, false_alarms=false_alarms
             )
-            for window in WINDOWS:
-                usual = one.extremes.get(window, {})
+            cells = int(np.count_nonzero(one.array()))
+            judged_by = overdispersion.critical_values(
+                theory, cells, one.overdispersions, one.extremes
+            )
+            for window, values in judged_by.items():
                 for test, value in values.items():
                     if not np.isnan(value):
-                        critical.set(max(value, usual.get(test, 0.0)), *key, test, window)
+                        critical.set(value, *key, test, window)
 
     @staticmethod
     def series(field: BaselineField) -> int:
         """How many series a field costs."""
-        tests = len(TESTS[field.tested_as]) * len(WINDOWS)
+        tests = len(TESTS[field.tested_as]) * len(overdispersion.LENGTHS)
         ranked = len(field.ranked_bins)
         return 2 * len(field.bins) + ranked + max(0, ranked - 1) + 1 + tests
 

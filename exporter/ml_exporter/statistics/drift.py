@@ -220,23 +220,6 @@ def of_windows(
     return found
 
 
-def extremes(
-    windows: ArrayLike,
-    baseline: ArrayLike,
-    ranks: ArrayLike,
-    shares: Mapping[Test, NDArray[np.bool_]],
-) -> dict[Test, float]:
-    """The greatest absolute statistic of each test, over windows that the baseline is made of.
-
-    Each is compared with the rest of the baseline. Tests that are undefined in every window are
-    left out.
-    """
-    rest = _counts(baseline) - _counts(windows)
-    found = of_windows(windows, rest, ranks, shares)
-    sizes = {test: np.abs(values[~np.isnan(values)]) for test, values in found.items()}
-    return {test: float(size.max()) for test, size in sizes.items() if size.size}
-
-
 # What follows takes arrays of shape (..., bins), and gives one of shape (...).
 
 
