@@ -19,6 +19,8 @@ from ml_exporter.config import (
     Limits,
     Model,
     Mute,
+    Notable,
+    NotableLog,
     OutcomeValues,
     ProxySettings,
     ProxySource,
@@ -87,6 +89,8 @@ DEFAULTS: dict[tuple[str, str], object] = {
     ("proxy", "answer_timeout"): ProxySettings.answer_timeout,
     ("upstream_tls", "min_version"): UpstreamTls.min_version,
     ("upstream_tls", "insecure_skip_verify"): UpstreamTls.insecure_skip_verify,
+    ("notable_log", "rate"): NotableLog.rate,
+    ("notable_log", "size"): NotableLog.size,
     ("tls_server_config", "client_auth_type"): Tls.client_auth_type,
     ("tls_server_config", "min_version"): Tls.min_version,
     ("tls_server_config", "max_version"): Tls.max_version,
@@ -158,6 +162,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
             scores={"1": "probability"},
             features={"age": "inputs.age", "country": "inputs.country", "zip": "inputs.zip"},
             attributions={"age": "shap.age", "country": "shap.country", "zip": "shap.zip"},
+            trace="trace_id",
         ),
         types={"zip": "category"},
         labels=Labels(
@@ -200,6 +205,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         thresholds_off=frozenset({"unseen_ratio"}),
         mutes=(Mute(("zip",), ("psi", "unseen_ratio"), until=1_796_083_200),),
         wait=172_800,
+        notable=Notable(0.1, ("id", "age", "prediction"), ("@", "[0-9]{8,}")),
     )
     assert species == Model(
         name="species",
@@ -220,6 +226,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
             },
         ),
         segments=(Segment(("petal_length", "petal_width")),),
+        notable=Notable(),
         outcome_values=OutcomeValues(
             "points", cells={("setosa", "setosa"): 1, ("setosa", "virginica"): -2}
         ),
@@ -313,6 +320,7 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
             },
         ),
         state=tmp_path / "state",
+        notable_log=NotableLog(tmp_path / "logs/notable.jsonl", 5, 16 << 20),
         notes=(),
     )
 

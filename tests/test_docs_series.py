@@ -5,12 +5,13 @@ import re
 import pytest
 
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
-from ml_exporter.config import load
+from ml_exporter.config import NotableLog, load
 from ml_exporter.families import Family
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.observations import DroppedObservations
 from ml_exporter.monitors.probes import Probes
+from ml_exporter.notable_log import LineWriter
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.prober import RESULTS
 from ml_exporter.profiling import build
@@ -48,6 +49,7 @@ models:
     segments: [{field: city, protected: true}]
     mute: [{fields: [city]}]
     wait: 2d
+    notable: true
   - name: offers
     task: regression
     source: {type: proxy, path: /offers, probe_rate: 1}
@@ -73,6 +75,7 @@ def families(tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline) -> li
     proxied.follow({"credit": "1"})
     found = [*ExporterInfo().families, *DroppedObservations().families, *proxied.families]
     found += Probes(RESULTS).families
+    found += LineWriter(NotableLog(None)).families
     found += pipeline.families
     for model in config.models:
         given = {None: build(lambda: [rows(400)], request(model, None, config.limits))}

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ml_exporter.exposition import OPENMETRICS, TEXT, choose, render
 from ml_exporter.families import Family, Histogram, freeze
+from ml_exporter.traces import LONGEST_ID
 from tests.support import find_tool
 
 PROMETHEUS_3 = (
@@ -134,6 +135,48 @@ class TestOpenMetrics:
 @pytest.mark.parametrize(("openmetrics", "expected"), [(False, b""), (True, b"# EOF\n")])
 def test_nothing(openmetrics, expected):
     assert render([], openmetrics) == expected
+
+
+def test_an_exemplar_follows_its_sample_in_openmetrics_alone():
+    delays = Histogram("ml_delay_seconds", "Delays.", (0.5, 60.0))
+    delays.observe(np.array([30.0]))
+    delays.exemplify(0, "of no request yet", 0.1, 1.7e9)
+    delays.exemplify(1, "before", 20.0, 1.7e9)
+    delays.exemplify(1, "4bf9", 30.0, 1.7e9 + 0.25)
+    delays.exemplify(2, None, 90.0, 1.7e9)
+    samples = freeze([delays])
+    delays.exemplify(1, "later", 31.0, 1.7e9 + 1)
+    assert (
+        render(samples, openmetrics=True).decode()
+        == """\
+# HELP ml_delay_seconds Delays.
+# TYPE ml_delay_seconds histogram
+ml_delay_seconds_bucket{le="0.5"} 0
+ml_delay_seconds_bucket{le="60.0"} 1 # {trace_id="4bf9"} 30 1700000000.250
+ml_delay_seconds_bucket{le="+Inf"} 1
+ml_delay_seconds_sum 30
+ml_delay_seconds_count 1
+# EOF
+"""
+    )
+    assert b"4bf9" not in render(samples)
+
+
+def test_the_longest_trace_has_room_in_an_exemplar():
+    total = Family("ml_total", "All.", "counter")
+    total.set(1)
+    total.exemplify(0, "a" * LONGEST_ID, 1.0, 1.7e9)
+    (family,) = openmetrics_parser.text_string_to_metric_families(
+        render(freeze([total]), openmetrics=True).decode()
+    )
+    assert family.samples[0].exemplar.labels == {"trace_id": "a" * LONGEST_ID}
+    total.exemplify(0, "a" * (LONGEST_ID + 1), 1.0, 1.7e9)
+    with pytest.raises(ValueError, match="too long"):
+        list(
+            openmetrics_parser.text_string_to_metric_families(
+                render(freeze([total]), openmetrics=True).decode()
+            )
+        )
 
 
 def test_new_label_sets_and_values_show_up():

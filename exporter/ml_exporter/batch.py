@@ -366,6 +366,7 @@ class Batch:
     ids: Sequence[str] | None = None
     timestamps: Floats | None = None  # seconds since 1970; NaN where a row has none
     versions: Sequence[str] | None = None  # None: all are the model's one version
+    traces: Sequence[str | None] | None = None  # None: nobody asked for them
     extra: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)  # unknown field -> rows
     delays: Floats | None = None  # seconds from prediction to label; NaN where unknown
 
@@ -381,7 +382,8 @@ class Batch:
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Batch:
         """Some of the rows, in the given order."""
         picked = np.asarray(rows, dtype=np.intp)
-        listed = picked.tolist() if self.ids is not None or self.versions is not None else []
+        named = (self.ids, self.versions, self.traces)
+        listed = picked.tolist() if any(names is not None for names in named) else []
         return replace(
             self,
             rows=picked.size,
@@ -389,6 +391,7 @@ class Batch:
             ids=None if self.ids is None else [self.ids[row] for row in listed],
             timestamps=None if self.timestamps is None else self.timestamps[picked],
             versions=None if self.versions is None else [self.versions[row] for row in listed],
+            traces=None if self.traces is None else [self.traces[row] for row in listed],
             extra={name: mask[picked] for name, mask in self.extra.items()},
             delays=None if self.delays is None else self.delays[picked],
         )

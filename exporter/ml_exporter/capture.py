@@ -28,6 +28,7 @@ _ALIGNMENT = 8  # bytes, so that the offsets above are written at once
 # lengths of what follows
 _FRAME = Struct("<IHHdfffIIII")
 _FRAME_SIZE, _pack = _FRAME.size, _FRAME.pack
+_TIMES, _TIMES_AT = Struct("<dff"), 8
 
 
 class CaptureError(OSError):
@@ -87,6 +88,11 @@ def read_frame(data: bytes) -> Frame:
 def model_of(frame: bytes) -> int:
     """The place of the model that a frame is about, without reading the rest."""
     return int.from_bytes(frame[4:6], "little")
+
+
+def times_of(frame: bytes) -> tuple[float, float, float]:
+    """When a frame's request came, its duration, and that of the model, without the rest."""
+    return _TIMES.unpack_from(frame, _TIMES_AT)
 
 
 def split_frames(data: bytes) -> list[bytes]:

@@ -17,6 +17,7 @@ from ml_exporter import (
     extractors,
     field_paths,
     mutes,
+    notable,
     outcome_values,
     proxy_settings,
     roles,
@@ -35,6 +36,7 @@ from ml_exporter.field_paths import (
     read_fields,
 )
 from ml_exporter.mutes import Mute, read_mutes
+from ml_exporter.notable import Notable, NotableLog, read_notable, read_notable_log
 from ml_exporter.outcome_values import OutcomeValues, read_outcome_values
 from ml_exporter.proxy_settings import ProxySettings, read_proxy
 from ml_exporter.roles import Access, Token, UserRole, read_access
@@ -68,6 +70,8 @@ __all__ = [
     "Limits",
     "Model",
     "Mute",
+    "Notable",
+    "NotableLog",
     "OutcomeValues",
     "ProxySettings",
     "ProxySource",
@@ -87,11 +91,11 @@ __all__ = [
 
 # Every key of every section; docs/configuration.md has a section of the same name for each.
 KEYS: dict[str, tuple[str, ...]] = {
-    "config": ("models", "proxy", "access", "limits", "state"),
+    "config": ("models", "proxy", "access", "limits", "state", "notable_log"),
     "model": (
         *("name", "version", "task", "positive", "baseline", "learn", "source", "fields", "types"),
         *("labels", "bins", "segments", "constraints", "outcome_values", "false_alarms"),
-        *("thresholds", "mute", "wait"),
+        *("thresholds", "mute", "wait", "notable"),
     ),
     "version": ("field",),
     "learn": ("rows",),
@@ -105,6 +109,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     **outcome_values.KEYS,
     **thresholds.KEYS,
     **mutes.KEYS,
+    **notable.KEYS,
     **proxy_settings.KEYS,
     **roles.KEYS,
     "limits": ("series", "versions", "categories", "pending", "pending_size"),
@@ -162,6 +167,7 @@ class Model:
     thresholds_off: frozenset[str] = frozenset()  # monitors set to false
     mutes: tuple[Mute, ...] = ()
     wait: float = 0.0  # seconds that a version is known for, before there are alerts about it
+    notable: Notable | None = None  # None: nobody looks which predictions are
     # Where in the file its keys stand.
     lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     place: tuple[str, str] = field(default=("", ""), compare=False, repr=False)  # file and key
@@ -193,6 +199,7 @@ class Config:
     limits: Limits = Limits()
     access: Access = field(default_factory=Access)
     state: Path | None = None  # absolute
+    notable_log: NotableLog | None = None
     notes: tuple[str, ...] = ()  # each as `FILE:LINE: KEY: text`
 
 
@@ -210,23 +217,27 @@ def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Conf
     section = root.mapping()
     section.check_keys(KEYS["config"])
     folder = Path(path).parent.absolute()
+    notable_log = section.read("notable_log", lambda node: read_notable_log(node, folder), None)
     config = Config(
         path=Path(path),
-        models=_models(section.require("models"), folder),
+        models=_models(
+            section.require("models"), folder, None if notable_log is None else Notable()
+        ),
         proxy=section.read("proxy", lambda node: read_proxy(node, folder), None),
         limits=section.read("limits", _limits, Limits()),
         access=section.read("access", read_access, Access()),
         state=section.read("state", lambda node: _state(node, folder), None),
+        notable_log=notable_log,
         notes=root.document.notes(),
     )
     root.document.check()
     return config
 
 
-def _models(node: Node, folder: Path) -> tuple[Model, ...]:
+def _models(node: Node, folder: Path, notable: Notable | None) -> tuple[Model, ...]:
     models: list[Model] = []
     for item in node.items():
-        model = read_model(item, folder)
+        model = read_model(item, folder, notable)
         for i, other in enumerate(models):
             if model.name and other.name == model.name:
                 name = item.mapping().require("name")
@@ -239,8 +250,11 @@ def _models(node: Node, folder: Path) -> tuple[Model, ...]:
     return tuple(models)
 
 
-def read_model(node: Node, folder: Path) -> Model:
-    """The model that a section describes; relative paths are under `folder`."""
+def read_model(node: Node, folder: Path, notable: Notable | None = None) -> Model:
+    """The model that a section describes; relative paths are under `folder`.
+
+    `notable` is what is worth a look where the section doesn't say it.
+    """
     section = node.mapping()
     section.check_keys(KEYS["model"])
     task = section.require("task").choice(get_args(Task))
@@ -282,6 +296,16 @@ def read_model(node: Node, folder: Path) -> Model:
         thresholds_off=off,
         mutes=section.read("mute", lambda node: read_mutes(node, field_names(fields)), ()),
         wait=section.read("wait", Node.duration, Model.wait),
+        notable=section.read(
+            "notable",
+            lambda node: read_notable(
+                node,
+                predicted_names(fields),
+                has_scores=bool(fields.scores),
+                has_labels=section.get("labels") is not None,
+            ),
+            notable,
+        ),
         lines={name: key.line for name, (key, _) in section.entries.items()},
         place=(node.document.name, node.key),
     )

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ml_exporter.families import Family, Frozen, Values
+from ml_exporter.families import Exemplar, Family, Frozen, Values
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -42,7 +42,7 @@ def render(samples: Iterable[Frozen], openmetrics: bool = False) -> bytes:
     parts: list[bytes] = []
     for group in by_name.values():
         parts.append(_header(group[0].family, openmetrics))
-        parts.extend(_render_family(frozen) for frozen in group)
+        parts.extend(_render_family(frozen, openmetrics) for frozen in group)
     if openmetrics:
         parts.append(b"# EOF\n")
     return b"".join(parts)
@@ -63,13 +63,24 @@ def _header(family: Family, openmetrics: bool) -> bytes:
     return f"# HELP {name} {help}\n# TYPE {name} {family.kind}\n".encode()
 
 
-def _render_family(frozen: Frozen) -> bytes:
+def _render_family(frozen: Frozen, openmetrics: bool) -> bytes:
     count = frozen.values.size
     template = _templates.get(frozen.family)
     if template is None or template.samples != count:
         template = _Template(count, _template(frozen.family, count))
         _templates[frozen.family] = template
-    return template.text % tuple(_numbers(frozen.values))
+    numbers = _numbers(frozen.values)
+    if openmetrics and frozen.exemplars:
+        numbers = list(numbers)
+        for index, exemplar in frozen.exemplars.items():
+            if index < count and frozen.values[index]:
+                numbers[index] += _exemplar(exemplar)
+    return template.text % tuple(numbers)
+
+
+def _exemplar(of: Exemplar) -> bytes:
+    """What follows a sample of OpenMetrics; the text format knows nothing of the kind."""
+    return b' # {trace_id="%b"} %b %.3f' % (of.trace.encode(), _number(of.value), of.time)
 
 
 def _template(family: Family, count: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from ml_exporter.statistics.bins import format_number
 
 Kind = Literal["counter", "gauge", "histogram"]
+_NO_EXEMPLARS: Mapping[int, Exemplar] = {}
 Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """One of the requests that a counter or a bucket counts: where to look for the rest of it."""
+
+    trace: str  # as `traces.trace_id` has it
+    value: float
+    time: float  # seconds since 1970
 
 
 class Family:
@@ -45,6 +55,7 @@ class Family:
         self.suffixes: list[str] = []  # "" or, in a histogram, "_bucket", "_count", "_sum"
         self._index: dict[tuple[str, ...], int] = {}
         self._values = np.zeros(8)
+        self.exemplars: Mapping[int, Exemplar] = _NO_EXEMPLARS  # the latest of each sample, if any
 
     def __len__(self) -> int:
         return len(self.label_sets)
@@ -81,6 +92,11 @@ class Family:
         """The value of a label set, 0 where there is none."""
         index = self._index.get(("", *self._constant, *labels))
         return 0.0 if index is None else float(self._values[index])
+
+    def exemplify(self, index: int, trace: str | None, value: float, time: float) -> None:
+        """Name the trace of something that a sample counts."""
+        if trace is not None:
+            self.exemplars = {**self.exemplars, index: Exemplar(trace, value, time)}
 
     def keys(self) -> list[tuple[str, ...]]:
         """Suffix and label values of each sample: what a stored value is found by."""
@@ -135,7 +151,8 @@ class Frozen:
 
     family: Family
     values: Values
+    exemplars: Mapping[int, Exemplar] = field(default_factory=dict)
 
 
 def freeze(families: Iterable[Family]) -> list[Frozen]:
-    return [Frozen(family, family.values.copy()) for family in families]
+    return [Frozen(family, family.values.copy(), family.exemplars) for family in families]

@@ -20,7 +20,7 @@ Task = Literal["binary", "multiclass", "regression"]
 KEYS: dict[str, tuple[str, ...]] = {
     "fields": (
         *("id", "timestamp", "prediction", "score", "label", "features"),
-        *("attributions", "ranked"),
+        *("attributions", "ranked", "trace"),
     ),
     "scores": ("path", "classes"),
     "ranked": ("path", "depth"),
@@ -44,6 +44,7 @@ class Fields:
     extracted: Mapping[str, Extractor] = field(default_factory=dict)  # what of features is watched
     attributions: Mapping[str, str] = field(default_factory=dict)  # feature -> path
     ranked: tuple[str, ...] = ()  # paths of the items that were recommended, the best one first
+    trace: str | None = None
 
 
 def read_fields(node: Node, task: Task | None, positive: str | None) -> Fields:
@@ -64,6 +65,7 @@ def read_fields(node: Node, task: Task | None, positive: str | None) -> Fields:
         extracted=extracted,
         attributions=section.read("attributions", lambda node: _attributions(node, features), {}),
         ranked=section.read("ranked", lambda node: _ranked(node, task), ()),
+        trace=section.read("trace", Node.text, None),
     )
 
 

@@ -29,6 +29,7 @@ from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.formats import Layout
 from ml_exporter.labels import Join, JoinRules, LabelJoin
 from ml_exporter.monitors.intake import Intake
+from ml_exporter.notable_log import LineWriter
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources import SourceError, open_source
 from ml_exporter.sources.events import LinesOfModels
@@ -79,13 +80,15 @@ class Pipeline:
         spools: LinesOfModels | None = None,
         attachment: Attachment | None = None,
         observer: Observer | None = None,
+        line_writer: LineWriter | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`given` are the model's baselines by version; under None, the one of all versions.
 
         `start` is where files begin that have no position, unless the model says otherwise.
         `spools` hold what is posted; raises StateError where they can't be used. `attachment` leads
-        to what passed through the proxy. Raises ConfigError where a source is not as its settings
+        to what passed through the proxy. `line_writer` takes lines about predictions that are worth
+        a look. Raises ConfigError where a source is not as its settings
         say, or needs what isn't installed.
         """
         self.model = model
@@ -95,6 +98,7 @@ class Pipeline:
         self._budget = budget
         self._spools = spools
         self._observer = observer
+        self._line_writer = line_writer
         self._attachment = attachment
         self._now = now
         self._follow = follow
@@ -180,6 +184,7 @@ class Pipeline:
         count = self._count_labels if work.stream is self._labels else self._count_predictions
         if not self._count(lambda: count(rows), births_wait, series):
             return "born"
+        self._write_lines()
         self.dirty = True
         if work.move(stop):
             # A chunk's rejected rows are counted with the last of its accepted ones.
@@ -213,6 +218,13 @@ class Pipeline:
             if name in self._versions:
                 self._versions[name].update_probed(rows)
                 self.dirty = True
+
+    def _write_lines(self) -> None:
+        """Hand on what is to be said of the predictions that were counted."""
+        if self._line_writer is not None:
+            for version in self._versions.values():
+                lines = version.take_lines()
+                self._line_writer.write(self.model.name, lines.texts, lines.others)
 
     def finish(self) -> None:
         """Let every label that still waits have its end, for all logs have."""
@@ -397,7 +409,8 @@ class Pipeline:
     def _add_version(self, name: str, learned_rows: list[Batch]) -> None:
         layout = self._predictions.layout
         watched = None if layout.discover else list(layout.fields)
-        version = Version(self.model, name, watched, self._limits, self._budget)
+        most_lines = self._line_writer.most_lines if self._line_writer else 0
+        version = Version(self.model, name, watched, self._limits, self._budget, most_lines)
         version.active_at = self._now()
         self._versions[name] = version
         given = self._given.get(name) or self._given.get(None)

@@ -66,6 +66,8 @@ class Proxied:
                 if one in EXPECTED or self._may_show(counts, place, name, one)
             }
             series.show(shown, counts.durations(place))
+            exemplars = self._attachment.exemplars[name]
+            series.exemplify(exemplars.durations, exemplars.upstream)
             series.expect(counted)
 
     def published(self, birth: Birth) -> None:

@@ -16,6 +16,7 @@ from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
 from ml_exporter.config import FileSource, Model, ProxySource, SourceSettings, VersionField
 from ml_exporter.formats import Decoded, Decoder, HeaderError, Layout, decoder
 from ml_exporter.formats.decision import Decision
+from ml_exporter.formats.rows import TRACE_OF_REQUEST
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources.parts import Chunk, Part, Source
 from ml_exporter.statistics.bins import INVALID, MISSING
@@ -160,12 +161,19 @@ def prediction_layout(model: Model, baseline: Baseline | None) -> Layout:
         id=names.id if model.labels is not None else None,
         timestamp=names.timestamp,
         version=model.version.path if isinstance(model.version, VersionField) else None,
+        trace=names.trace or _trace_of_requests(model),
         known=frozenset(known),
         discover=names.features is None and baseline is None,
         columns=_columns(model.source),
         decision=_decision(model),
         extracted={Field("feature", name): extractor for name, extractor in extracted.items()},
     )
+
+
+def _trace_of_requests(model: Model) -> str | None:
+    """Headers are only looked at where somebody wants to know."""
+    wanted = model.notable is not None and isinstance(model.source, ProxySource)
+    return TRACE_OF_REQUEST if wanted else None
 
 
 def label_layout(model: Model) -> Layout:

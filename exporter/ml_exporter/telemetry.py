@@ -13,6 +13,7 @@ from ml_exporter.config import Config, ConfigError, ProxySource
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.history import History
 from ml_exporter.monitors.exporter import ExporterInfo
+from ml_exporter.notable_log import LineWriter
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.probers import Probers
 from ml_exporter.proxied import Proxied
@@ -78,6 +79,7 @@ class Telemetry:
         self.pipelines: list[Pipeline] = []
         self._budget = Budget(config.limits.series)
         self._given = _given(config)
+        self._line_writer = LineWriter(config.notable_log)
         try:
             self._replace(*self._build(config, self._given))
         except sqlite3.Error as error:
@@ -101,6 +103,7 @@ class Telemetry:
         while self.attachment.exists and time.monotonic() < deadline and self.step():
             pass  # what passed through the proxy is nowhere else
         self.commit(last=True)
+        self._line_writer.close()
         if self._store.is_in_memory:
             log.error("not all that was shown could be saved: the next start begins at 0")
 
@@ -259,13 +262,16 @@ class Telemetry:
             errors = ["counters are catching up after an error of the disk; try again later"]
             self.reload_failed(errors)
             return errors
+        before, self._line_writer.settings = self._line_writer.settings, config.notable_log
         try:
             given = _given(config)
             built = self._build(config, given)
         except (BaselineError, ConfigError, StateError) as error:
+            self._line_writer.settings = before
             self.reload_failed([str(error)])
             return [str(error)]
         except sqlite3.Error as error:
+            self._line_writer.settings = before
             self._start_over(error)
             errors = [f"state can't be read: {error}"]
             self.reload_failed(errors)
@@ -287,7 +293,8 @@ class Telemetry:
 
     def families(self) -> list[Family]:
         of_models = (family for pipeline in self.pipelines for family in pipeline.families)
-        return [*self._of_exporter, *self._proxied.families, *of_models]
+        of_others = (*self._proxied.families, *self._line_writer.families)
+        return [*self._of_exporter, *of_others, *of_models]
 
     def close(self) -> None:
         self._probers.stop()
@@ -309,6 +316,7 @@ class Telemetry:
                 budget=budget,
                 spools=self._spools,
                 attachment=self.attachment,
+                line_writer=self._line_writer,
             )
             for model in config.models
         ]

@@ -29,9 +29,16 @@ from ml_exporter.formats import Layout
 from ml_exporter.formats.rows import UNVERSIONED
 from ml_exporter.monitors.attributions import ProbedAttributions
 from ml_exporter.monitors.cohorts import CohortOutcomes, CohortPredictions
+from ml_exporter.monitors.components import ComponentValues
 from ml_exporter.monitors.constraints import ConstraintViolations
+from ml_exporter.monitors.notable import Lines
 from ml_exporter.monitors.outcomes import Outcomes
-from ml_exporter.monitors.selection import Selection, for_baseline, for_model
+from ml_exporter.monitors.selection import (
+    Selection,
+    for_baseline,
+    for_model,
+    notable_predictions,
+)
 from ml_exporter.segments import Segments
 
 OTHER_VERSIONS = "<other>"
@@ -80,8 +87,12 @@ class Version:
         watched: Sequence[Field] | None,
         limits: Limits,
         budget: Budget,
+        most_lines: int = 0,
     ) -> None:
-        """`watched` are the fields that rows are read for; None: all that they have."""
+        """`watched` are the fields that rows are read for; None: all that they have.
+
+        `most_lines` are made of the predictions of one batch that are worth a look.
+        """
         self.name = name
         self.baseline: Baseline | None = None
         self.learner: Learner | None = None
@@ -91,6 +102,7 @@ class Version:
         self._watched = watched
         self._budget = budget
         self._own = for_model(model, name, limits)
+        self._notable = notable_predictions(model, name, self._own, most_lines)
         of_labelled = self._own.of_labelled
         self._outcomes = [one for one in of_labelled if isinstance(one, Outcomes | CohortOutcomes)]
         self.expect([model.positive] if model.positive else [])
@@ -109,7 +121,8 @@ class Version:
             *(own.of_predictions, judged.of_predictions),
             *(own.of_labelled, judged.of_labelled),
         )
-        return [family for some in monitors for monitor in some for family in monitor.families]
+        found = [family for some in monitors for monitor in some for family in monitor.families]
+        return [*found, *(self._notable.families if self._notable else ())]
 
     def judge_by(self, baseline: Baseline, state: str) -> None:
         """Count and judge fields by a baseline from now on; `state` is `file` or `learned`."""
@@ -158,6 +171,12 @@ class Version:
         else:
             for monitor in self._judged.of_predictions:
                 monitor.update(batch)
+        if self._notable is not None:
+            self._notable.update(batch)
+
+    def take_lines(self) -> Lines:
+        """What is to be said of the last predictions, once."""
+        return Lines() if self._notable is None else self._notable.take()
 
     def update_labelled(self, batch: Batch) -> None:
         """Count predictions whose label is known."""
@@ -175,6 +194,8 @@ class Version:
         for monitor in self._own.of_predictions:
             if isinstance(monitor, ConstraintViolations):
                 monitor.undo()
+        if self._notable is not None:
+            self._notable.undo()
 
     def expect(self, classes: Sequence[str]) -> None:
         for monitor in self._outcomes:
@@ -184,6 +205,10 @@ class Version:
         self._judged = for_baseline(
             self._model, self.name, state, self.baseline, self._watched, self._take
         )
+        if self._notable is not None:
+            of_judged = self._judged.of_predictions
+            components = [one for one in of_judged if isinstance(one, ComponentValues)]
+            self._notable.judge_by(self.baseline, self._watched, *components[:1])
         self._segments = None
         if self.baseline is not None:
             of = self.baseline

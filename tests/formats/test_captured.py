@@ -9,6 +9,7 @@ import pytest
 from ml_exporter.batch import PREDICTION, Field
 from ml_exporter.capture import write_frame
 from ml_exporter.formats import Decoded, Layout, decoder
+from ml_exporter.formats.rows import TRACE_OF_REQUEST
 from ml_exporter.source_settings import ProxySource
 
 FEATURE = Field("feature", "age")
@@ -137,3 +138,17 @@ def test_the_header_of_the_version_may_be_another() -> None:
     layout = replace(LAYOUT, version="model_version")
     decoded = decoder("auto", layout, captured=source).decode(one, False)
     assert decoded.batch.versions == ["5"]
+
+
+def test_the_trace_of_a_request_where_it_is_asked_for() -> None:
+    frames = [
+        frame(
+            b'{"instances": [{"age": 41}, {"age": 7}]}',
+            b'{"predictions": [1, 0]}',
+            fields=b"X-Request-Id: a-1\r\n",
+        ),
+        frame(b'{"instances": [{"age": 33}]}', b'{"predictions": [1]}'),
+    ]
+    assert decode(*frames).batch.traces is None
+    of_headers = replace(LAYOUT, trace=TRACE_OF_REQUEST)
+    assert decode(*frames, layout=of_headers).batch.traces == ["a-1", "a-1", None]

@@ -18,6 +18,13 @@ def assembled(layout, text=False, **columns):
     return assemble(Table(rows, columns, text), layout, Counter(), consumed=0)
 
 
+def test_traces_go_with_their_rows():
+    layout = Layout({LABEL: "y"}, id="id", trace="t")
+    decoded = assembled(layout, y=[1, 2, 3], id=["a", None, "c"], t=["t1", "t2", "no trace"])
+    assert decoded.batch.traces == ["t1", None]
+    assert decoded.batch.slice(1, 2).traces == [None]
+
+
 class TestIds:
     @pytest.mark.parametrize(
         ("value", "id"),

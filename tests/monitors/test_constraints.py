@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -329,3 +330,14 @@ def test_arrow_columns() -> None:
         ("b", "pattern"): 1,
         ("b", "required"): 1,
     }
+
+
+def test_the_last_row_that_violates_a_constraint_is_its_exemplar() -> None:
+    monitor = ConstraintViolations("m", "1", [Constraint("a", min=0, max=9)], ())
+    traces, times = ["t0", "t1", None], np.array([1.0, 2.0, 3.0])
+    monitor.update(Batch(3, {A: Column([-1, -2, 10])}, timestamps=times, traces=traces))
+    monitor.update(Batch(1, {A: Column([-1])}))
+    (family,) = monitor.families
+    found = {family.label_sets[index][-1]: one for index, one in family.exemplars.items()}
+    assert {name: (one.trace, one.time) for name, one in found.items()} == {"min": ("t1", 2.0)}
+    assert [(*found[:2], found[2].tolist()) for found in monitor.found] == [("a", "min", [True])]

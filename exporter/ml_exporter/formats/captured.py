@@ -13,6 +13,7 @@ from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import reader
 from ml_exporter.formats.protocols.detection import detect
 from ml_exporter.formats.rows import Decoded, Layout
+from ml_exporter.traces import trace_of
 
 _REMEMBERED = 1024  # heads
 _LONGEST_REMEMBERED = 2048  # bytes
@@ -32,6 +33,7 @@ class Captured:
         name = re.escape(version_header.encode())
         self._version = re.compile(rb"\n%b:[\t ]*+([^\r]*+)" % name, re.IGNORECASE)
         self._reads_versions = layout.version is not None
+        self._reads_traces = layout.trace is not None
 
     def resume(self, head: bytes) -> None:
         """Frames need no header."""
@@ -48,6 +50,8 @@ class Captured:
                 one = exchange(read)
                 if self._reads_versions:
                     one.version = self._version_of(read.response_head, read.request_head)
+                if self._reads_traces:
+                    one.trace = trace_of(read.request_head)
                 yield self._read(one)
             except Rejected as rejection:
                 rejected[rejection.reason] += rejection.rows

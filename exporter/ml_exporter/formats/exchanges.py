@@ -53,6 +53,7 @@ class Exchange:
     path: str = ""  # of the URL
     duration: float | None = None  # seconds that the model took to answer
     first: float | None = None  # seconds until the first event of an answer that is streamed
+    trace: str | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +82,7 @@ class Invocation:
     outputs: Rows
     duration: float | None = None
     first: float | None = None
+    trace: str | None = None
 
 
 @dataclass(slots=True)
@@ -214,6 +216,8 @@ class Tabulator:
             return lambda run: run.each(lambda one, rows: [_version(path, one)] * rows)
         if path in (DURATION, FIRST):
             return lambda run: run.each(partial(_seconds, path))
+        if path == self._layout.trace:
+            return lambda run: run.each(lambda one, rows: [_about(path, one, one.trace)] * rows)
         return _null if inputs.is_open else _absent
 
     def _input(self, path: str, inputs: Rows, used: set[str]) -> _Get | None:

@@ -25,6 +25,7 @@ from ml_exporter.formats.decision import Decision
 from ml_exporter.formats.extraction import extract
 from ml_exporter.formats.timestamps import parse_timestamps
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
+from ml_exporter.traces import trace_id
 
 REASONS = (
     "malformed",
@@ -40,6 +41,7 @@ REASONS = (
 )
 UNVERSIONED = "unversioned"
 LONGEST_ROW = 1 << 20  # bytes
+TRACE_OF_REQUEST = "\0trace"  # the path of what a request's headers say, where no field says it
 MOST_EXTRA_FIELDS = 20  # names; what more there are is counted together
 OTHER_FIELDS = "<other>"
 MOST_FEATURES = 1000  # that are discovered in one file; there are no series for more
@@ -53,6 +55,7 @@ class Layout:
     id: str | None = None
     timestamp: str | None = None
     version: str | None = None
+    trace: str | None = None
     known: frozenset[str] = frozenset()  # paths that aren't read and yet are no surprise
     discover: bool = False  # whatever else a row has is a feature
     columns: tuple[str, ...] = ()  # names of columns, where the format has none
@@ -61,8 +64,9 @@ class Layout:
 
     def paths(self) -> list[str]:
         """Every path that is read, once."""
-        special = [path for path in (self.id, self.timestamp, self.version) if path is not None]
-        return list(dict.fromkeys([*self.fields.values(), *special]))
+        special = (self.id, self.timestamp, self.version, self.trace)
+        named = (path for path in special if path is not None)
+        return list(dict.fromkeys([*self.fields.values(), *named]))
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,11 @@ def assemble(table: Table, layout: Layout, rejected: Counter[str], consumed: int
             for name in column(layout.version).categories.of_rows
         ]
 
-    batch = Batch(rows, fields, ids, timestamps, versions, table.extra)
+    traces = None
+    if layout.trace is not None:
+        traces = [trace_id(value) for value in column(layout.trace).values]
+
+    batch = Batch(rows, fields, ids, timestamps, versions, traces, table.extra)
     if reasons:
         rejected = rejected + Counter(reasons.values())
         batch = batch.take([row for row in range(rows) if row not in reasons])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import Batch
@@ -31,6 +32,9 @@ class ComponentValues:
         self._projection = Projection(baseline.components, baseline.fields)
         names = [one.name for one in baseline.component_fields]
         self._places = [names.index(one.name) for one in fields]
+        self._distance = names.index(DISTANCE)
+        self._farthest = (baseline.component_fields[self._distance].edges or [np.inf])[-1]
+        self._are_beyond = False  # some rows of the last batch
         self._counted = FieldValues(model, version, baseline, fields, false_alarms)
         of = {"model": model, "version": version, "baseline_id": baseline.id}
         loading = Family(
@@ -62,3 +66,11 @@ class ComponentValues:
     def update(self, batch: Batch) -> None:
         counts = self._projection.count(batch)
         self._counted.add([np.append(counts[place], (0, 0)) for place in self._places])
+        self._are_beyond = bool(counts[self._distance][-1])
+
+    def outliers(self, batch: Batch) -> NDArray[np.bool_]:
+        """Rows of the batch that was counted last, farther out than any of the baseline."""
+        if not self._are_beyond:
+            return np.zeros(batch.rows, dtype=np.bool_)
+        beyond: NDArray[np.bool_] = self._projection.of(batch)[-1] > self._farthest
+        return beyond

@@ -53,6 +53,7 @@ class ConstraintViolations:
         )
         self.families = (violations,)
         self._violations = violations
+        self._found: dict[int, _Mask] = {}
         self._checks = [
             (one.field, check, violations.add(one.field, name))
             for one in constraints
@@ -75,7 +76,15 @@ class ConstraintViolations:
             if one.unique
         ]
 
+    @property
+    def found(self) -> Iterable[tuple[str, str, _Mask]]:
+        """What the last batch violated: field, constraint, and the rows that did."""
+        for index, rows in self._found.items():
+            field, constraint = self._violations.label_sets[index][-2:]
+            yield field, constraint, rows
+
     def update(self, batch: Batch) -> None:
+        self._found.clear()
         columns = {name: [batch.column(key) for key in keys] for name, keys in self._keys.items()}
         for name, check, index in self._checks:
             self._count(index, (check(column) for column in columns[name]))
@@ -88,6 +97,7 @@ class ConstraintViolations:
         for name, recent, index in self._unique:
             pairs = zip(recent, columns[name], strict=True)
             self._count(index, (values.repeated(column) for values, column in pairs))
+        self._exemplify(batch)
 
     def undo(self) -> None:
         """Forget the values of the last batch, whose rows will come again."""
@@ -96,7 +106,18 @@ class ConstraintViolations:
                 values.undo()
 
     def _count(self, index: int, masks: Iterable[_Mask]) -> None:
-        self._violations.values[index] += np.count_nonzero(np.logical_or.reduce([*masks]))
+        rows = np.logical_or.reduce([*masks])
+        if count := np.count_nonzero(rows):
+            self._violations.values[index] += count
+            self._found[index] = rows
+
+    def _exemplify(self, batch: Batch) -> None:
+        if batch.traces is None or batch.timestamps is None:
+            return
+        for index, rows in self._found.items():
+            row = int(np.flatnonzero(rows)[-1])
+            time = float(batch.timestamps[row])
+            self._violations.exemplify(index, batch.traces[row], 1.0, time)
 
 
 def _keys(name: str, scores: Sequence[Field]) -> Sequence[Field]:

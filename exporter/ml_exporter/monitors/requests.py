@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.families import Family, Histogram
+from ml_exporter.families import Exemplar, Family, Histogram
 from ml_exporter.request_counts import BUCKETS, Request
 
 # What is there from the first scrape.
@@ -59,3 +59,9 @@ class Requests:
             self._requests.set(count, str(code), method)
         for family, values in zip((self._durations, self._upstream), durations, strict=True):
             family.show(values[:-1], values[-1])
+
+    def exemplify(
+        self, durations: Mapping[int, Exemplar], upstream: Mapping[int, Exemplar]
+    ) -> None:
+        """Name the traces of some requests, by the place of their bucket."""
+        self._durations.exemplars, self._upstream.exemplars = durations, upstream

@@ -30,6 +30,7 @@ from ml_exporter.monitors.importance import BaselineImportance
 from ml_exporter.monitors.info import BaselineInfo, ModelInfo
 from ml_exporter.monitors.money import OutcomeValue
 from ml_exporter.monitors.mutes import Mutes
+from ml_exporter.monitors.notable import NotablePredictions
 from ml_exporter.monitors.outcomes import Outcomes
 from ml_exporter.monitors.ranks import ListRanks, ScoreRanks
 from ml_exporter.monitors.schema import SchemaViolations
@@ -97,6 +98,23 @@ def for_model(model: Model, version: str, limits: Limits) -> Selection:
     if model.outcome_values is not None:
         selection.of_labelled.append(OutcomeValue(*of, model.outcome_values))
     return selection
+
+
+def notable_predictions(
+    model: Model, version: str, own: Selection, most_lines: int
+) -> NotablePredictions | None:
+    """What sees, after all others, which predictions are worth a look; None if nobody asks.
+
+    `own` are the version's monitors `for_model`.
+    """
+    if model.notable is None:
+        return None
+    violations = [one for one in own.of_predictions if isinstance(one, ConstraintViolations)]
+    return NotablePredictions(
+        *(model.name, version, model.notable, list(model.fields.scores), model.positive),
+        violations[0] if violations else None,
+        most_lines,
+    )
 
 
 def for_baseline(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from ml_exporter.capture import Capture, CaptureError, model_of
 from ml_exporter.sources.matching import source_id
 from ml_exporter.sources.parts import Chunk, Part, Start, move
+from ml_exporter.sources.request_exemplars import RequestExemplars
 from ml_exporter.store import Position
 
 _CHUNK = 1 << 19  # bytes
@@ -34,6 +36,7 @@ class Attachment:
         self._clock = clock
         self._looked_at = -_LOOK_EVERY
         self._counted: dict[object, int] = {}  # by reader, the offset up to which it has all
+        self.exemplars: defaultdict[str, RequestExemplars] = defaultdict(RequestExemplars)
         self.error = ""  # why there is none
 
     @property
@@ -134,6 +137,7 @@ class CaptureSource:
             place = self._place_in(capture)
             mine = [frame for frame in frames if model_of(frame) == place]
             if mine:
+                self.attachment.exemplars[self.model].observe(mine)
                 length = sum(map(len, frames))
                 return Chunk(part, b"".join(mine), end=False, next_offset=after, length=length)
             self.advance(part, Position(after))

@@ -69,7 +69,7 @@ def _read(exchange: Exchange, protocol: InferenceProtocol) -> Invocation:
         raise Rejected(first.reason, rows)
     return Invocation(
         *(exchange.id, exchange.time, _version(exchange), inputs, outputs),
-        *(exchange.duration, exchange.first),
+        *(exchange.duration, exchange.first, exchange.trace),
     )
 
 

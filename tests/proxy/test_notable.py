@@ -1,0 +1,127 @@
+"""Predictions worth a look that pass through the proxy: from a panel's exemplar to their lines."""
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+
+from tests.proxy.test_service import (
+    CREDIT,
+    STATE,
+    Sidecar,
+    credit,
+    model_server,  # noqa: F401 - a fixture
+    sidecar,  # noqa: F401 - a fixture
+)
+from tests.support import find_tool, free_port, get, serving, wait_until
+
+LOG = "notable_log: {path: notable.jsonl}\n"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
+
+
+def odd(client: http.client.HTTPConnection, headers: dict[str, str]) -> None:
+    """A prediction of what no baseline has."""
+    body = json.dumps({"instances": [{"age": 412, "country": "XX"}]})
+    client.request("POST", CREDIT, body, headers)
+    assert client.getresponse().read() == b'{"predictions": [1]}'
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "notable.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def learned(sidecar: Sidecar) -> http.client.HTTPConnection:  # noqa: F811
+    """A client of a sidecar that has learned what is usual."""
+    sidecar.start()
+    sidecar.wait()
+    client = sidecar.client()
+    assert credit(client, rows=50)[0] == 200
+    wait_until(lambda: sidecar.samples("ml_field_values_total"))
+    return client
+
+
+def test_a_line_has_the_trace_of_its_request_and_no_payload(sidecar: Sidecar) -> None:  # noqa: F811
+    sidecar.write(STATE + LOG)
+    client = learned(sidecar)
+    assert credit(client)[0] == 200  # as all others
+    odd(client, PARENT)
+    (line,) = wait_until(lambda: lines(sidecar.folder))
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "model": "credit",
+        "version": "unversioned",
+        "trace_id": TRACE,
+        "reasons": "out_of_range,unseen",
+        "fields": {"age": "out_of_range", "country": "unseen"},
+    }
+    name = "ml_exporter_notable_lines_total"
+    wait_until(lambda: sidecar.samples(name) == {"written": 1, "over_rate": 0, "failed": 0})
+    assert sidecar.samples("ml_notable_predictions_total")["credit unseen"] == 1
+
+
+def test_prometheus_stores_the_trace_as_an_exemplar(sidecar: Sidecar) -> None:  # noqa: F811
+    sidecar.write(LOG)
+    client = learned(sidecar)
+    config = sidecar.folder / "prometheus.yml"
+    exporter = f"127.0.0.1:{sidecar.web}"
+    scrapes = {
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [{"job_name": "ml", "static_configs": [{"targets": [exporter]}]}],
+    }
+    config.write_text(yaml.safe_dump(scrapes))
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        find_tool("prometheus"),
+        f"--config.file={config}",
+        f"--storage.tsdb.path={sidecar.folder / 'prometheus'}",
+        f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
+    ]
+    with serving(command, f"http://{address}/-/ready"):
+        odd(client, PARENT)
+
+        def stored(name: str) -> list[dict[str, Any]]:
+            query = f"query={name}&start=0&end=4e9"
+            status, text = get(f"http://{address}/api/v1/query_exemplars?{query}")
+            assert status == 200
+            found = json.loads(text)["data"]
+            return [one["exemplars"][0] | {"of": one["seriesLabels"]} for one in found]
+
+        for name, labels in (
+            ("ml_notable_predictions_total", {"reason": "unseen"}),
+            ("ml_request_duration_seconds_bucket", {"model": "credit"}),
+            ("ml_upstream_duration_seconds_bucket", {"model": "credit"}),
+        ):
+            wait_until(lambda name=name: stored(name), what=name)
+            found = [one for one in stored(name) if labels.items() <= one["of"].items()]
+            assert {one["labels"]["trace_id"] for one in found} == {TRACE}
+        (bucket,) = stored("ml_request_duration_seconds_bucket")
+        assert float(bucket["value"]) <= float(bucket["of"]["le"])
+
+
+def test_exemplars_are_in_openmetrics_alone(sidecar: Sidecar) -> None:  # noqa: F811
+    sidecar.write(LOG)
+    odd(learned(sidecar), {"X-Request-Id": "order-17"})
+    url = f"http://127.0.0.1:{sidecar.web}/metrics"
+    wait_until(lambda: "order-17" in get(url, OPENMETRICS)[1])
+    exemplars = {
+        (one.name, tuple(one.exemplar.labels.items()))
+        for family in parse(get(url, OPENMETRICS)[1])
+        for one in family.samples
+        if one.exemplar
+    }
+    assert exemplars == {
+        (name, (("trace_id", "order-17"),))
+        for name in (
+            "ml_notable_predictions_total",
+            "ml_request_duration_seconds_bucket",
+            "ml_upstream_duration_seconds_bucket",
+        )
+    }
+    assert "order-17" not in get(url)[1]
