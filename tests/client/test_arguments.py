@@ -51,6 +51,22 @@ BINARY = {"task": "binary", "positive": "1"}
         ),
         ({**BINARY, "labels": 3}, "Monitor: labels: must be a mapping, such as {'wait': '30d'}"),
         ({**BINARY, "score": ["0", "1"]}, "Monitor: score: must be true"),
+        (
+            {**BINARY, "attributions": True},
+            "Monitor: attributions: needs the names of features, or a baseline",
+        ),
+        (
+            {**BINARY, "attributions": "shap"},
+            "Monitor: attributions: must be true, or a list of the features that have one",
+        ),
+        (
+            {**BINARY, "ranked": 5},
+            "Monitor: fields.ranked: only a multiclass model recommends items",
+        ),
+        (
+            {"task": "multiclass", "ranked": 1},
+            "Monitor: fields.ranked.depth: must be from 2 to 100",
+        ),
         ({"task": "multiclass", "score": True}, "Monitor: score: must be a list of the classes"),
         ({"task": "regression", "score": True}, "Monitor: fields.score: a regression model has no"),
         ({**BINARY, "baseline": "no.json"}, "Monitor: baseline: "),

@@ -134,3 +134,56 @@ def test_no_piece_is_larger_than_a_frame() -> None:
     lines = writer.write([(False, ({"x": text}, "1", None, None, None, None, 5.0))] * 12)
     assert [one.rows for one in lines] == [4, 4, 4]
     assert all(one.data.count(b"\n") == one.rows for one in lines)
+
+
+SHAP = [{"age": 0.25, "city.name": -1.5}, {"age": 0.5, "city.name": 0.0}]
+PIECE = {"features": ["age", "city.name"], "attributions": True}
+
+
+@pytest.mark.parametrize(
+    "attributions",
+    [
+        SHAP,
+        pd.DataFrame(SHAP),
+        {"age": [0.25, 0.5], "city.name": np.array([-1.5, 0.0])},
+        np.array([[0.25, -1.5], [0.5, 0.0]]),
+        [[0.25, -1.5], (0.5, 0.0)],
+    ],
+)
+def test_attributions_of_any_kind(attributions: Any) -> None:
+    writer = Writer(model_of("m", {**BINARY, **PIECE}))
+    table = ({"age": [1, 2], "city.name": ["a", "b"]}, ["1", "0"], *[None] * 5, attributions)
+    (written,) = writer.write([(True, table)])
+    assert [json.loads(line)["@attributions"] for line in written.data.splitlines()] == SHAP
+    assert not writer.unreadable
+
+
+@pytest.mark.parametrize(
+    "attributions", [SHAP[0], pd.Series(SHAP[0]), [0.25, -1.5], np.array([[0.25, -1.5]])]
+)
+def test_attributions_of_one_row(attributions: Any) -> None:
+    writer = Writer(model_of("m", {**BINARY, **PIECE}))
+    (written,) = writer.write([(False, ({"age": 1}, "1", *[None] * 5, attributions))])
+    assert json.loads(written.data)["@attributions"] == SHAP[0]
+
+
+def test_attributions_that_fit_no_row_are_unreadable() -> None:
+    writer = Writer(model_of("m", {**BINARY, **PIECE}))
+    table = ({"age": [1, 2]}, ["1", "0"], *[None] * 5)
+    for attributions in ([SHAP[0]], [[0.25, -1.5, 7.0]] * 2):
+        assert writer.write([(True, (*table, attributions))]) == []
+    assert list(writer.unreadable) == [
+        "ValueError: attributions of 1 rows for 2",
+        "ValueError: 3 values without names, and Monitor(attributions=...) has 2 names",
+    ]
+
+
+@pytest.mark.parametrize("ranked", [[["a", "b"], ["b", "c"]], np.array([["a", "b"], ["b", "c"]])])
+def test_ranked_items(ranked: Any) -> None:
+    writer = Writer(model_of("m", {"task": "multiclass", "ranked": 2}))
+    table = ({"age": [1, 2]}, ["a", "b"], *[None] * 6, ranked)
+    (written,) = writer.write([(True, table)])
+    found = [json.loads(line)["@ranked"] for line in written.data.splitlines()]
+    assert found == [["a", "b"], ["b", "c"]]
+    (written,) = writer.write([(False, ({"age": 1}, "a", *[None] * 6, ranked[0]))])
+    assert json.loads(written.data)["@ranked"] == ["a", "b"]

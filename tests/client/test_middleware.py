@@ -205,6 +205,20 @@ def test_protocols_of_model_servers(monitor: Monitor) -> None:
     wait_until(lambda: predictions(monitor) == 2)
 
 
+def test_attributions_and_ranked_items_of_a_response() -> None:
+    monitor = Monitor(
+        **{"name": "films", "task": "multiclass", "features": ["age"], "labels": {"wait": "1h"}},
+        **{"attributions": ["age"], "ranked": 2, "first_scrape_wait": 0},
+    )
+    answer = {"prediction": "a", "ranked": ["a", "b"], "attributions": {"age": -1.5}, "id": "1"}
+    server = WsgiServer(json.dumps(answer).encode())
+    ask_wsgi(MonitorWsgiMiddleware(server, monitor), b'{"age": 41}')
+    monitor.label("1", "b")
+    wait_until(lambda: sample(monitor, "ml_top_k_hits_total", k="2") == 1)
+    assert sample(monitor, "ml_field_attribution_total", field="age") == 1.5
+    monitor.close()
+
+
 def test_what_is_no_prediction_passes_unobserved(monitor: Monitor) -> None:
     app = MonitorWsgiMiddleware(WsgiServer(ANSWER), monitor)
     assert ask_wsgi(app, REQUEST, "/health") == ANSWER

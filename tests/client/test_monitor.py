@@ -282,3 +282,76 @@ def profile(rows: list[Row]) -> Baseline:
     }
     wanted = Request("m", "v1", {PREDICTION: "category"}, paths={}, bins=10, categories=50)
     return build(lambda: [Batch(len(rows), fields)], wanted)
+
+
+RANKING = """\
+models:
+  - name: m
+    task: multiclass
+    version: "3"
+    source: {type: file, path: log.jsonl}
+    fields:
+      prediction: prediction
+      timestamp: timestamp
+      label: label
+      features: [age, "city.name"]
+      attributions: shap
+      ranked: {path: items, depth: 3}
+"""
+
+
+@pytest.mark.parametrize("in_tables", [False, True])
+def test_attributions_and_ranked_items_are_those_of_a_log(
+    tmp_path: Path, watch: Callable[..., Monitor], in_tables: bool
+) -> None:
+    chance = random.Random(3)
+    films = [f"film{number}" for number in range(9)]
+    made: list[Row] = []
+    for place in range(200):
+        items = chance.sample(films, 4)
+        shap = {"age": chance.gauss(0, 1), "city.name": chance.gauss(0, 2)}
+        made.append(
+            {
+                **{"age": place % 60, "city.name": "ab"[place % 2], "items": items},
+                **{"prediction": items[0], "label": chance.choice(films), "shap": shap},
+                "timestamp": NOW + place / 10,
+            }
+        )
+    expected = of_a_log(tmp_path, RANKING, log=made)
+    monitor = watch(
+        task="multiclass",
+        version="3",
+        features=["age", "city.name"],
+        attributions=True,
+        ranked=3,
+    )
+    said = {"prediction": "prediction", "label": "label", "timestamp": "timestamp"}
+    said |= {"attributions": "shap", "ranked": "items"}
+    if in_tables:
+        columns = {name: [row[key] for row in made] for name, key in said.items()}
+        monitor.log_many(pd.DataFrame(made)[["age", "city.name"]], **columns)
+    else:
+        for row in made:
+            features = {name: row[name] for name in ("age", "city.name")}
+            monitor.log(features, **{name: row[key] for name, key in said.items()})
+    counted = settled(monitor, 200)
+    assert {key: counted.get(key) for key in expected} == pytest.approx(expected)
+    names = {key[0] for key, value in counted.items() if value}
+    assert {"ml_field_attribution_total", "ml_top_k_hits_total"} <= names
+
+
+def test_predictions_worth_a_look_are_counted(watch: Callable[..., Monitor]) -> None:
+    monitor = watch(
+        **{"task": "binary", "positive": "1", "score": True, "features": ["age"]},
+        **{"constraints": {"age": {"max": 60}}, "notable": {"margin": 0.2}},
+    )
+    for age, score in ((40, 0.9), (40, 0.55), (61, 0.45)):
+        monitor.log({"age": age}, prediction="1", score=score)
+    counted = settled(monitor, 3)
+    found = {
+        key[2]: value for key, value in counted.items() if key[0] == "ml_notable_predictions_total"
+    }
+    assert {key: value for key, value in found.items() if value} == {
+        "reason=constraint": 1,
+        "reason=low_confidence": 2,
+    }

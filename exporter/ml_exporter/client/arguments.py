@@ -52,6 +52,8 @@ def model_of(name: str, arguments: Mapping[str, object]) -> Model:
     model = _read(name, arguments)
     known = _baseline(model)
     if known is None:
+        if arguments.get("attributions") is True and model.fields.features is None:
+            raise ValueError("Monitor: attributions: needs the names of features, or a baseline")
         return model
     if arguments.get("score") is None and (scores := _scores(model, known)):
         model = _read(name, {**arguments, "score": scores})
@@ -65,6 +67,9 @@ def model_of(name: str, arguments: Mapping[str, object]) -> Model:
             one.name: one.path.rpartition(".")[2] for one in features if one.extractor and one.path
         }
         model = replace(model, fields=replace(model.fields, features=names, extracted=extracted))
+        if arguments.get("attributions") is True:
+            attributions = {name: f"{paths.ATTRIBUTIONS}.{name}" for name in names}
+            model = replace(model, fields=replace(model.fields, attributions=attributions))
     return model
 
 
@@ -77,6 +82,10 @@ def _read(name: str, arguments: Mapping[str, object]) -> Model:
         fields["features"] = said.pop("features")
     if (score := said.pop("score", None)) is not None and score is not False:
         fields["score"] = _score(document, said.get("task"), score)
+    if attributions := said.pop("attributions", None):
+        fields |= _attributions(document, attributions, "features" in fields)
+    if ranked := said.pop("ranked", None):
+        fields["ranked"] = {"path": paths.RANKED} | ({} if ranked is True else {"depth": ranked})
     if said.get("version") == {"field": "version"}:
         said["version"] = {"field": paths.VERSION}
     if joined is None or joined is False:
@@ -124,6 +133,12 @@ def layout_of(model: Model, fields: Mapping[str, object] | None, format: str) ->
     }
     if model.positive is not None:
         section["positive"] = model.positive
+    if model.fields.attributions:
+        said["attributions"] = {
+            name: f"{response}attributions.{name}" for name in model.fields.attributions
+        }
+    if depth := len(model.fields.ranked):
+        said["ranked"] = {"path": f"{response}ranked", "depth": depth}
     if model.labels is not None:
         said["id"] = f"{response}id"
         section["labels"] = _labels(document, True)
@@ -140,6 +155,17 @@ def _score(document: Document, task: object, score: object) -> object:
     wanted = "true" if task == "binary" else "a list of the classes, in the order of their scores"
     Node(document, "score", 1, None).error(f"must be {wanted}")
     return paths.SCORE if task == "binary" else {"path": paths.SCORE, "classes": ["", " "]}
+
+
+def _attributions(document: Document, said: object, are_named: bool) -> dict[str, object]:
+    """Where attributions are: those of all features, if these have names already, or of some."""
+    if said is True:
+        return {"attributions": paths.ATTRIBUTIONS} if are_named else {}
+    if isinstance(said, Sequence) and not isinstance(said, str):
+        return {"attributions": {name: f"{paths.ATTRIBUTIONS}.{name}" for name in said}}
+    text = "must be true, or a list of the features that have one"
+    Node(document, "attributions", 1, None).error(text)
+    return {}
 
 
 def _labels(document: Document, joined: object) -> dict[str, object]:

@@ -32,6 +32,8 @@ class Reading:
         self._read = reader(format, layout)
         self._table = Tabulator(layout)
         self._scores = [Field("score", name) for name in model.fields.scores]
+        self._attributed = list(model.fields.attributions)
+        self._ranked = range(1, len(model.fields.ranked) + 1)
         if model.task == "binary":
             self._scores = [SCORE] if self._scores else []
 
@@ -70,7 +72,19 @@ class Reading:
                 id=None if batch.ids is None else batch.ids[row],
                 version=None if batch.versions is None else batch.versions[row],
                 time=time,
+                attributions=self._attributions(batch, row),
+                ranked=self._items(batch, row),
             )
+
+    def _attributions(self, batch: Batch, row: int) -> dict[str, Any] | None:
+        keys = ((name, Field("attribution", name)) for name in self._attributed)
+        found = {name: _value(batch.fields.get(key), row) for name, key in keys}
+        return {name: value for name, value in found.items() if value is not None} or None
+
+    def _items(self, batch: Batch, row: int) -> list[Any] | None:
+        keys = (Field("ranked", str(place)) for place in self._ranked)
+        found = [_value(batch.fields.get(key), row) for key in keys]
+        return [item for item in found if item is not None] or None
 
 
 def _value(column: Column | None, row: int) -> Any:

@@ -30,6 +30,8 @@ class Observation(NamedTuple):
     label: Any = None
     version: Any = None
     time: Any = None
+    attributions: Any = None
+    ranked: Any = None
 
 
 @dataclass
@@ -44,6 +46,8 @@ class Writer:
     def __post_init__(self) -> None:
         # Several features may be of one value: the length of a text, and its words.
         self._names = list(dict.fromkeys((self.model.fields.features or {}).values()))
+        self._attributed = list(self.model.fields.attributions)
+        self._ranks = bool(self.model.fields.ranked)
         self._classes = list(self.model.fields.scores)
         self._joins = self.model.labels is not None
         self._versions = isinstance(self.model.version, VersionField)
@@ -96,11 +100,16 @@ class Writer:
             yield data if len(data) <= LONGEST_ROW else data[: LONGEST_ROW + 1] + b"\n"
 
     def _row(self, one: Observation) -> dict[str, Any]:
-        row = self._features(one.features)
+        row = _by_names(one.features, self._names, "features")
         row[paths.PREDICTION] = one.prediction
         row[paths.TIME] = one.time
         if self._classes and one.score is not None:
             row[paths.SCORE] = self._score(one.score)
+        if self._attributed and one.attributions is not None:
+            attributed = _by_names(one.attributions, self._attributed, "attributions")
+            row[paths.ATTRIBUTIONS] = attributed
+        if self._ranks and one.ranked is not None:
+            row[paths.RANKED] = _listed(one.ranked)
         if self._joins:
             row[paths.ID] = one.id
         else:
@@ -108,26 +117,6 @@ class Writer:
         if self._versions and one.version is not None:
             row[paths.VERSION] = one.version
         return row
-
-    def _features(self, features: Any) -> dict[str, Any]:
-        if isinstance(features, dict):
-            return dict(features)
-        if hasattr(features, "to_dict"):  # a Series of pandas
-            return dict(features.to_dict())
-        if isinstance(features, Mapping):
-            return dict(features)
-        values = _listed(features)
-        if len(values) == 1 and isinstance(values[0], list):
-            values = values[0]
-        return dict(zip(self._named(len(values)), values, strict=True))
-
-    def _named(self, number: int) -> Sequence[str]:
-        if len(self._names) != number:
-            known = f"{len(self._names)} names" if self._names else "no names"
-            raise ValueError(
-                f"{number} values without names, and Monitor(features=...) has {known}"
-            )
-        return self._names
 
     def _score(self, score: Any) -> Any:
         if isinstance(score, Mapping):
@@ -139,24 +128,19 @@ class Writer:
 
     def _rows(self, table: Observation) -> Iterator[Observation]:
         """The rows of a table, whose other columns are lists, or one value for all."""
-        features, number = self._table(table.features)
-        columns = [_column(values, number) for values in table[1:]]
+        features, number = _table(table.features, self._names, "features")
+        columns = [_column(values, number) for values in table[1:-2]]
+        columns += [self._attributions(table.attributions, number), _column(table.ranked, number)]
         for values in zip(features, *columns, strict=True):
             yield Observation(*values)
 
-    def _table(self, table: Any) -> tuple[Iterable[Any], int]:
-        if isinstance(table, Unnamed):
-            rows, known = _listed(table.table), _listed(table.names)
-            return [dict(zip(known, row, strict=True)) for row in rows], len(rows)
-        if hasattr(table, "columns"):  # a DataFrame
-            return _of_columns({str(name): _present(table[name]) for name in table.columns})
-        if isinstance(table, Mapping):
-            return _of_columns({name: _present(values) for name, values in table.items()})
-        rows = _listed(table)
-        if rows and isinstance(rows[0], list | tuple):
-            names = self._named(len(rows[0]))
-            return [dict(zip(names, row, strict=True)) for row in rows], len(rows)
-        return rows, len(rows)
+    def _attributions(self, table: Any, number: int) -> Sequence[Any]:
+        if table is None:
+            return [None] * number
+        rows, attributed = _table(table, self._attributed, "attributions")
+        if attributed != number:
+            raise ValueError(f"attributions of {attributed} rows for {number}")
+        return [*rows]
 
     def _fail(self, error: Exception) -> None:
         self.unreadable[f"{type(error).__name__}: {error}"] += 1
@@ -207,6 +191,43 @@ def _by_name(scores: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _scalar(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
+
+
+def _by_names(values: Any, names: Sequence[str], argument: str) -> dict[str, Any]:
+    """The values of one row by name; those that come without have `names`, in their order."""
+    if isinstance(values, dict):
+        return dict(values)
+    if hasattr(values, "to_dict"):  # a Series of pandas
+        return dict(values.to_dict())
+    if isinstance(values, Mapping):
+        return dict(values)
+    listed = _listed(values)
+    if len(listed) == 1 and isinstance(listed[0], list):
+        listed = listed[0]
+    return dict(zip(_named(len(listed), names, argument), listed, strict=True))
+
+
+def _named(number: int, names: Sequence[str], argument: str) -> Sequence[str]:
+    if len(names) != number:
+        known = f"{len(names)} names" if names else "no names"
+        raise ValueError(f"{number} values without names, and Monitor({argument}=...) has {known}")
+    return names
+
+
+def _table(table: Any, names: Sequence[str], argument: str) -> tuple[Iterable[Any], int]:
+    """The rows of a table, and how many there are."""
+    if isinstance(table, Unnamed):
+        rows, known = _listed(table.table), _listed(table.names)
+        return [dict(zip(known, row, strict=True)) for row in rows], len(rows)
+    if hasattr(table, "columns"):  # a DataFrame
+        return _of_columns({str(name): _present(table[name]) for name in table.columns})
+    if isinstance(table, Mapping):
+        return _of_columns({name: _present(values) for name, values in table.items()})
+    rows = _listed(table)
+    if rows and isinstance(rows[0], list | tuple):
+        named = _named(len(rows[0]), names, argument)
+        return [dict(zip(named, row, strict=True)) for row in rows], len(rows)
+    return rows, len(rows)
 
 
 def _listed(values: Any) -> list[Any]:

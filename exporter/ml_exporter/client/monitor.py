@@ -43,6 +43,8 @@ class Monitor:
         learn: Mapping[str, int] | None = None,
         features: Sequence[str] | Mapping[str, object] | None = None,
         score: bool | Sequence[object] | None = None,
+        attributions: bool | Sequence[str] | None = None,
+        ranked: bool | int | None = None,
         types: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | bool | None = None,
         bins: int | None = None,
@@ -53,6 +55,7 @@ class Monitor:
         thresholds: Mapping[str, object] | None = None,
         mute: Sequence[Mapping[str, object]] | None = None,
         wait: str | None = None,
+        notable: Mapping[str, object] | bool | None = None,
         state: str | os.PathLike[str] | None = None,
         queue: int = QUEUE,
         first_scrape_wait: float = FIRST_SCRAPE_WAIT,
@@ -61,8 +64,10 @@ class Monitor:
 
         `features` are names, in the order of values that come without. `score` says that scores are
         logged: True of a binary model, that of the positive class; else the classes, in their
-        order. `labels` says that labels come later, by id, and how long they are waited for.
-        `state` is a folder that outlives the process, and that all workers of an application share.
+        order. `attributions` says that attributions are, of all features or of those in a list;
+        `ranked` that recommended items are, and how many of them are looked at. `labels` says that
+        labels come later, by id, and how long they are waited for. `state` is a folder that
+        outlives the process, and that all workers of an application share.
         """
         from ml_exporter.client.arguments import model_of
 
@@ -74,6 +79,8 @@ class Monitor:
             "learn": learn,
             "features": features,
             "score": score,
+            "attributions": attributions,
+            "ranked": ranked,
             "types": types,
             "labels": labels,
             "bins": bins,
@@ -84,6 +91,7 @@ class Monitor:
             "thresholds": thresholds,
             "mute": mute,
             "wait": wait,
+            "notable": notable,
         }
         self._model = model_of(name, said)
         self.name = self._model.name
@@ -106,18 +114,24 @@ class Monitor:
         label: Any = None,
         version: Any = None,
         timestamp: Any = None,
+        attributions: Any = None,
+        ranked: Any = None,
     ) -> None:
         """Observe a prediction.
 
         `features` are a mapping by name, a pandas Series, or values in the order of
         Monitor(features=...). `score` is a number, a mapping by class, or values in the order of
         Monitor(score=...). `timestamp` is seconds since 1970, a datetime or ISO 8601; now, if
-        omitted.
+        omitted. `attributions` are a mapping by feature, or values in the order of the features;
+        `ranked` are the recommended items, the best one first.
         """
         try:
             now = time.time() if timestamp is None else timestamp
             copy = features.copy() if hasattr(features, "copy") else features
-            self._put(self.name, ROW, (copy, prediction, score, id, label, version, now))
+            row: tuple[Any, ...] = (copy, prediction, score, id, label, version, now)
+            if attributions is not None or ranked is not None:
+                row = (*row, _copied(attributions), _copied(ranked))
+            self._put(self.name, ROW, row)
         except Exception as error:
             self.failed(error)
 
@@ -131,15 +145,18 @@ class Monitor:
         label: Any = None,
         version: Any = None,
         timestamp: Any = None,
+        attributions: Any = None,
+        ranked: Any = None,
     ) -> None:
         """Observe the predictions of a table: a DataFrame, a 2-D array, or a list of rows.
 
-        It may be a mapping of names to columns, too. The rest are columns, of one value a row;
-        `version` and `timestamp` may be one for all.
+        It may be a mapping of names to columns, too, and so may `attributions`. The rest are
+        columns, of one value a row, or of one list of items (`ranked`); `version` and `timestamp`
+        may be one for all.
         """
         try:
             now = time.time() if timestamp is None else timestamp
-            table = (features, prediction, score, id, label, version, now)
+            table = (features, prediction, score, id, label, version, now, attributions, ranked)
             rows = len(prediction)
             for start in range(0, rows, PIECE):
                 piece = tuple(_piece(one, start) for one in table)
@@ -250,6 +267,10 @@ class Monitor:
         """Say once what kept something from being observed, and count it."""
         self._hub.drop("error")
         self._hub.complain(f"{self.name}: an observation failed: {type(error).__name__}: {error}")
+
+
+def _copied(values: Any) -> Any:
+    return values.copy() if hasattr(values, "copy") else values
 
 
 def _piece(table: Any, start: int) -> Any:

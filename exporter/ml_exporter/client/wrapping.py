@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_SAID = ("prediction", "score", "id", "version", "timestamp")  # what a result may say
+# What a result may say.
+_SAID = ("prediction", "score", "id", "version", "timestamp", "attributions", "ranked")
 
 
 def observed(monitor: Monitor, function: Function) -> Function:
     """The function, whose calls are observed once they have returned.
 
     Its one argument is the features; of several, each is a feature by its name. What it returns is
-    the prediction, or a mapping with `prediction` and, if there are, `score`, `id`, `version` and
-    `timestamp`. A function may be asynchronous. What it raises is raised, and not observed.
+    the prediction, or a mapping with `prediction` and, if there are, `score`, `id`, `version`,
+    `timestamp`, `attributions` and `ranked`. A function may be asynchronous. What it raises is
+    raised, and not observed.
     """
     parameters = list(inspect.signature(function).parameters.values())
     if parameters and parameters[0].name in ("self", "cls"):
