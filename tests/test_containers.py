@@ -121,3 +121,11 @@ def test_image_runs_as_a_number_and_installs_by_hash():
     locked = [run for run in instructions("RUN") if "--requirement" in run]
     assert len(locked) == 3
     assert all("--require-hashes" in run for run in locked)
+
+
+def test_every_image_has_a_bill_of_what_was_installed_last():
+    stages = DOCKERFILE.split("\nFROM ")
+    for stage in stages:
+        locks = re.findall(r"--requirement (\S+)", stage)
+        bills = re.findall(r"^RUN python tools/sbom\.py (\S+) > /opt/ml-exporter/", stage, re.M)
+        assert bills == locks

@@ -21,6 +21,7 @@ from tests.support import find_tool, free_port, get, serving, wait_until
 LOG = "notable_log: {path: notable.jsonl}\n"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+PAGES = ("/metrics", "/", "/api/v1/status")
 OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 
 
@@ -125,3 +126,26 @@ def test_exemplars_are_in_openmetrics_alone(sidecar: Sidecar) -> None:  # noqa: 
         )
     }
     assert "order-17" not in get(url)[1]
+
+
+def test_no_payload_is_in_a_log_or_on_a_page(sidecar: Sidecar) -> None:  # noqa: F811
+    sidecar.write(STATE + LOG)
+    client = learned(sidecar)
+    secret = "hush-hush"
+    for country in (secret, [secret]):
+        body = json.dumps({"instances": [{"age": 412, "country": country}]})
+        client.request("POST", CREDIT, body, {"Authorization": secret, "Cookie": secret})
+        assert client.getresponse().read() == b'{"predictions": [1]}'
+    client.request("POST", f"{CREDIT}?key={secret}", "{}")
+    assert client.getresponse().read() == b"no such model"
+    client = sidecar.client()
+    client.request("POST", CREDIT, secret)  # no JSON: the model server gives up
+    assert client.getresponse().status == 502
+    wait_until(lambda: len(lines(sidecar.folder)) == 2)
+    wait_until(lambda: sidecar.samples("ml_predictions_total")["credit"] == 52)
+    url = f"http://127.0.0.1:{sidecar.web}"
+    shown = [get(f"{url}{path}", headers) for path in PAGES for headers in ({}, OPENMETRICS)]
+    assert {status for status, _ in shown} == {200}
+    sidecar.output.seek(0)
+    logged = sidecar.output.read().decode() + (sidecar.folder / "notable.jsonl").read_text()
+    assert [text for text in (logged, *(text for _, text in shown)) if secret in text] == []

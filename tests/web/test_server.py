@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from flask import Flask
@@ -15,6 +16,7 @@ from ml_exporter.families import Family
 from ml_exporter.publication import Publication
 from ml_exporter.roles import Access
 from ml_exporter.units import parse_address
+from ml_exporter.web import server as web_server
 from ml_exporter.web.app import Door, create_app
 from ml_exporter.web.server import ListenError, WebServer
 from tests.support import get, wait_until
@@ -133,3 +135,65 @@ def test_what_was_asked_is_answered_before_it_stops(app: Flask) -> None:
         server.stop()
         assert idle.recv(1) == b""
     assert get(f"http://127.0.0.1:{server.port}/-/ready")[0] == 0
+
+
+def test_a_head_beyond_all_bounds_is_refused(serve: Serve) -> None:
+    port = serve().port
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n")
+        with suppress(ConnectionError):
+            for _ in range(2000):
+                client.sendall(b"X-More: " + b"a" * 1000 + b"\r\n")
+        client.settimeout(10)
+        with suppress(ConnectionError):
+            assert client.recv(100).startswith(b"HTTP/1.1 413 ")
+    assert get(f"http://127.0.0.1:{port}/-/healthy")[0] == 200
+
+
+@pytest.fixture
+def drip() -> Iterator[Callable[[int, bytes], socket.socket]]:
+    """A client that says something to a port, and then a letter every now and then."""
+    done = threading.Event()
+    with ExitStack() as clients:
+        clients.callback(done.set)
+
+        def begin(port: int, beginning: bytes) -> socket.socket:
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", port), 30))
+
+            def go_on() -> None:
+                with suppress(OSError):
+                    client.sendall(beginning)
+                    while not done.wait(0.05):
+                        client.sendall(b"a")
+
+            threading.Thread(target=go_on, daemon=True).start()
+            return client
+
+        yield begin
+
+
+@pytest.mark.parametrize("beginning", [b"G", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nX-More: "])
+def test_heads_that_drip_keep_nobody_waiting(
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    drip: Callable[[int, bytes], socket.socket],
+    beginning: bytes,
+) -> None:
+    monkeypatch.setattr(web_server, "_HEAD_TIME", 0.2)
+    port = serve().port
+    for _ in range(20):  # more than there are threads
+        drip(port, beginning)
+    wait_until(lambda: get(f"http://127.0.0.1:{port}/-/healthy")[0] == 200)
+
+
+def test_a_body_that_drips_is_not_waited_for(
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    drip: Callable[[int, bytes], socket.socket],
+) -> None:
+    monkeypatch.setattr(web_server, "_REQUEST_TIME", 0.2)
+    head = b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    client = drip(serve().port, head)
+    with suppress(ConnectionError):
+        while client.recv(1000):
+            pass

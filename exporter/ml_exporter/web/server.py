@@ -6,8 +6,11 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
+from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server
 from flask import Flask
@@ -19,9 +22,13 @@ log = logging.getLogger(__name__)
 
 _EVERYWHERE = ("::", "0.0.0.0")  # the first is IPv4 too; not every machine has IPv6
 _ERRNO = re.compile(r"\[Errno -?\d+\]")
+_LARGEST_HEAD = 64 << 10  # bytes
 _LARGEST_BODY = 16 << 20  # bytes; what the application leaves unread is read here, at once
 _THREADS = 8
 _TIMEOUT = 10  # seconds that a client may keep a connection without a word
+_HEAD_TIME = 10.0  # seconds in which the head of a request must be there, however it drips
+_REQUEST_TIME = 60.0  # seconds for all the rest of it, and its answer
+_LOOK_EVERY = 0.5  # seconds
 _STOP_TIMEOUT = 1  # seconds that such a client is waited for at the end
 
 
@@ -29,8 +36,56 @@ class ListenError(Exception):
     """An address that can't be listened on, and why."""
 
 
+class _Deadlines:
+    """Ends connections that take too long: each keeps one of the few threads waiting."""
+
+    def __init__(self) -> None:
+        self._ends: dict[HTTPConnection, float] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="web-deadlines", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    @contextmanager
+    def within(self, connection: HTTPConnection, seconds: float) -> Iterator[None]:
+        self._ends[connection] = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._ends.pop(connection, None)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_LOOK_EVERY):
+            now = time.monotonic()
+            for connection, end in list(self._ends.items()):
+                if now > end:
+                    with suppress(OSError):
+                        connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+class _Request(HTTPRequest):
+    def parse_request(self) -> None:
+        with self.server.deadlines.within(self.conn, _HEAD_TIME):
+            super().parse_request()
+
+    def respond(self) -> None:
+        with self.server.deadlines.within(self.conn, _REQUEST_TIME):
+            super().respond()
+
+
+class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
+
+
 class _Server(Server):
+    ConnectionClass = _Connection
+    max_request_header_size = _LARGEST_HEAD
     max_request_body_size = _LARGEST_BODY
+    deadlines: _Deadlines
 
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
@@ -60,6 +115,7 @@ class WebServer:
             shutdown_timeout=_STOP_TIMEOUT,
             server_name="ml-exporter",
         )
+        self._server.deadlines = _Deadlines()
         self._tls = tls
         if tls is not None:
             self._server.ssl_adapter = _adapter(tls)
@@ -86,6 +142,7 @@ class WebServer:
                     raise
 
     def start(self) -> None:
+        self._server.deadlines.start()
         self._thread.start()
 
     def renew(self, tls: Tls | None) -> None:
@@ -96,6 +153,7 @@ class WebServer:
     def stop(self) -> None:
         """Answer what was asked, and stop."""
         self._server.stop()
+        self._server.deadlines.stop()
         self._thread.join()
 
 
