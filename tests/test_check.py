@@ -113,6 +113,16 @@ def test_logs_need_not_be_there(folder: Path) -> None:
             "8: models[0].constraints.x: 'label' isn't a feature in {folder}/b.json",
         ),
         (
+            ", features: [x, z]}",
+            "}\n    notable: {values: [id, x, prediction, w]}",
+            "8: models[0].notable.values: 'w' isn't a feature in {folder}/b.json",
+        ),
+        (
+            "models:",
+            "notable_log: {path: no/notable.jsonl}\nmodels:",
+            "1: notable_log.path: {folder}/no is no folder",
+        ),
+        (
             "models:",
             "limits: {series: 60}\nmodels:",
             "1: limits.series: {n} series are beyond the limit of 60; raise it, or watch fewer"

@@ -45,6 +45,9 @@ def check(config: Config) -> Report:
             f"{config.path}:1: limits.series: {budget.suppressed} series are beyond the limit of"
             f" {config.limits.series}; raise it, or watch fewer features"
         )
+    log = config.notable_log
+    if log is not None and log.path is not None and not log.path.parent.is_dir():
+        report.errors.append(f"{config.path}:1: notable_log.path: {log.path.parent} is no folder")
     return report
 
 
@@ -91,7 +94,7 @@ def _contradictions(model: Model, baseline: Baseline) -> list[tuple[str, str]]:
             found.append((f"types.{name}", f"is a {known.type}, not a {type},"))
     layout = prediction_layout(model, baseline)
     if model.fields.features is None:
-        found += _unread_constraints(model, layout)
+        found += _unread(model, layout)
     for key in layout.fields:
         if key.role != "feature":
             continue
@@ -108,15 +111,17 @@ def _contradictions(model: Model, baseline: Baseline) -> list[tuple[str, str]]:
     return found
 
 
-def _unread_constraints(model: Model, layout: Layout) -> list[tuple[str, str]]:
+def _unread(model: Model, layout: Layout) -> list[tuple[str, str]]:
     read = {key.name for key in layout.fields if key.role in ("feature", "prediction")}
     read |= {"score" for key in layout.fields if key.role == "score"}
-    return [
-        (f"constraints.{constraint.field}", f"{name!r} isn't a feature")
+    named = [
+        (f"constraints.{constraint.field}", name)
         for constraint in model.constraints
         for name in constraint.fields
-        if name not in read
     ]
+    told = model.notable.values if model.notable is not None else ()
+    named += [("notable.values", name) for name in told if name != "id"]
+    return [(key, f"{name!r} isn't a feature") for key, name in named if name not in read]
 
 
 def _line(
