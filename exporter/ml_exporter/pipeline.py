@@ -88,8 +88,8 @@ class Pipeline:
         `start` is where files begin that have no position, unless the model says otherwise.
         `spools` hold what is posted; raises StateError where they can't be used. `attachment` leads
         to what passed through the proxy. `line_writer` takes lines about predictions that are worth
-        a look. Raises ConfigError where a source is not as its settings
-        say, or needs what isn't installed.
+        a look. Raises ConfigError where a source is not as its settings say, or needs what isn't
+        installed.
         """
         self.model = model
         self._limits = limits
