@@ -8,14 +8,8 @@ from typing import Any
 import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
-from tests.proxy.test_service import (
-    CREDIT,
-    STATE,
-    Sidecar,
-    credit,
-    model_server,  # noqa: F401 - a fixture
-    sidecar,  # noqa: F401 - a fixture
-)
+from tests.proxy.sidecar import Sidecar
+from tests.proxy.test_service import CREDIT, STATE, credit
 from tests.support import find_tool, free_port, get, serving, wait_until
 
 LOG = "notable_log: {path: notable.jsonl}\n"
@@ -37,7 +31,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def learned(sidecar: Sidecar) -> http.client.HTTPConnection:  # noqa: F811
+def learned(sidecar: Sidecar) -> http.client.HTTPConnection:
     """A client of a sidecar that has learned what is usual."""
     sidecar.start()
     sidecar.wait()
@@ -47,7 +41,7 @@ def learned(sidecar: Sidecar) -> http.client.HTTPConnection:  # noqa: F811
     return client
 
 
-def test_a_line_has_the_trace_of_its_request_and_no_payload(sidecar: Sidecar) -> None:  # noqa: F811
+def test_a_line_has_the_trace_of_its_request_and_no_payload(sidecar: Sidecar) -> None:
     sidecar.write(STATE + LOG)
     client = learned(sidecar)
     assert credit(client)[0] == 200  # as all others
@@ -66,7 +60,7 @@ def test_a_line_has_the_trace_of_its_request_and_no_payload(sidecar: Sidecar) ->
     assert sidecar.samples("ml_notable_predictions_total")["credit unseen"] == 1
 
 
-def test_prometheus_stores_the_trace_as_an_exemplar(sidecar: Sidecar) -> None:  # noqa: F811
+def test_prometheus_stores_the_trace_as_an_exemplar(sidecar: Sidecar) -> None:
     sidecar.write(LOG)
     client = learned(sidecar)
     config = sidecar.folder / "prometheus.yml"
@@ -106,7 +100,7 @@ def test_prometheus_stores_the_trace_as_an_exemplar(sidecar: Sidecar) -> None:  
         assert float(bucket["value"]) <= float(bucket["of"]["le"])
 
 
-def test_exemplars_are_in_openmetrics_alone(sidecar: Sidecar) -> None:  # noqa: F811
+def test_exemplars_are_in_openmetrics_alone(sidecar: Sidecar) -> None:
     sidecar.write(LOG)
     odd(learned(sidecar), {"X-Request-Id": "order-17"})
     url = f"http://127.0.0.1:{sidecar.web}/metrics"
@@ -128,7 +122,7 @@ def test_exemplars_are_in_openmetrics_alone(sidecar: Sidecar) -> None:  # noqa: 
     assert "order-17" not in get(url)[1]
 
 
-def test_no_payload_is_in_a_log_or_on_a_page(sidecar: Sidecar) -> None:  # noqa: F811
+def test_no_payload_is_in_a_log_or_on_a_page(sidecar: Sidecar) -> None:
     sidecar.write(STATE + LOG)
     client = learned(sidecar)
     secret = "hush-hush"

@@ -5,7 +5,7 @@ from ml_exporter.sources.request_exemplars import RequestExemplars
 def frame(trace: str, duration: float, upstream: float, time: float = 1.7e9) -> bytes:
     field = f"X-Request-Id: {trace}\r\n" if trace else ""
     head = f"POST / HTTP/1.1\r\nHost: model\r\n{field}\r\n".encode()
-    return write_frame(0, 200, time, duration, upstream, head, b"{}", b"", b"{}")
+    return write_frame(0, 200, time, duration, upstream, 0.0, head, b"{}", b"", b"{}")
 
 
 def test_each_bucket_has_its_latest_request() -> None:
