@@ -51,7 +51,7 @@ def test_nobody_listens(capture: Capture) -> None:
 
 
 def test_nobody_answers(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(*arguments: object) -> None:
+    async def never(*arguments: object, **named: object) -> None:
         await asyncio.sleep(60)
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", never)
@@ -61,7 +61,7 @@ def test_nobody_answers(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_client_that_leaves_meanwhile(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(*arguments: object) -> None:
+    async def never(*arguments: object, **named: object) -> None:
         await asyncio.sleep(60)
 
     async def at_once(client: Client, wire: Wire) -> None:

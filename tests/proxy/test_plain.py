@@ -1,20 +1,25 @@
 """What is forwarded in C is what Python would forward, count and copy; all else is left to it."""
 
+import asyncio
 import dataclasses
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import bcrypt
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_exporter.capture import Capture, Frame
 from ml_exporter.proxy._plain import Lane
+from ml_exporter.proxy.guard import Guard
 from ml_exporter.proxy.heads import END, request_head, response_head
+from ml_exporter.proxy.names import Names
 from ml_exporter.proxy.observation import Observer
 from ml_exporter.proxy.routes import Routes
+from ml_exporter.proxy_settings import ModelName
 from tests.proxy.test_heads import SMUGGLED
 from tests.proxy.wires import Pair, pair
 from tests.support import ROOT
@@ -242,6 +247,49 @@ def test_a_request_behind_one_in_flight_waits(capture: Capture) -> None:
     assert both.far.sent[sent:].count(b"hello") == 2
     both.answers(ANSWER)
     assert both.near.sent == ANSWER * 3
+
+
+def test_who_must_log_in_is_not_plain(capture: Capture) -> None:
+    async def ask() -> None:
+        both = warm(capture)
+        both.shared.guard = Guard({"ada": bcrypt.hashpw(b"lovelace", bcrypt.gensalt(4))})
+        sent, answered = both.far.sent, both.near.sent
+        both.asks(PLAIN)
+        assert not both.client.lane.is_busy
+        while both.near.sent == answered:
+            await asyncio.sleep(0.01)
+        assert both.near.sent[len(answered) :].startswith(b"HTTP/1.1 401 ")
+        assert both.far.sent == sent
+
+    asyncio.run(ask())
+
+
+def test_answers_that_get_fields_are_not_plain(capture: Capture) -> None:
+    both = warm(capture)
+    both.client.fields = ((b"X-Frame-Options", b"deny"),)
+    both.asks(PLAIN)
+    assert not both.client.lane.is_busy
+    both.answers(ANSWER)
+    assert both.near.sent[len(ANSWER) :] == ANSWER.replace(
+        b"\r\n\r\n", b"\r\nX-Frame-Options: deny\r\n\r\n"
+    )
+
+
+def test_where_more_than_the_path_tells_the_model_nothing_is_plain(capture: Capture) -> None:
+    names = Names(ModelName(header="X-Model"))
+    routes = Routes([("credit", None)], capture.counts)
+    observer = Observer(capture, routes, body_limit=100, names=names)
+    head = PLAIN[:-5]
+    observer.end(observer.begin(request_head(head), head), 200)
+    assert Lane().request(PLAIN, PEER, ENDING, observer.recorder) is None
+
+
+def test_long_targets_are_not_remembered(capture: Capture) -> None:
+    both = pair(capture)
+    for _ in range(2):
+        both.asks(PLAIN.replace(b"/predict", b"/" + b"a" * 2000))
+        assert not both.client.lane.is_busy
+        both.answers(ANSWER)
 
 
 def test_a_client_that_goes_away_is_counted(capture: Capture) -> None:

@@ -16,7 +16,7 @@ from ml_exporter.proxy._plain import Recorder
 from ml_exporter.proxy.bodies import Copy
 from ml_exporter.proxy.heads import RequestHead
 from ml_exporter.proxy.names import Names
-from ml_exporter.proxy.routes import MOST_REMEMBERED, READING, Route, Routes
+from ml_exporter.proxy.routes import LONGEST_REMEMBERED, MOST_REMEMBERED, READING, Route, Routes
 from ml_exporter.request_counts import BUCKETS, LAYOUT, method_cell
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Observer:
 
     def _remember(self, target: bytes, place: int) -> None:
         """What asks for it can be plain from now on, where the path alone tells the model."""
-        if self._names is not None:
+        if self._names is not None or len(target) > LONGEST_REMEMBERED:
             return
         places = self.recorder.routes
         if len(places) >= MOST_REMEMBERED:

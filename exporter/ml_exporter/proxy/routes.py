@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from ml_exporter.request_counts import RequestCounts
 
 MOST_REMEMBERED = 4096  # paths
-_LONGEST_REMEMBERED = 1024  # bytes
+LONGEST_REMEMBERED = 1024  # bytes
 READING = (b"GET", b"HEAD", b"OPTIONS")  # methods that ask for no prediction
 # Health, metadata and administration of the servers whose protocols we know.
 _NO_PREDICTION = re.compile(
@@ -62,7 +62,7 @@ class Routes:
             route = self._find(target.partition(b"?")[0].decode("latin-1"), name)
             if len(self._known) >= MOST_REMEMBERED:
                 self._known.clear()
-            if len(target) <= _LONGEST_REMEMBERED:
+            if len(target) <= LONGEST_REMEMBERED:
                 self._known[key] = route
         if route is None or (method in READING and not route.any_method):
             return None
