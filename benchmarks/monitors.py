@@ -19,6 +19,7 @@ from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field, Fi
 from ml_exporter.config import Constraint, Fields, FileSource, Limits, Model
 from ml_exporter.profiling import build
 from ml_exporter.segments import Segment
+from ml_exporter.statistics.bins import binned
 from ml_exporter.versions import Budget, Version, labelled
 
 _LEAST_SECONDS = 0.2
@@ -77,7 +78,8 @@ def main() -> None:
     types: dict[Field, FieldType] = {PREDICTION: "category", LABEL: "category"}
     request = Request("model", "1", types, {}, 10, 50, positive="1", segments=model.segments)
     reference = rows_of(20_000, 1)
-    version.judge_by(build(lambda: [reference], request), "file")
+    baseline = build(lambda: [reference], request)
+    version.judge_by(baseline, "file")
     batch = rows_of(rows, 2)
     for column in batch.fields.values():
         assert column.numbers or column.categories  # told by formats, once for all monitors
@@ -85,6 +87,13 @@ def main() -> None:
     outcomes = labelled(annotated)
     print(f"{rows} rows at once\n\n{'':24} {'ns a row':>9}  {'series':>6}")
     print(f"{'segments and regions':24} {nanoseconds(lambda: version.annotated(batch), rows):9.0f}")
+    numbers = [
+        (batch.column(one.key).numbers.values, np.array(one.edges))
+        for one in baseline.fields
+        if one.edges is not None
+    ]
+    binning = nanoseconds(lambda: [binned(*one) for one in numbers], rows)
+    print(f"{'bins, for all monitors':24} {binning:9.0f}")
     own, judged = version.selections
     for of_rows, monitors in (
         (annotated, (*own.of_predictions, *judged.of_predictions)),
