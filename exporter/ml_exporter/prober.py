@@ -28,8 +28,6 @@ from ml_exporter.proxy_settings import Endpoint, UpstreamTls
 
 log = logging.getLogger(__name__)
 
-RESULTS = ("answered", "failed", "unusable")
-
 HEADER = "X-ML-Exporter-Probe"
 _MOST_WAITING = 16  # exchanges, of which the last one is taken
 _OFFERED_EVERY = 0.05  # seconds

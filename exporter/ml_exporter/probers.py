@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ml_exporter.config import Config, ProxySource
 from ml_exporter.families import Family
@@ -11,9 +12,11 @@ from ml_exporter.formats import Layout
 from ml_exporter.monitors.probes import Probes
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.probe_pace import Traffic
-from ml_exporter.prober import RESULTS, Prober, Server
 from ml_exporter.proxy_settings import ProxyFlags, ProxySettings, with_flags
 from ml_exporter.sources.capture import Attachment
+
+if TYPE_CHECKING:
+    from ml_exporter.prober import Prober
 
 _LOOK_EVERY = 1.0  # seconds
 _SERVER_ERRORS = 500  # and above
@@ -27,7 +30,7 @@ class Probers:
         self._flags = flags
         self._proxy: ProxySettings | None = None  # None: nobody says where the model server is
         self._probers: dict[str, tuple[Layout, Prober]] = {}  # by model
-        self._probes = Probes(RESULTS)
+        self._probes = Probes()
         self._looked_at = 0.0
 
     @property
@@ -69,6 +72,8 @@ class Probers:
         self._probers.clear()
 
     def _start(self, pipeline: Pipeline, source: ProxySource) -> None:
+        from ml_exporter.prober import Prober, Server
+
         model = pipeline.model
         layout = pipeline.layouts["predictions"]
         _, before = self._probers.pop(model.name, (None, None))

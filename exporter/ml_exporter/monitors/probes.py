@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from ml_exporter.families import Family
 
+RESULTS = ("answered", "failed", "unusable")
+
 
 class Probes:
-    def __init__(self, results: Iterable[str]) -> None:
+    def __init__(self) -> None:
         self._probes = Family(
             "ml_exporter_probes_total",
             "Requests that the exporter sent to a model to attribute its predictions to features, "
@@ -16,7 +18,7 @@ class Probes:
             "counter",
             ("result",),
         )
-        for result in results:
+        for result in RESULTS:
             self._probes.add(result)
         self.families = (self._probes,)
 
