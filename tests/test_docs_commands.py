@@ -3,14 +3,14 @@
 import argparse
 import re
 
-from ml_exporter.cli import _parser
+from ml_exporter.arguments import command_line
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/commands.md").read_text()
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    (action,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (action,) = (a for a in command_line()._actions if isinstance(a, argparse._SubParsersAction))
     return dict(action.choices)
 
 
