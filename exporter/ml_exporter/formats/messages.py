@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from ml_exporter.batch import ABSENT
 from ml_exporter.formats.lines import BOM
 from ml_exporter.formats.spans import integer
 
@@ -36,6 +37,9 @@ class Message:
     content_type: str = ""
     content_encoding: str = ""
     json_length: int | None = None  # bytes: Inference-Header-Content-Length
+    # What a protocol is told by is read again by the protocol. (A cached_property has no slot.)
+    _content: bytes | None = field(default=None, init=False, repr=False, compare=False)
+    _json: Any = field(default=ABSENT, init=False, repr=False, compare=False)
 
     @property
     def media_type(self) -> str:
@@ -45,6 +49,11 @@ class Message:
     @property
     def content(self) -> bytes:
         """The body, decompressed; raises Rejected."""
+        if self._content is None:
+            self._content = self._decompressed()
+        return self._content
+
+    def _decompressed(self) -> bytes:
         content = self.body
         if self.content_encoding:
             names = self.content_encoding.lower().split(",")
@@ -60,8 +69,10 @@ class Message:
 
     @property
     def json(self) -> Any:
-        """The body as a JSON value; raises Rejected."""
-        return json_value(self.content)
+        """The body as a JSON value, which nobody changes; raises Rejected."""
+        if self._json is ABSENT:
+            self._json = json_value(self.content)
+        return self._json
 
     def json_or_none(self) -> Any:
         """The same, but None for a body that neither says nor looks like it were JSON."""

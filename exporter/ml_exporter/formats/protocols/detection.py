@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from ml_exporter.formats.exchanges import Exchange
@@ -20,6 +21,8 @@ _BY_PATH = [
         (r"/(chat/)?completions/?$", "openai"),
     )
 ]
+_REMEMBERED = 1024  # paths
+_LONGEST_REMEMBERED = 1024  # characters
 _SELDON = ("strData", "jsonData", "binData", "customData")
 _SELDON_DATA = ("ndarray", "tensor", "tftensor")
 _DATAFRAMES = ("dataframe_split", "dataframe_records")
@@ -28,9 +31,9 @@ _DATAFRAMES = ("dataframe_split", "dataframe_records")
 def detect(exchange: Exchange) -> str:
     """The name of a protocol; BentoML's, whose bodies may be anything, where none is known."""
     path = exchange.path.partition("?")[0]
-    for pattern, name in _BY_PATH:
-        if pattern.search(path):
-            return name
+    told = _by_path(path) if len(path) <= _LONGEST_REMEMBERED else _by_path.__wrapped__(path)
+    if told is not None:
+        return told
     request, response = _object(exchange.request), _object(exchange.response)
     for body in (request, response):
         if _has_tensors(body.get("inputs")) or _has_tensors(body.get("outputs")):
@@ -48,6 +51,11 @@ def detect(exchange: Exchange) -> str:
     if "inputs" in request:
         return "mlflow"
     return "kserve-v1" if "predictions" in response else "bentoml"
+
+
+@lru_cache(_REMEMBERED)
+def _by_path(path: str) -> str | None:
+    return next((name for pattern, name in _BY_PATH if pattern.search(path)), None)
 
 
 def _object(message: Message | None) -> dict[str, Any]:
