@@ -13,7 +13,6 @@ from ml_exporter.monitors.observations import DroppedObservations
 from ml_exporter.monitors.probes import Probes
 from ml_exporter.notable_log import LineWriter
 from ml_exporter.pipeline import Pipeline
-from ml_exporter.prober import RESULTS
 from ml_exporter.profiling import build
 from ml_exporter.proxied import Proxied
 from ml_exporter.sources.capture import Attachment
@@ -74,7 +73,7 @@ def families(tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline) -> li
     proxied = Proxied(Attachment(path=path))
     proxied.follow({"credit": "1"})
     found = [*ExporterInfo().families, *DroppedObservations().families, *proxied.families]
-    found += Probes(RESULTS).families
+    found += Probes().families
     found += LineWriter(NotableLog(None)).families
     found += pipeline.families
     for model in config.models:

@@ -101,7 +101,25 @@ def test_the_cost_is_known_beforehand(baseline):
     for field in baseline.component_fields:
         series = sum(len(family) for family in monitor(baseline, [field]).families)
         assert ComponentValues.series(field) == series
-        assert series == (61 if field.name == "mahalanobis" else 65)
+        assert series == (74 if field.name == "mahalanobis" else 65)
+
+
+def test_rows_beyond_all_of_the_baseline_are_outliers(baseline, rows):
+    counting = monitor(baseline)
+    counting.update(rows)
+    assert by_name(counting)["ml_outliers_total"].value("mahalanobis") == 0
+    few = rows.slice(0, 50).fields
+    x = Field("feature", "x")
+    far = Batch(50, {**few, x: Column([value * 9 for value in few[x].values])})
+    counting.update(far)
+    families = by_name(counting)
+    outliers = families["ml_outliers_total"].value("mahalanobis")
+    assert outliers == np.count_nonzero(counting.outliers(far)) > 5
+    scores = families["ml_outlier_score"]
+    assert scores.label_names == ("model", "version", "baseline_id", "detector", "le")
+    assert scores.values[-1] == 4050
+    assert scores.values[-1] - scores.values[-2] == outliers
+    assert (np.diff(scores.values) >= 0).all()
 
 
 class TestVersion:

@@ -12,6 +12,7 @@ from ml_exporter.batch import Batch
 from ml_exporter.components import DISTANCE, LOADINGS_TOLD, Projection
 from ml_exporter.families import Family
 from ml_exporter.monitors.fields import FieldValues
+from ml_exporter.monitors.outliers import Outliers
 
 
 class ComponentValues:
@@ -33,7 +34,8 @@ class ComponentValues:
         names = [one.name for one in baseline.component_fields]
         self._places = [names.index(one.name) for one in fields]
         self._distance = names.index(DISTANCE)
-        self._farthest = (baseline.component_fields[self._distance].edges or [np.inf])[-1]
+        edges = baseline.component_fields[self._distance].edges or ()
+        self._farthest = edges[-1] if edges else np.inf
         self._are_beyond = False  # some rows of the last batch
         self._counted = FieldValues(model, version, baseline, fields, false_alarms)
         of = {"model": model, "version": version, "baseline_id": baseline.id}
@@ -51,7 +53,11 @@ class ComponentValues:
             ("component",),
             of=of,
         )
-        self.families = (*self._counted.families, loading, variance)
+        self.families: tuple[Family, ...] = (*self._counted.families, loading, variance)
+        self._outliers: Outliers | None = None
+        if self._distance in self._places:
+            self._outliers = Outliers(model, version, baseline.id, DISTANCE, edges)
+            self.families += self._outliers.families
         for component in (baseline.components.components[place] for place in self._places):
             if component.name != DISTANCE:
                 variance.set(component.variance, component.name)
@@ -61,12 +67,16 @@ class ComponentValues:
     @staticmethod
     def series(field: BaselineField) -> int:
         """How many series a component costs."""
-        return FieldValues.series(field) + (0 if field.name == DISTANCE else 1 + LOADINGS_TOLD)
+        own = Outliers.series(field) if field.name == DISTANCE else 1 + LOADINGS_TOLD
+        return FieldValues.series(field) + own
 
     def update(self, batch: Batch) -> None:
         counts = self._projection.count(batch)
         self._counted.add([np.append(counts[place], (0, 0)) for place in self._places])
-        self._are_beyond = bool(counts[self._distance][-1])
+        distances = counts[self._distance]
+        if self._outliers is not None:
+            self._outliers.add(distances)
+        self._are_beyond = bool(distances[-1])
 
     def outliers(self, batch: Batch) -> NDArray[np.bool_]:
         """Rows of the batch that was counted last, farther out than any of the baseline."""
