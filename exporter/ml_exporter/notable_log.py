@@ -138,13 +138,12 @@ class LineWriter:
 
     def _append(self, path: Path, size: int, data: bytes) -> int:
         """Bytes of the data that were written; the file may be renamed by anyone meanwhile."""
+        held = path.stat().st_size if path.exists() else 0
+        if held and held + len(data) > size:
+            os.replace(path, path.with_name(f"{path.name}.1"))
+            self._is_torn = False
         descriptor = _open(path)
         try:
-            if os.fstat(descriptor).st_size + len(data) > size and os.fstat(descriptor).st_size:
-                os.replace(path, path.with_name(f"{path.name}.1"))
-                os.close(descriptor)
-                descriptor = _open(path)
-                self._is_torn = False
             end = b"\n" if self._is_torn else b""
             written = _write_all(descriptor, end + data)
             self._is_torn = not (end + data)[:written].endswith(b"\n") if written else self._is_torn
