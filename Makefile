@@ -13,7 +13,7 @@ test: .venv/dev.stamp tools  ## All checks: format, lint, types, tests, rules an
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 lint: .venv/dev.stamp  ## Format and lint
 	$(BIN)/ruff format --check
