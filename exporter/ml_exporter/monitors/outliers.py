@@ -36,17 +36,22 @@ class Outliers:
             ("detector", "le"),
             of={**of, "baseline_id": baseline_id},
         )
-        for edge in (*edges, np.inf):
-            self._scores.add(detector, format_number(edge), suffix="_bucket")
+        for upper in (*_uppers(edges), np.inf):
+            self._scores.add(detector, format_number(upper), suffix="_bucket")
         self._detector = detector
         self.families = (self._outliers, self._scores)
 
     @staticmethod
     def series(field: BaselineField) -> int:
         """How many series a detector costs that has these bins."""
-        return 2 + len(field.edges or ())
+        return 2 + len(_uppers(field.edges or ()))
 
     def add(self, counts: NDArray[np.int64]) -> None:
-        """Count rows by bin: up to each edge, and above the last."""
+        """Count rows by bin: up to the lowest edge, between edges, and above the last."""
         self._outliers.inc(counts[-1], self._detector)
-        self._scores.values[:] += np.cumsum(counts)
+        self._scores.values[:] += np.cumsum(counts)[-len(self._scores) :]
+
+
+def _uppers(edges: Sequence[float]) -> Sequence[float]:
+    """Those that a bin ends at: none does at the lowest, which may be there twice."""
+    return edges[1:]
