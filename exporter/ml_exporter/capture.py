@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import platform
+import re
 import secrets
 import threading
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ class Frame:
     request_body: bytes
     response_head: bytes
     response_body: bytes
+
+
+def field_pattern(name: str) -> re.Pattern[bytes]:
+    """What finds a field in the head of a message; its value is the first group."""
+    return re.compile(rb"\n%b:[\t ]*+([^\r]*+)" % re.escape(name.encode()), re.IGNORECASE)
 
 
 def write_frame(

@@ -158,8 +158,8 @@ class Telemetry:
             if outcome == "born":
                 born.append(name)
         if not self._catching_up:
-            seen = [one for one in self.pipelines if one.model.name not in {*self._births, *born}]
-            self._probers.step(seen)
+            unseen = {*self._births, *born}
+            self._probers.step([one for one in self.pipelines if one.model.name not in unseen])
         return busy, born
 
     def commit(self, born: Sequence[str] = (), *, last: bool = False) -> None:

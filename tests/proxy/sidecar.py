@@ -14,7 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from tests.support import free_port, get, wait_until
 
 MODEL_SERVER = Path(__file__).with_name("model_server.py")
-CONFIG = """\
+PROXY = """\
+proxy:
+  upstream: http://127.0.0.1:{upstream}
+  listen_address: 127.0.0.1:{port}
+  health_address: 127.0.0.1:{health}
+"""
+MODELS = """\
 models:
   - name: credit
     task: binary
@@ -28,12 +34,8 @@ models:
     learn: {{rows: 50}}
     source: {{type: proxy, path: /v2/models/risk/infer, format: open-inference}}
     fields: {{prediction: prediction, features: [age]}}
-proxy:
-  upstream: http://127.0.0.1:{upstream}
-  listen_address: 127.0.0.1:{port}
-  health_address: 127.0.0.1:{health}
-  drain: 1s
 """
+CONFIG = f"{MODELS}{PROXY}  drain: 1s\n"
 
 
 class Sidecar:

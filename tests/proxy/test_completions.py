@@ -5,23 +5,19 @@ import json
 import time
 from typing import Any
 
-from tests.proxy.sidecar import Sidecar
+from tests.proxy.sidecar import PROXY, Sidecar
 from tests.support import wait_until
 
 PATH = "/v1/chat/completions"
-CONFIG = """\
+MODELS = """\
 models:
   - name: assistant
     task: multiclass
     learn: {{rows: 50}}
     source: {{type: proxy, path: /v1/chat/completions}}
     fields: {{prediction: finish_reason}}
-proxy:
-  upstream: http://127.0.0.1:{upstream}
-  listen_address: 127.0.0.1:{port}
-  health_address: 127.0.0.1:{health}
-  drain: 0s
 """
+CONFIG = f"{MODELS}{PROXY}  drain: 0s\n"
 WITH_USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 
 

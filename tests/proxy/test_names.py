@@ -12,7 +12,7 @@ from ml_exporter.proxy.names import Names
 from ml_exporter.proxy.observation import Observer
 from ml_exporter.proxy.routes import Routes
 from ml_exporter.proxy_settings import ModelName
-from tests.proxy.sidecar import Sidecar
+from tests.proxy.sidecar import PROXY, Sidecar
 from tests.support import wait_until
 
 BOTH = ModelName(header="X-Model", field="parameters.model")
@@ -108,7 +108,7 @@ def test_a_body_that_is_too_large_to_read_is_of_its_path(capture: Capture) -> No
     assert capture.counts.requests(0) == {("POST", 200): 1}
 
 
-CONFIG = """\
+MODELS = """\
 models:
   - name: llama
     task: multiclass
@@ -120,13 +120,8 @@ models:
     task: multiclass
     source: {{type: proxy, path: /v1/chat/completions}}
     fields: {{prediction: finish_reason}}
-proxy:
-  upstream: http://127.0.0.1:{upstream}
-  listen_address: 127.0.0.1:{port}
-  health_address: 127.0.0.1:{health}
-  drain: 0s
-  model: {{header: X-Model, field: model}}
 """
+CONFIG = f"{MODELS}{PROXY}  drain: 0s\n  model: {{{{header: X-Model, field: model}}}}\n"
 
 
 def ask(client: http.client.HTTPConnection, model: str, **fields: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proxy.sidecar import Sidecar
+from tests.proxy.sidecar import PROXY, Sidecar
 from tests.support import free_port, get, wait_until
 
 CREDIT = "/v1/models/credit:predict"
@@ -65,7 +65,7 @@ def test_predictions_are_counted_exactly(sidecar: Sidecar) -> None:
     assert set(sidecar.samples("ml_exporter_observations_dropped_total").values()) == {0}
 
 
-PROBED = """\
+PRICES = """\
 models:
   - name: price
     task: regression
@@ -73,11 +73,8 @@ models:
     source: {{type: proxy, path: "/v1/models/price:predict", probe_rate: 500}}
     fields: {{prediction: prediction, features: [floor, age, area]}}
 state: {{path: state}}
-proxy:
-  upstream: http://127.0.0.1:{upstream}
-  listen_address: 127.0.0.1:{port}
-  health_address: 127.0.0.1:{health}
 """
+PROBED = f"{PRICES}{PROXY}"
 
 
 def test_a_model_that_is_probed_is_attributed(sidecar: Sidecar) -> None:

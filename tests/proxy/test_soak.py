@@ -15,24 +15,20 @@ from tempfile import TemporaryFile
 
 import pytest
 
+from tests.proxy.sidecar import PROXY
 from tests.proxy.test_service import CREDIT, Sidecar, resident
 from tests.support import free_port, get, stop, wait_until
 
 MODEL_SERVER = Path(__file__).with_name("quick_model_server.py")
-CONFIG = """\
+MODELS = """\
 models:
   - name: credit
     task: regression
     learn: {{rows: 200}}
     source: {{type: proxy, path: "/v1/models/credit:predict", format: kserve-v1}}
     fields: {{prediction: prediction, features: [age, country]}}
-proxy:
-  upstream: http://127.0.0.1:{upstream}
-  listen_address: 127.0.0.1:{port}
-  health_address: 127.0.0.1:{health}
-  buffer: 16MiB
-  drain: 0s
 """
+CONFIG = f"{MODELS}{PROXY}  buffer: 16MiB\n  drain: 0s\n"
 CONNECTIONS = 32
 OF_A_CONNECTION = 500  # requests, after which it is replaced by another
 SPARE = 8 << 20  # bytes by which a process may grow once it is warm: a leak has no bounds

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
-from ml_exporter.capture import Frame, read_frame, split_frames
+from ml_exporter.capture import Frame, field_pattern, read_frame, split_frames
 from ml_exporter.formats.exchanges import Exchange, Invocation, Tabulator
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import reader
@@ -30,8 +30,7 @@ class Captured:
     def __init__(self, layout: Layout, format: str, version_header: str) -> None:
         self._read = reader(format, layout)
         self._rows = Tabulator(layout)
-        name = re.escape(version_header.encode())
-        self._version = re.compile(rb"\n%b:[\t ]*+([^\r]*+)" % name, re.IGNORECASE)
+        self._version = field_pattern(version_header)
         self._reads_versions = layout.version is not None
         self._reads_traces = layout.trace is not None
 

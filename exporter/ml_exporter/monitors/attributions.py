@@ -68,15 +68,7 @@ class ProbedAttributions:
         of = {"model": model, "version": version}
         self._features = features
         self._live = Attributions(model, version, features)
-        self._baseline = Family(
-            "ml_field_baseline_attribution",
-            "Mean absolute attribution of a feature in the baseline.",
-            "gauge",
-            ("field",),
-            of=of,
-            kept=True,
-            complete=True,
-        )
+        self._baseline = _of_baseline(of, kept=True)
         for name in features:
             self._baseline.add(name)
         self._rows = Family(
@@ -112,16 +104,22 @@ class BaselineAttributions:
     """Shows the mean absolute attributions of the baseline."""
 
     def __init__(self, model: str, version: str, baseline: Mapping[str, float]) -> None:
-        attribution = Family(
-            "ml_field_baseline_attribution",
-            "Mean absolute attribution of a feature in the baseline.",
-            "gauge",
-            ("field",),
-            of={"model": model, "version": version},
-        )
+        attribution = _of_baseline({"model": model, "version": version}, kept=False)
         for name, value in baseline.items():
             attribution.set(value, name)
         self.families = (attribution,)
 
     def update(self, batch: Batch) -> None:
         """It counts nothing."""
+
+
+def _of_baseline(of: Mapping[str, str], *, kept: bool) -> Family:
+    return Family(
+        "ml_field_baseline_attribution",
+        "Mean absolute attribution of a feature in the baseline.",
+        "gauge",
+        ("field",),
+        of=of,
+        kept=kept,
+        complete=kept,
+    )

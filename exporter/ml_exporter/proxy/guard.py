@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from ml_exporter.access import Decision, Gate
+from ml_exporter.capture import field_pattern
 from ml_exporter.roles import Access
 
-_CREDENTIALS = re.compile(rb"\nauthorization:[\t ]*+([^\r]*+)", re.IGNORECASE)
+_CREDENTIALS = field_pattern("authorization")
 _MOST_KNOWN = 1024
 _MOST_WAITING = 128  # logins; each takes a thread some 70 ms
 

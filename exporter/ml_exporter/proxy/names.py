@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
+from ml_exporter.capture import field_pattern
 from ml_exporter.proxy_settings import ModelName
 
 _LONGEST = 200  # characters; nobody calls a model so
@@ -19,10 +18,7 @@ class Names:
     def __init__(self, settings: ModelName) -> None:
         self.reads_bodies = bool(settings.field)
         self._field = settings.field.split(".") if settings.field else ()
-        self._header = None
-        if settings.header:
-            name = re.escape(settings.header.encode())
-            self._header = re.compile(rb"\n%b:[\t ]*+([^\r]*+)" % name, re.IGNORECASE)
+        self._header = field_pattern(settings.header) if settings.header else None
 
     def in_head(self, head: bytes) -> str | None:
         """A name, if there is one; of several headers, that of the first."""
