@@ -17,10 +17,11 @@ import numpy as np
 from ml_exporter.baseline import Request
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field, FieldType
 from ml_exporter.config import Constraint, Fields, FileSource, Limits, Model
+from ml_exporter.labels import labelled
 from ml_exporter.profiling import build
 from ml_exporter.segments import Segment
 from ml_exporter.statistics.bins import binned
-from ml_exporter.versions import Budget, Version, labelled
+from ml_exporter.version import Budget, Version
 
 _LEAST_SECONDS = 0.2
 

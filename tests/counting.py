@@ -10,9 +10,10 @@ from typing import Any
 
 from ml_exporter import config
 from ml_exporter.families import Family
+from ml_exporter.given_baselines import given_baselines
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.store import Store
-from ml_exporter.versions import Budget, given_baselines
+from ml_exporter.version import Budget
 
 NOW = 1_700_000_000.0
 

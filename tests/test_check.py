@@ -10,10 +10,11 @@ import pytest
 from ml_exporter import baseline
 from ml_exporter.check import check
 from ml_exporter.config import load
+from ml_exporter.given_baselines import given_baselines
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.store import Store
 from ml_exporter.training import profile
-from ml_exporter.versions import Budget, given_baselines
+from ml_exporter.version import Budget
 
 CONFIG = """\
 models:

@@ -30,6 +30,7 @@ from ml_exporter.dashboards.queries import (
     panels,
     variables_of,
 )
+from ml_exporter.given_baselines import given_baselines
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.proxied import Proxied
@@ -39,7 +40,7 @@ from ml_exporter.rules.timing import WINDOWS
 from ml_exporter.sources.capture import Attachment
 from ml_exporter.store import Store
 from ml_exporter.training import profile
-from ml_exporter.versions import Budget, given_baselines
+from ml_exporter.version import Budget
 from tests.support import ROOT, find_tool
 
 FOLDER = ROOT / "grafana/dashboards"

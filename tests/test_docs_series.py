@@ -7,6 +7,7 @@ import pytest
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.config import NotableLog, load
 from ml_exporter.families import Family
+from ml_exporter.given_baselines import given_baselines, request
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.observations import DroppedObservations
@@ -17,7 +18,7 @@ from ml_exporter.profiling import build
 from ml_exporter.proxied import Proxied
 from ml_exporter.sources.capture import Attachment
 from ml_exporter.store import Store
-from ml_exporter.versions import Budget, given_baselines, request
+from ml_exporter.version import Budget
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/series.md").read_text()

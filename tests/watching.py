@@ -14,12 +14,13 @@ from sklearn.preprocessing import StandardScaler
 
 from ml_exporter import baseline, config
 from ml_exporter.families import freeze
+from ml_exporter.given_baselines import given_baselines
 from ml_exporter.history import History
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.publication import Edition
 from ml_exporter.store import Store
 from ml_exporter.training import profile
-from ml_exporter.versions import Budget, given_baselines
+from ml_exporter.version import Budget
 
 START = 1_700_000_000.0
 FEATURES = ("mean radius", "mean texture", "mean smoothness", "mean symmetry")

@@ -10,11 +10,12 @@ from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.batch import LABEL, Field
 from ml_exporter.config import Config, ConfigError, Model
 from ml_exporter.formats.rows import Layout
+from ml_exporter.given_baselines import baseline_paths, default_version, load_baseline
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.proxy_settings import ProxySettings
 from ml_exporter.store import Store
 from ml_exporter.streams import prediction_layout
-from ml_exporter.versions import Budget, baseline_paths, default_version, load_baseline
+from ml_exporter.version import Budget
 
 
 @dataclass

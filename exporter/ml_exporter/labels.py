@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
+from ml_exporter.batch import CARRIED, LABEL, PREDICTION, Batch, Column
 from ml_exporter.carried import pack, unpack
 from ml_exporter.families import Family
 from ml_exporter.waiting import Early, Pending, PendingStore, keys_of, texts
@@ -287,6 +287,18 @@ class LabelJoin:
     def _joined(self, pending: Pending, label: str, at: float) -> Pending:
         self.waiting -= 1
         return pending._replace(label=label, labelled_at=at, counted=self._settle == 0)
+
+
+def labelled(batch: Batch) -> Batch:
+    """The rows that have their label with them, as a label join would give them."""
+    fields = {
+        key: column
+        for key, column in batch.fields.items()
+        if key in (PREDICTION, LABEL) or key.role in CARRIED
+    }
+    rows = np.flatnonzero(~fields[LABEL].missing_mask())
+    without_features = replace(batch, fields=fields, extra={})
+    return without_features if rows.size == batch.rows else without_features.take(rows)
 
 
 def _result_of(results: Sequence[str]) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from ml_exporter.config import Config, Model
 from ml_exporter.exposition import render
 from ml_exporter.families import Family, Frozen, freeze
+from ml_exporter.given_baselines import given_baselines
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Observer, Pipeline
 from ml_exporter.store import Store
-from ml_exporter.versions import Budget, given_baselines
+from ml_exporter.version import Budget
 
 _COUNTERS_OF_ROWS = ("ml_predictions_total", "ml_labels_total")
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ml_exporter import baseline as baselines
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, Batch
 from ml_exporter.config import (
@@ -23,29 +21,19 @@ from ml_exporter.config import (
     Model,
     ProxySource,
     SourceSettings,
-    VersionField,
 )
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.formats import Layout
-from ml_exporter.labels import Join, JoinRules, LabelJoin
+from ml_exporter.labels import Join, JoinRules, LabelJoin, labelled
 from ml_exporter.monitors.intake import Intake
 from ml_exporter.notable_log import LineWriter
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources import SourceError, open_source
 from ml_exporter.sources.events import LinesOfModels
 from ml_exporter.store import Sample, Store
-from ml_exporter.streams import Stream, Work, label_layout, prediction_layout
-from ml_exporter.versions import (
-    OTHER_VERSIONS,
-    Budget,
-    Version,
-    default_version,
-    dump_rows,
-    labelled,
-    learnable,
-    load_rows,
-    request,
-)
+from ml_exporter.streams import Stream, Work, label_layout
+from ml_exporter.version import Budget
+from ml_exporter.versions import Versions
 
 if TYPE_CHECKING:
     from ml_exporter.sources.capture import Attachment
@@ -53,7 +41,6 @@ if TYPE_CHECKING:
 _PREDICTIONS = "ml_predictions_total"  # every version has it
 _PASS_TIME = 1.0  # seconds between looks at which labels have settled or expired
 _PREDICTIONS_BEFORE_LABELS = 4  # chunks in a row, where both have some
-_WITHDRAWN_AFTER = 7 * 86400.0  # seconds without a row of a version that isn't configured
 
 
 class Observer(Protocol):
@@ -94,8 +81,6 @@ class Pipeline:
         self.model = model
         self._limits = limits
         self._store = store
-        self._given = given
-        self._budget = budget
         self._spools = spools
         self._observer = observer
         self._line_writer = line_writer
@@ -110,30 +95,23 @@ class Pipeline:
         self._passed_at = 0.0
         self.dirty = True  # something isn't saved yet
         self._caught_up_at = now()
-        self.version = default_version(model, given)
+        most_lines = line_writer.most_lines if line_writer else 0
+        self._versions = Versions(model, limits, store, given, budget, most_lines, now)
+        self.version = self._versions.default
 
-        self._learned = {
-            version: baselines.decode(data) for version, data in store.baselines(model.name).items()
-        }
-        known = next(iter([*given.values(), *self._learned.values()]), None)
-        layout = prediction_layout(model, known)
-        self._predictions = self._stream("predictions", model.source, layout)
+        self._predictions = self._stream("predictions", model.source, self._versions.layout)
         self._labels: Stream | None = None
         self._join: Join | None = None
         self._intake = Intake(model.name, self.version, self._predictions.source.source_id)
         if model.labels is not None:
             self._labels = self._stream("labels", model.labels.source, label_layout(model))
             self._join = self._label_join(model.labels)
-        self._versions: dict[str, Version] = {}
-        of_all_rows = [] if isinstance(model.version, VersionField) else [self.version]
-        self._configured = list(dict.fromkeys([*of_all_rows, *(v for v in given if v)]))
         self._restore()
 
     @property
     def families(self) -> list[Family]:
-        of_versions = (family for v in self._versions.values() for family in v.families)
         join = self._join.families if self._join else ()
-        return [*self._intake.families, *join, *of_versions]
+        return [*self._intake.families, *join, *self._versions.families]
 
     @property
     def errors(self) -> dict[str, str]:
@@ -143,7 +121,7 @@ class Pipeline:
     @property
     def baselines(self) -> dict[str, Baseline]:
         """The baselines in use by version."""
-        return {name: v.baseline for name, v in self._versions.items() if v.baseline is not None}
+        return self._versions.baselines
 
     @property
     def layouts(self) -> dict[str, Layout]:
@@ -179,9 +157,12 @@ class Pipeline:
             return "idle"
         self._work = work
         series = self._series()
-        stop = work.done + self._countable(work)
-        rows = work.batch.slice(work.done, stop)
-        count = self._count_labels if work.stream is self._labels else self._count_predictions
+        rows = work.batch.slice(work.done, work.batch.rows)
+        count = self._count_labels
+        if work.stream is self._predictions:
+            rows = rows.slice(0, self._versions.countable(rows))
+            count = self._count_predictions
+        stop = work.done + rows.rows
         if not self._count(lambda: count(rows), births_wait, series):
             return "born"
         self._write_lines()
@@ -191,7 +172,9 @@ class Pipeline:
             self._intake.reject(work.rejected)
             self._intake.add_from_future(work.from_future, work.stream.name)
             self._work = None
-        self._finish_learning()
+        if self._versions.finish_learning():
+            self._predictions.read_as(self._versions.layout)
+            self._work = None  # the rest of the chunk is read anew, as what was learned
         return "born" if self._series() > series else "counted"
 
     def _count(self, count: Callable[[], None], births_wait: bool, series: int) -> bool:
@@ -215,14 +198,15 @@ class Pipeline:
     def count_probed(self, batch: Batch) -> None:
         """Count attributions that probes have found, of versions that are known."""
         for name, rows in batch.by_version(self.version):
-            if name in self._versions:
-                self._versions[name].update_probed(rows)
+            version = self._versions.known(name)
+            if version is not None:
+                version.update_probed(rows)
                 self.dirty = True
 
     def _write_lines(self) -> None:
         """Hand on what is to be said of the predictions that were counted."""
         if self._line_writer is not None:
-            for version in self._versions.values():
+            for version in self._versions:
                 lines = version.take_lines()
                 self._line_writer.write(self.model.name, lines.texts, lines.others)
 
@@ -333,43 +317,19 @@ class Pipeline:
                 return work
         return None
 
-    def _countable(self, work: Work) -> int:
-        """How many rows until some version has learned its baseline, or all."""
-        rest = work.batch.rows - work.done
-        if work.stream is self._labels or not rest:
-            return rest
-        versions = work.batch.versions
-        if versions is None and self._version(self.version).learner is None:
-            return rest
-        if versions is None:
-            names = [self.version] * rest
-        else:
-            names = self._known_names(versions[work.done :])
-        for name in dict.fromkeys(names):
-            learner = self._version(name).learner
-            if learner is None:
-                continue
-            rows = [row for row, of_row in enumerate(names) if of_row == name]
-            if len(rows) >= learner.missing:
-                rest = min(rest, rows[learner.missing - 1] + 1)
-        return rest
-
     def _count_predictions(self, batch: Batch) -> None:
-        if batch.versions is not None:
-            batch = replace(batch, versions=self._known_names(batch.versions))
-        for name, rows in self._by_version(batch):
-            version = self._version(name)
-            learner = version.learner
+        for version, rows in self._versions.split(batch):
+            is_learning = version.learner is not None
             part = version.annotated(rows)
             version.update(part)
             if self._observer is not None:
-                self._observer.predicted(name, version.baseline, part)
-            if learner is not None:
-                self._store.add_learning(self.model.name, name, part.rows, dump_rows(part))
+                self._observer.predicted(version.name, version.baseline, part)
+            if is_learning:
+                self._versions.keep_for_learning(version, part)
             if LABEL in part.fields:
                 version.update_labelled(labelled(part))
             if self._join is not None:
-                self._update_labelled(self._join.predicted(part, name))
+                self._update_labelled(self._join.predicted(part, version.name))
 
     def _count_labels(self, batch: Batch) -> None:
         assert self._join is not None
@@ -378,68 +338,10 @@ class Pipeline:
         self._update_labelled(self._join.labelled(batch, self._now() if self._follow else None))
 
     def _update_labelled(self, batch: Batch) -> None:
-        for name, part in self._by_version(batch):
-            self._version(name).update_labelled(part)
+        for version, part in self._versions.split(batch):
+            version.update_labelled(part)
             if self._observer is not None:
-                self._observer.joined(name, part)
-
-    def _by_version(self, batch: Batch) -> list[tuple[str, Batch]]:
-        if batch.versions is None or not batch.rows:
-            return [(self.version, batch)] if batch.rows else []
-        known = replace(batch, versions=self._known_names(batch.versions))
-        return list(known.by_version(self.version))
-
-    def _known_names(self, versions: Sequence[str]) -> list[str]:
-        """Versions under their names, or together where they are too many."""
-        names: dict[str, str] = {}
-        for version in dict.fromkeys(versions):
-            named = len(self._versions) - (OTHER_VERSIONS in self._versions)
-            known = version in self._versions or named < self._limits.versions
-            names[version] = self._version(version if known else OTHER_VERSIONS).name
-        return [names[version] for version in versions]
-
-    def _version(self, name: str) -> Version:
-        """A version that rows have come of."""
-        if name not in self._versions:
-            self._add_version(name, [])
-        version = self._versions[name]
-        version.active_at = self._now()
-        return version
-
-    def _add_version(self, name: str, learned_rows: list[Batch]) -> None:
-        layout = self._predictions.layout
-        watched = None if layout.discover else list(layout.fields)
-        most_lines = self._line_writer.most_lines if self._line_writer else 0
-        version = Version(self.model, name, watched, self._limits, self._budget, most_lines)
-        version.active_at = self._now()
-        self._versions[name] = version
-        given = self._given.get(name) or self._given.get(None)
-        if given is not None:
-            version.judge_by(given, "file")
-        elif name in self._learned:
-            version.judge_by(self._learned[name], "learned")
-        elif name != OTHER_VERSIONS:
-            version.learn(learned_rows)
-
-    def _finish_learning(self) -> None:
-        """Make the baselines whose rows are complete; their series begin with the rows after."""
-        for version in self._versions.values():
-            if version.learner is not None and version.learner.missing <= 0:
-                self._learn(version)
-
-    def _learn(self, version: Version) -> None:
-        from ml_exporter.profiling import build
-
-        assert version.learner is not None
-        layout = self._predictions.layout
-        rows = learnable(version.learner.batches, layout)
-        made = build(lambda: rows, request(self.model, version.name, self._limits))
-        self._store.save_baseline(self.model.name, version.name, baselines.encode(made))
-        self._learned[version.name] = made
-        version.judge_by(made, "learned")
-        if layout.discover:
-            self._predictions.read_as(prediction_layout(self.model, made))
-            self._work = None  # the rest of the chunk is read anew, as what was learned
+                self._observer.joined(version.name, part)
 
     def _pass_time(self, births_wait: bool) -> bool:
         """Settle and expire labels, and withdraw versions, where they follow a live log.
@@ -449,8 +351,8 @@ class Pipeline:
         now = self._now()
         if not self._follow or now - self._passed_at < _PASS_TIME:
             return True
-        self._withdraw_versions()
-        for version in self._versions.values():
+        self.dirty = self._versions.withdraw_quiet() or self.dirty
+        for version in self._versions:
             self.dirty = version.pass_time() or self.dirty
         # A label that is there and not yet read is not late.
         if self._join is not None and not self._labels_are_behind:
@@ -465,17 +367,6 @@ class Pipeline:
         self._passed_at = now
         return True
 
-    def _withdraw_versions(self) -> None:
-        """Let go of versions that had no rows for a week."""
-        for name, version in list(self._versions.items()):
-            quiet = self._now() - version.active_at >= _WITHDRAWN_AFTER
-            if quiet and name not in self._configured:
-                version.withdraw()
-                del self._versions[name]
-                self._learned.pop(name, None)
-                self._store.forget(self.model.name, name)
-                self.dirty = True
-
     def _undo(self, frozen: list[Frozen]) -> None:
         """Take every counter back to what it was; series that came since stay, at 0."""
         self._store.undo()
@@ -483,11 +374,7 @@ class Pipeline:
             family.values[:] = 0.0 if family.kind != "gauge" else family.values
         for one in frozen:
             one.family.values[: one.values.size] = one.values
-        for version in self._versions.values():
-            version.undo()
-            if version.learner is not None:
-                rows = self._store.learning(self.model.name).get(version.name, [])
-                version.learn([load_rows(data) for data in rows])
+        self._versions.undo()
 
     def _series(self) -> int:
         return sum(len(family) for family in self.families if family.kind != "gauge")
@@ -495,12 +382,7 @@ class Pipeline:
     def _restore(self) -> None:
         """Take up versions and counters where they were saved."""
         saved = list(self._store.counters(self.model.name))
-        learning = self._store.learning(self.model.name)
-        for name in [*self._configured, *_versions_of(saved)]:
-            named = len(self._versions) - (OTHER_VERSIONS in self._versions)
-            may_be = name in self._configured or named < self._limits.versions
-            if name not in self._versions and (may_be or name == OTHER_VERSIONS):
-                self._add_version(name, [load_rows(data) for data in learning.get(name, [])])
+        self._versions.restore(_versions_of(saved))
         families: dict[str, list[Family]] = {}
         for family in self.families:
             if family.kept:
@@ -508,7 +390,7 @@ class Pipeline:
         for (name, key), value in saved:
             for family in families.get(name, ()):
                 family.restore(key, value)
-        for version in self._versions.values():
+        for version in self._versions:
             version.resume()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.config import Config, ConfigError, ProxySource
 from ml_exporter.families import Family, Frozen, freeze
+from ml_exporter.given_baselines import given_baselines
 from ml_exporter.history import History
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.notable_log import LineWriter
@@ -23,7 +24,7 @@ from ml_exporter.sources.capture import Attachment
 from ml_exporter.sources.events import LinesOfModels
 from ml_exporter.state_folder import StateError
 from ml_exporter.store import Store
-from ml_exporter.versions import Budget, given_baselines
+from ml_exporter.version import Budget
 
 log = logging.getLogger(__name__)
 

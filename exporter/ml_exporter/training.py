@@ -11,11 +11,12 @@ from ml_exporter.batch import LABEL, Batch, Field
 from ml_exporter.config import Limits, Model, VersionField
 from ml_exporter.formats import HeaderError
 from ml_exporter.formats.rows import Layout
+from ml_exporter.given_baselines import request
+from ml_exporter.learning import without_labels_yet
 from ml_exporter.profiling import build
 from ml_exporter.source_settings import FileSource as FileSettings
 from ml_exporter.sources import SourceError, open_source
 from ml_exporter.streams import Stream, prediction_layout
-from ml_exporter.versions import request, without_labels_yet
 
 
 def profile(

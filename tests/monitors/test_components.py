@@ -8,7 +8,7 @@ from ml_exporter.batch import Batch, Column, Field
 from ml_exporter.config import Fields, FileSource, Limits, Model
 from ml_exporter.monitors.components import ComponentValues
 from ml_exporter.profiling import build
-from ml_exporter.versions import Budget, Version
+from ml_exporter.version import Budget, Version
 
 MODEL = Model(
     name="m",

@@ -9,10 +9,11 @@ import pytest
 from ml_exporter.baseline import Request
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.config import Fields, FileSource, Limits, Model
+from ml_exporter.labels import labelled
 from ml_exporter.profiling import build
 from ml_exporter.segments import Segment
 from ml_exporter.thresholds import Threshold
-from ml_exporter.versions import Budget, Version, labelled
+from ml_exporter.version import Budget, Version
 
 
 def model(task, **fields):

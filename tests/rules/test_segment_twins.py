@@ -23,12 +23,14 @@ from ml_exporter.batch import LABEL, PREDICTION, Batch, Column, Field
 from ml_exporter.config import Fields, FileSource, Limits, Model
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
+from ml_exporter.given_baselines import request
+from ml_exporter.labels import labelled
 from ml_exporter.profiling import build
 from ml_exporter.rules import Timing
 from ml_exporter.segments import Segment
 from ml_exporter.statistics import fairness, segments, versions
 from ml_exporter.statistics.intervals import wilson
-from ml_exporter.versions import Budget, Version, labelled, request
+from ml_exporter.version import Budget, Version
 from tests.rules.targets import Prometheus, Targets, prometheus
 from tests.support import wait_until
 

@@ -12,8 +12,8 @@ from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.client import paths
 from ml_exporter.config import ConfigError, Model, read_model
 from ml_exporter.formats import Layout
+from ml_exporter.given_baselines import given_baselines
 from ml_exporter.streams import prediction_layout
-from ml_exporter.versions import given_baselines
 from ml_exporter.yaml_nodes import Document, Node
 
 _TAG = "tag:yaml.org,2002:"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import msgspec
@@ -10,20 +9,12 @@ import pytest
 
 from ml_exporter import config
 from ml_exporter.baseline import Baseline
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, Batch, Column, Field
-from ml_exporter.formats import Layout
+from ml_exporter.batch import LABEL, PREDICTION, Batch, Column, Field
+from ml_exporter.given_baselines import request
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.figures import baseline_performance
 from ml_exporter.profiling import build
-from ml_exporter.versions import (
-    Budget,
-    Version,
-    dump_rows,
-    learnable,
-    load_rows,
-    request,
-    without_labels_yet,
-)
+from ml_exporter.version import Budget, Version
 
 X, Z = Field("feature", "x"), Field("feature", "z")
 CONFIG = """\
@@ -134,76 +125,3 @@ def test_performance_of_the_baseline_is_that_of_its_outcomes(model: config.Model
     assert figures["accuracy"] == 0.5
     assert set(by_class) == {"a", "b"}
     assert baseline_performance(None, "a") == ({}, {})
-
-
-class TestRows:
-    @pytest.mark.parametrize(
-        "values",
-        [
-            [1, 2.5, -0.0, 1e300],
-            ["a", "", "é\n\0", "<x>"],
-            [None, True, ABSENT, ABSENT],
-            [{"a": [1]}, [1, None], float("inf"), 2**70],
-        ],
-    )
-    @pytest.mark.parametrize("text", [False, True])
-    def test_are_kept_as_they_are(self, values: list[object], text: bool) -> None:
-        rows = Batch(4, {X: Column(values, text)})
-        again = load_rows(dump_rows(rows))
-        assert again == rows
-        assert [type(value) for value in again.fields[X].values] == list(map(type, values))
-
-    def test_that_are_not_numbers_are_kept_too(self) -> None:
-        (value,) = load_rows(dump_rows(Batch(1, {X: Column([float("nan")])}))).fields[X].values
-        assert math.isnan(value)  # type: ignore[arg-type]
-
-    def test_without_labels_yet_have_no_label(self) -> None:
-        rows = batch(2, y=[None])
-        rows.extra["new"] = [True, False]  # type: ignore[index]
-        assert LABEL not in without_labels_yet(rows).fields
-        assert without_labels_yet(rows).extra == rows.extra
-        labelled = batch(2, y=[None, "a"])
-        assert without_labels_yet(labelled) is labelled
-
-
-class TestLearnable:
-    """Rows of several chunks have the same fields in the same order."""
-
-    def fields(self, batches: list[Batch], layout: Layout) -> list[str]:
-        found = {tuple(key.name for key in one.fields) for one in learnable(batches, layout)}
-        (names,) = found
-        return list(names)
-
-    def test_fields_are_those_that_are_read(self) -> None:
-        layout = Layout({PREDICTION: "p", X: "x", Z: "z"})
-        assert self.fields([batch(2, z=[1]), batch(2, x=[1])], layout) == ["prediction", "x", "z"]
-
-    def test_labels_are_there_if_any_row_has_one(self) -> None:
-        layout = Layout({PREDICTION: "p", LABEL: "y", X: "x"})
-        none, one = batch(2, y=[None], x=[1]), batch(2, y=[None, "a"], x=[1])
-        assert self.fields([none, none], layout) == ["prediction", "x"]
-        assert self.fields([none, one], layout) == ["prediction", "label", "x"]
-
-    @pytest.mark.parametrize("turned", [False, True])
-    def test_what_is_discovered_is_sorted(self, turned: bool) -> None:
-        layout = Layout({PREDICTION: "p"}, discover=True)
-        batches = [batch(2, z=[1], x=[ABSENT]), batch(2, x=[1])]
-        names = self.fields(batches[::-1] if turned else batches, layout)
-        assert names == ["prediction", "x", "z"]
-
-    def test_what_no_row_has_is_left_out(self) -> None:
-        layout = Layout({PREDICTION: "p"}, discover=True)
-        assert self.fields([batch(2, x=[ABSENT])], layout) == ["prediction"]
-
-    def test_what_is_no_longer_read_is_left_out(self) -> None:
-        assert self.fields([batch(2, x=[1])], Layout({PREDICTION: "p"})) == ["prediction"]
-
-
-def test_a_request_names_paths_and_types(tmp_path: Path) -> None:
-    path = tmp_path / "ml-exporter.yml"
-    text = CONFIG.replace("features: [x, z]", "features: {x: in.x}")
-    path.write_text(text + "    types: {x: category}\n")
-    (model,) = config.load(path).models
-    asked = request(model, "1", config.Limits())
-    assert asked.types == {PREDICTION: "category", LABEL: "category", X: "category"}
-    assert asked.paths == {X: "in.x"}
