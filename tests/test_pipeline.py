@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,17 @@ class TestLearning:
         fields = {field.name for field in counting.pipeline.baselines["2"].fields}
         assert "only2" not in fields
         assert counting.value("ml_schema_violations_total", field="only2") == 1
+
+    def test_ends_where_fewer_rows_are_wanted_after_a_restart(self, plain: Counting) -> None:
+        plain.append("log.jsonl", *rows(40))
+        plain.count()
+        plain.save()
+        plain.model = replace(plain.model, learn_rows=20)
+        plain.start_again()
+        plain.append("log.jsonl", *rows(10))
+        plain.count()
+        assert plain.pipeline.baselines
+        assert plain.value("ml_field_values_total", field="x") == 9
 
 
 class TestVersions:
