@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from ml_exporter.capture import Capture
-from ml_exporter.proxy.client import Client, Shared, Timeouts
+from ml_exporter.proxy.client import Client
 from ml_exporter.proxy.observation import Observer
 from ml_exporter.proxy.routes import Routes
+from ml_exporter.proxy.shared import Shared, Timeouts
 from tests.proxy.wires import Wire, forwarded
 from tests.support import free_port
 

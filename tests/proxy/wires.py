@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ml_exporter.capture import Capture, Frame, read_frame
-from ml_exporter.proxy.client import Client, Shared, Timeouts
+from ml_exporter.proxy.client import Client
 from ml_exporter.proxy.observation import Observer
 from ml_exporter.proxy.routes import Routes
+from ml_exporter.proxy.shared import Shared, Timeouts
 from ml_exporter.proxy.upstream import Upstream
 
 ADDED = b"X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n"

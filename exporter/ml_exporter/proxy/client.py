@@ -11,67 +11,28 @@ something happens in between.
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 import time
-from dataclasses import dataclass, field
 from typing import cast
 
 from ml_exporter.proxy._plain import Lane
 from ml_exporter.proxy.answers import answer
 from ml_exporter.proxy.bodies import Body, Copy
-from ml_exporter.proxy.guard import Guard, TooManyLogins
+from ml_exporter.proxy.guard import Guard
 from ml_exporter.proxy.heads import (
     END,
     BadMessage,
-    Fields,
     RequestHead,
     check_unfinished,
     request_head,
 )
-from ml_exporter.proxy.observation import ABORTED, Exchange, Observer
+from ml_exporter.proxy.observation import ABORTED, Exchange
+from ml_exporter.proxy.reading import Reading
+from ml_exporter.proxy.shared import Shared
 from ml_exporter.proxy.upstream import Upstream
-from ml_exporter.proxy.upstream_tls import reason_of
-
-log = logging.getLogger(__name__)
 
 _MOST_WAITING = 64 << 10  # bytes of requests that follow one without an answer
-_MOST_FAILURES = 10  # that are logged in a minute
 _LINGER = 2.0  # seconds that a client has to read an answer before the connection is gone
-
-
-@dataclass(slots=True)
-class Timeouts:
-    """Seconds."""
-
-    head: float = 30.0  # for a client to send the head of its first request, or the rest of one
-    body: float = 60.0  # between two pieces of a request's body
-    connect: float = 5.0
-    answer: float = 600.0  # for the model server to begin its answer
-
-
-@dataclass(slots=True)
-class Shared:
-    """What all connections have in common; it may change while they last."""
-
-    upstream: tuple[str, int]
-    observer: Observer
-    timeouts: Timeouts
-    proto: bytes = b"http"
-    guard: Guard | None = None  # who may ask; None: everybody
-    fields: Fields = ()  # that are added to answers
-    tls: ssl.SSLContext | None = None  # of connections to the model server
-    server_name: str | None = None  # that its certificate must have; None: the host
-    failures: set[str] = field(default_factory=set)  # of such connections, that the log has
-    is_draining: bool = False
-    connections: set[Client] = field(default_factory=set)
-
-    def failed(self, error: Exception) -> None:
-        """Say why the model server can't be reached; not again until `failures` is cleared."""
-        reason = reason_of(error)
-        if reason not in self.failures and len(self.failures) < _MOST_FAILURES:
-            self.failures.add(reason)
-            log.warning("the model server can't be reached", extra={"error": reason})
 
 
 class Client(asyncio.Protocol):
@@ -81,6 +42,7 @@ class Client(asyncio.Protocol):
         self._shared = shared
         self.fields = shared.fields
         self._transport: asyncio.Transport
+        self._reading: Reading
         self._upstream: Upstream | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._login: asyncio.Task[None] | None = None
@@ -91,7 +53,6 @@ class Client(asyncio.Protocol):
         self._is_deaf = False  # what else the client sends is of no interest
         self._is_tls = False
         self._has_ended = False  # the client sends nothing more
-        self._holds: set[str] = set()  # why the client isn't read
         self._peer = b"unknown"
         self._added = b""  # the fields that a proxy adds, and the end of the head
         self._ending = b""  # the last of them
@@ -119,6 +80,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._reading = Reading(self._transport)
         self._is_tls = transport.get_extra_info("sslcontext") is not None  # ends both ways at once
         peer = transport.get_extra_info("peername")
         if peer:
@@ -237,32 +199,24 @@ class Client(asyncio.Protocol):
     def _log_in(self, guard: Guard, request: RequestHead, head: bytes, data: bytes) -> None:
         """Find out whether a request may pass. That takes a while, in which no more is read."""
         self._waiting = bytearray(data)
-        self._hold("login")
+        self._reading.hold("login")
         checking = self._check_login(guard, request, head)
         self._login = asyncio.get_running_loop().create_task(checking)
 
     async def _check_login(self, guard: Guard, request: RequestHead, head: bytes) -> None:
-        status, text = 401, "a user and a password are needed"
-        try:
-            if await guard.lets_in(head):
-                status = 200
-        except TooManyLogins:
-            status, text = 503, "too many are logging in"
-        except Exception:  # whoever can't be checked doesn't pass
-            log.exception("a login could not be checked")
-            status, text = 503, "logins can't be checked"
+        refusal = await guard.refusal(head)
         self._login = None
         if self._is_deaf:
             return
-        self._release("login")
-        if status == 200:
+        self._reading.release("login")
+        if refusal is None:
             self._take_up()
         else:
             self._waiting.clear()
             self.exchange = self._shared.observer.begin(request, head)
             if self._upstream is not None:
                 self._upstream.expects_answer()
-            self.refuse(status, text)
+            self.refuse(*refusal)
 
     def _request_body(self, body: Body, data: bytes) -> None:
         try:
@@ -287,7 +241,7 @@ class Client(asyncio.Protocol):
         """Keep the next request until this one has its answer."""
         self._waiting += data
         if len(self._waiting) > _MOST_WAITING:
-            self._hold("pipeline")
+            self._reading.hold("pipeline")
 
     def _wait_for_head(self, data: bytes) -> None:
         if not self._waiting:
@@ -331,7 +285,7 @@ class Client(asyncio.Protocol):
             return
         self._unsent += data
         if self._connecting is None:
-            self._hold("connecting")
+            self._reading.hold("connecting")
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
@@ -353,7 +307,7 @@ class Client(asyncio.Protocol):
             self.connected(upstream)
         finally:
             self._connecting = None
-            self._release("connecting")
+            self._reading.release("connecting")
 
     def connected(self, upstream: Upstream) -> None:
         """The model server can be written to."""
@@ -385,7 +339,7 @@ class Client(asyncio.Protocol):
             data = bytes(self._waiting)
             self._waiting.clear()
             self._send(data)
-        self._release("pipeline")
+        self._reading.release("pipeline")
 
     def answered(self, exchange: Exchange, *, closes: bool) -> None:
         """The client has all of an answer."""
@@ -455,7 +409,7 @@ class Client(asyncio.Protocol):
     def _take_up(self) -> None:
         data = bytes(self._waiting)
         self._waiting.clear()
-        self._release("pipeline")
+        self._reading.release("pipeline")
         self._request(data)
         if self._has_ended and not self._is_deaf:
             if self.exchange is None or self._body is not None:
@@ -478,8 +432,7 @@ class Client(asyncio.Protocol):
         """Close, but not before the client had time to read: unread bytes would reset it."""
         self._is_deaf = True
         self._waiting.clear()
-        self._holds.clear()
-        self._transport.resume_reading()
+        self._reading.release_all()
         if self._transport.can_write_eof():
             self._transport.write_eof()
         if self._upstream is not None:
@@ -514,29 +467,18 @@ class Client(asyncio.Protocol):
                 else:
                     self.close()
         elif self._body is not None:
-            if waited > timeouts.body and not self._holds:
+            if waited > timeouts.body and not self._reading.is_held:
                 self.refuse(408, "the request's body didn't come in time")
         elif waited > timeouts.answer and self._upstream and not self._upstream.has_begun:
             self.refuse(504, "the model server didn't answer in time")
 
     def hold(self) -> None:
         """The model server doesn't take what the client sends."""
-        self._hold("upstream")
+        self._reading.hold("upstream")
 
     def go_on(self) -> None:
         self.since = time.perf_counter()
-        self._release("upstream")
-
-    def _hold(self, reason: str) -> None:
-        if not self._holds and not self._transport.is_closing():
-            self._transport.pause_reading()
-        self._holds.add(reason)
-
-    def _release(self, reason: str) -> None:
-        if reason in self._holds:
-            self._holds.remove(reason)
-            if not self._holds and not self._transport.is_closing():
-                self._transport.resume_reading()
+        self._reading.release("upstream")
 
 
 def _added(peer: bytes, proto: bytes | None) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from ml_exporter.access import Decision, Gate
 from ml_exporter.capture import field_pattern
 from ml_exporter.roles import Access
+
+log = logging.getLogger(__name__)
 
 _CREDENTIALS = field_pattern("authorization")
 _MOST_KNOWN = 1024
@@ -39,6 +42,18 @@ class Guard:
     def knows(self, head: bytes) -> bool:
         """Whether a request's credentials were right before."""
         return self._fingerprint(_credentials(head)) in self._known
+
+    async def refusal(self, head: bytes) -> tuple[int, str] | None:
+        """Status and text for a request that may not pass; None if it may."""
+        try:
+            if await self.lets_in(head):
+                return None
+        except TooManyLogins:
+            return 503, "too many are logging in"
+        except Exception:  # whoever can't be checked doesn't pass
+            log.exception("a login could not be checked")
+            return 503, "logins can't be checked"
+        return 401, "a user and a password are needed"
 
     async def lets_in(self, head: bytes) -> bool:
         """Whether they are right; raises TooManyLogins."""

@@ -17,13 +17,14 @@ from functools import partial
 
 from ml_exporter.capture import Capture
 from ml_exporter.config import ConfigError
-from ml_exporter.proxy.client import Client, Shared, Timeouts
+from ml_exporter.proxy.client import Client
 from ml_exporter.proxy.front import Front, make_front
 from ml_exporter.proxy.health import Health
 from ml_exporter.proxy.names import Names
 from ml_exporter.proxy.observation import Observer
 from ml_exporter.proxy.renewal import Renewal
 from ml_exporter.proxy.routes import Routes
+from ml_exporter.proxy.shared import Shared, Timeouts
 from ml_exporter.proxy.upstream_tls import files_of, reason_of, upstream_context
 from ml_exporter.proxy_settings import ModelName, ProxySettings
 from ml_exporter.units import parse_address
