@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ml_exporter.client.hub import EXCHANGE, LABEL, ROW, TABLE, hub_of
+from ml_exporter.client.hub import EXCHANGE, LABEL, ROW, TABLE
+from ml_exporter.client.hubs import hub_of
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
