@@ -360,3 +360,13 @@ def test_predictions_worth_a_look_are_counted(watch: Callable[..., Monitor]) -> 
         "reason=constraint": 1,
         "reason=low_confidence": 2,
     }
+
+
+def test_a_label_has_the_time_that_it_is_given(watch: Callable[..., Monitor]) -> None:
+    monitor = watch(task="binary", positive="yes", labels={"wait": "1h"})
+    monitor.log({"x": 1}, prediction="yes", id="a", timestamp=0)
+    monitor.flush()
+    monitor.label("a", "yes", timestamp=0)
+    found = settled(monitor, 1)
+    assert found["ml_labels_total", "model=m", "result=joined", "version=unversioned"] == 1
+    assert found["ml_label_delay_seconds_sum", "model=m", "version=unversioned"] == 0

@@ -170,7 +170,8 @@ class Monitor:
         try:
             if self._model.labels is None:
                 raise ValueError("labels that come later need Monitor(labels={'wait': '30d'})")
-            self._put(self.name, LABEL, (id, label, timestamp or time.time()))
+            now = time.time() if timestamp is None else timestamp
+            self._put(self.name, LABEL, (id, label, now))
         except Exception as error:
             self.failed(error)
 
