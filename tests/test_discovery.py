@@ -83,9 +83,17 @@ def test_it_isn_t_looked_all_the_time(proxy: Proxy) -> None:
     assert proxy.found(after=0.5) == {}
 
 
-def test_rows_that_tell_nothing_are_no_model(proxy: Proxy) -> None:
+def test_rows_that_tell_nothing_are_no_model(
+    proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
     proxy.answers("a", *[None] * 200)
+    assert proxy.found() == {}
+    assert not caplog.records
     assert proxy.found(after=40) == {}
+    assert proxy.found(after=40) == {}
+    (record,) = caplog.records
+    assert record.message.startswith("what a model predicts can't be told")
+    assert vars(record)["model"] == "a"
 
 
 def test_exchanges_of_a_model_that_is_not_known_yet_are_kept(proxy: Proxy) -> None:

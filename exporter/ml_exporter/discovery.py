@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from ml_exporter.proxy_settings import DEFAULT_FILE
 from ml_exporter.request_counts import OTHER_MODELS
 from ml_exporter.sources.capture import Attachment
 from ml_exporter.statistics.bins import INVALID, MISSING
+
+log = logging.getLogger(__name__)
 
 _ENOUGH = 100  # rows that tell what a model is
 _PATIENCE = 30.0  # seconds after which fewer have to do
@@ -38,6 +41,7 @@ class Discovery:
         self._clock = clock
         self._looked_at = 0.0
         self._met_at: dict[str, float] = {}
+        self._puzzling: set[str] = set()  # models of which the log says that they can't be told
         attachment.keep(self, 0)
 
     def look(self, known: Sequence[Model]) -> list[Model]:
@@ -64,6 +68,12 @@ class Discovery:
             waited = now - self._met_at.setdefault(name, now)
             if model := _describe(mine, name, 1 if waited > _PATIENCE else _ENOUGH):
                 found.append(model)
+            elif mine and waited > _PATIENCE and name not in self._puzzling:
+                self._puzzling.add(name)
+                log.warning(
+                    "what a model predicts can't be told from its answers: configure it",
+                    extra={"model": name},
+                )
         # What is found is read from here on, by the model's own source.
         self._attachment.keep(self, max(capture.read_to, capture.written - _MOST_READ))
         return found

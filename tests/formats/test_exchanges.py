@@ -100,6 +100,10 @@ class TestPrediction:
         [
             pytest.param(Rows(1, places=[["a"]]), "prediction", "a", id="a single value"),
             pytest.param(Rows(1, {"y": ["a"]}), "prediction", "a", id="the only output"),
+            pytest.param(
+                Rows(1, {"p.0": [0.2], "p.1": [0.8], "y": ["a"]}), "prediction", "a", id="no vector"
+            ),
+            pytest.param(Rows(1, {"y.5": ["a"]}), "prediction", "a", id="whatever its name"),
             pytest.param(Rows(1, {"y": ["a"], "z": ["b"]}), "z", "b", id="an output's name"),
             pytest.param(Rows(1, {"y": ["a"]}), "outputs.y", "a", id="a name and its side"),
             pytest.param(Rows(1, {"outputs.y": ["a"]}), "outputs.y", "a", id="as it is written"),

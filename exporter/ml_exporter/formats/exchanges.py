@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ INPUTS, OUTPUTS = "inputs.", "outputs."  # prefixes that say on which side a pat
 _TIME = "\0time"  # the path of the exchange's own time, where the layout has none
 _VERSIONS = ("model_version", "modelVersionId")  # of responses: Open Inference, Vertex AI
 MOST_COLUMNS = 10_000  # of one side
+_PART_OF_VECTOR = re.compile(r"\.[0-9]+\Z")  # the end of such a column's name
 LONGEST_PREFIX = 1_000  # characters that the names of several columns, or ids of rows, may share
 _MOST_PLANS = 16  # that are remembered, each with the names of its columns
 _MOST_CHARACTERS = 4 << 20  # of all these names
@@ -321,7 +323,9 @@ def _output(path: str, outputs: Rows) -> _Get | None:
             return lambda run: run.each(lambda one, rows: _lists(one.outputs.places))
         if outputs.places:
             return _at(_OUTPUTS, 0)
-        return _column(_OUTPUTS, *outputs.columns) if len(outputs.columns) == 1 else None
+        singles = [name for name in outputs.columns if not _PART_OF_VECTOR.search(name)]
+        names = singles or list(outputs.columns)
+        return _column(_OUTPUTS, *names) if len(names) == 1 else None
     start, _, place = name.partition(".")
     if start == PREDICTION and place.isdecimal() and int(place) < len(outputs.places):
         return _at(_OUTPUTS, int(place))
