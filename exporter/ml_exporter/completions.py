@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from ml_exporter.extractors import Extractor
 
@@ -25,6 +26,12 @@ COUNTED: Mapping[str, str] = {
     "is_counted": IS_COUNTED,
     "first": FIRST,
     "duration": DURATION,
+}
+
+# What is alerted on by itself, by monitor and severity.
+THRESHOLDS: Mapping[str, Mapping[Literal["warning", "critical"], float]] = {
+    "cut_off_rise": {"warning": 0.05, "critical": 0.2},  # of all answers
+    "first_token_slowdown": {"warning": 2.0, "critical": 5.0},  # times as slow
 }
 
 _PATH = re.compile(r"/(chat/)?completions/?$")

@@ -18,7 +18,11 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 KEYS = {"threshold": (*SEVERITIES, "fields"), "field_threshold": SEVERITIES}
 
 # Monitors have the names of the recorded metrics: `psi` is `field:psi:24h`.
-MODEL_MONITORS = (*figures.JUDGED, "performance_gap", "multivariate_drift", "anomaly")
+MODEL_MONITORS = (
+    *figures.JUDGED,
+    *("performance_gap", "multivariate_drift", "anomaly"),
+    *("cut_off_rise", "first_token_slowdown", "time_to_first_token_seconds"),
+)
 EFFECTS = (
     "psi",
     "location_shift",

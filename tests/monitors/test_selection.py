@@ -8,7 +8,7 @@ import pytest
 
 from ml_exporter.baseline import Request
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
-from ml_exporter.config import Fields, FileSource, Limits, Model
+from ml_exporter.config import Fields, FileSource, Limits, Model, ProxySource
 from ml_exporter.labels import labelled
 from ml_exporter.profiling import build
 from ml_exporter.segments import Segment
@@ -135,3 +135,45 @@ def test_the_hour_of_the_prediction_s_own_time_may_be_constant():
         ("constant_z", "warning", "feature", "hour"): math.inf,
         ("constant_z", "critical", "feature", "day"): 50.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "configured", "limits"),
+    [
+        (ProxySource(format="jsonl"), (), {}),
+        (
+            ProxySource(format="openai"),
+            (),
+            {
+                ("cut_off_rise", "warning"): 0.05,
+                ("cut_off_rise", "critical"): 0.2,
+                ("first_token_slowdown", "warning"): 2.0,
+                ("first_token_slowdown", "critical"): 5.0,
+            },
+        ),
+        (
+            ProxySource(format="openai"),
+            (
+                Threshold("cut_off_rise", "critical", 0.5),
+                Threshold("time_to_first_token_seconds", "warning", 2.0),
+            ),
+            {
+                ("cut_off_rise", "warning"): 0.05,
+                ("cut_off_rise", "critical"): 0.5,
+                ("time_to_first_token_seconds", "warning"): 2.0,
+            },
+        ),
+    ],
+)
+def test_language_models_have_thresholds_of_their_own(source, configured, limits):
+    off = frozenset({"first_token_slowdown"}) if configured else frozenset()
+    of = replace(model("multiclass"), source=source, thresholds=configured, thresholds_off=off)
+    version = Version(of, "1", None, Limits(), Budget(10_000))
+    found = {
+        tuple(labels[2:]): value
+        for family in version.families
+        if family.name == "ml_threshold"
+        for labels, value in zip(family.label_sets, family.values.tolist(), strict=True)
+        if labels[2] in ("cut_off_rise", "first_token_slowdown", "time_to_first_token_seconds")
+    }
+    assert found == limits

@@ -144,7 +144,10 @@ def for_baseline(
             BaselineInfo(*of, state, baseline, figures, by_class),
             Thresholds(
                 *(*of, baseline, figures),
-                *([*model.thresholds, *_of_own_time(model)], model.thresholds_off),
+                *(
+                    [*model.thresholds, *_of_own_time(model), *_of_completions(model)],
+                    model.thresholds_off,
+                ),
                 false_alarms=model.false_alarms,
             ),
             SchemaViolations(*of, of_predictions),
@@ -197,6 +200,19 @@ def _of_own_time(model: Model) -> list[Threshold]:
         if extractor in ("hour", "weekday")
         and (model.fields.features or {})[name] == model.fields.timestamp
         and name not in said
+    ]
+
+
+def _of_completions(model: Model) -> list[Threshold]:
+    """What a language model is judged by, unless that is set."""
+    if model.source.format != completions.FORMAT:
+        return []
+    said = {(one.monitor, one.severity) for one in model.thresholds}
+    return [
+        Threshold(monitor, severity, value)
+        for monitor, values in completions.THRESHOLDS.items()
+        for severity, value in values.items()
+        if (monitor, severity) not in said
     ]
 
 
