@@ -31,6 +31,7 @@ from ml_exporter.dashboards.queries import (
     variables_of,
 )
 from ml_exporter.given_baselines import given_baselines
+from ml_exporter.monitors.completions import Completions
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.proxied import Proxied
@@ -149,9 +150,10 @@ def test_dashboard_can_be_provisioned(name):
 def test_dashboards_link_to_each_other():
     """With what is chosen: each has the variables that the other one needs."""
     for name, others in (
-        ("overview", ("performance", "drift")),
+        ("overview", ("performance", "drift", "completions")),
         ("performance", ("overview",)),
         ("drift", ("overview",)),
+        ("completions", ("overview",)),
     ):
         to_others = [one for one in BUILT[name]["links"] if one["url"].startswith("/d/")]
         assert [one["url"] for one in to_others] == [f"/d/{BUILT[o]['uid']}" for o in others]
@@ -349,7 +351,10 @@ def exposed(folder: Path) -> set[str]:
     )
     proxied = Proxied(Attachment(path=folder))
     proxied.follow({"credit": "1"})
-    families = [*pipeline.families, *ExporterInfo().families, *proxied.families]
+    families = [
+        *(*pipeline.families, *ExporterInfo().families, *proxied.families),
+        *Completions("assistant", "1").families,
+    ]
     pipeline.close()
     return {family.name + suffix for family in families for suffix in {"", *family.suffixes}}
 

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from ml_exporter.batch import Batch, Column, Field
+from ml_exporter.dashboards.completions_dashboard import completions_dashboard
+from ml_exporter.dashboards.queries import panel_queries
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
 from ml_exporter.monitors.completions import BETWEEN, TO_FIRST, Completions
@@ -128,6 +130,14 @@ def test_how_fast_tokens_come(
     counts = [np.count_nonzero(took <= upper) for upper in (*buckets, np.inf)]
     assert server.by("quantile", f"model:{series}:1h") == {
         str(q): pytest.approx(quantile(q, buckets, counts)) for q in QUANTILES
+    }
+
+
+def test_every_panel_has_data(server: Prometheus) -> None:
+    """But for those that compare with a week before."""
+    queries = panel_queries(completions_dashboard(), model="assistant", window="1h")
+    assert {panel for panel, expr in queries if not server.query(expr)} == {
+        *("Rise of answers that are cut off", "First token against the week before"),
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_exporter.dashboards.assembly import to_text
+from ml_exporter.dashboards.completions_dashboard import completions_dashboard
 from ml_exporter.dashboards.drift_dashboard import drift_dashboard
 from ml_exporter.dashboards.overview import overview
 from ml_exporter.dashboards.performance_dashboard import performance_dashboard
@@ -19,6 +20,7 @@ def dashboards(links: Links | None = None) -> Mapping[str, dict[str, Any]]:
         "overview": overview(links),
         "performance": performance_dashboard(links),
         "drift": drift_dashboard(links),
+        "completions": completions_dashboard(links),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_exporter.dashboards import health
 from ml_exporter.dashboards.assembly import assemble, labels_variable, link_out, link_to
+from ml_exporter.dashboards.completions_dashboard import UID as COMPLETIONS
 from ml_exporter.dashboards.drift import drift
 from ml_exporter.dashboards.drift_dashboard import UID as DRIFT
 from ml_exporter.dashboards.health import UID
@@ -42,6 +43,7 @@ def overview(
         (
             link_to("Performance", PERFORMANCE),
             link_to("Drift", DRIFT),
+            link_to("Completions", COMPLETIONS),
             link_out("Runbooks", links.runbooks, "doc"),
             link_out("Exporter", exporter_url, "external link"),
         ),
