@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ml_exporter.capture import Capture
+from ml_exporter.capture import Capture, write_frame
 from ml_exporter.proxied import Proxied
 from ml_exporter.publication import Edition, Publication
 from ml_exporter.request_counts import DROP_REASONS
@@ -85,6 +85,29 @@ def test_a_status_that_nobody_expected_is_born_at_0(capture: Capture) -> None:
     telemetry.scraped()
     telemetry.publish()
     assert telemetry.shown()["credit 3 418 POST"] == 1
+
+
+def test_the_last_trace_of_requests_that_failed_is_their_exemplar(capture: Capture) -> None:
+    attachment = Attachment(capture)
+    telemetry = Telemetry(attachment)
+    telemetry.publish()
+    telemetry.scraped()
+    for code in (503, 599):
+        ask(capture, code)
+        head = b"POST / HTTP/1.1\r\nX-Request-Id: %d\r\n\r\n" % code
+        frame = write_frame(0, code, 1.7e9, 0.02, 0.01, 0.0, head, b"", b"", b"")
+        attachment.failed["credit"].observe([frame])
+
+    def exemplars() -> dict[str, str]:
+        (requests,) = (
+            one for one in telemetry.publish().samples if one.family.name == "ml_requests_total"
+        )
+        sets = requests.family.label_sets
+        return {sets[index][2]: one.trace for index, one in requests.exemplars.items()}
+
+    assert exemplars() == {"503": "503"}  # scrapes haven't seen the other one at 0
+    telemetry.scraped()
+    assert exemplars() == {"503": "503", "599": "599"}
 
 
 def test_another_process_goes_on_where_the_last_one_was(capture: Capture) -> None:

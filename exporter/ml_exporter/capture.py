@@ -31,6 +31,9 @@ _FRAME = Struct("<IHHdfffIIII")
 _FRAME_SIZE, _pack = _FRAME.size, _FRAME.pack
 _TIMES, _TIMES_AT = Struct("<dff"), 8
 
+FAILED = 500
+"""The least status of a request that failed: by the model server's fault, or the proxy's."""
+
 
 class CaptureError(OSError):
     """The buffer can't be made or opened."""
@@ -94,6 +97,11 @@ def read_frame(data: bytes) -> Frame:
 def model_of(frame: bytes) -> int:
     """The place of the model that a frame is about, without reading the rest."""
     return int.from_bytes(frame[4:6], "little")
+
+
+def has_failed(frame: bytes) -> bool:
+    """Whether a frame is of a request that failed: it has the head of the request alone."""
+    return int.from_bytes(frame[6:8], "little") >= FAILED
 
 
 def times_of(frame: bytes) -> tuple[float, float, float]:

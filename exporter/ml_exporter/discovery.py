@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ml_exporter import completions
 from ml_exporter.batch import PREDICTION
-from ml_exporter.capture import model_of
+from ml_exporter.capture import has_failed, model_of
 from ml_exporter.config import Config, Fields, Model, ProxySource, Task
 from ml_exporter.formats import Layout, decoder
 from ml_exporter.proxy_settings import DEFAULT_FILE
@@ -64,7 +64,7 @@ class Discovery:
             frames = []
         found = []
         for place, name in unknown.items():
-            mine = [frame for frame in frames if model_of(frame) == place]
+            mine = [frame for frame in frames if model_of(frame) == place and not has_failed(frame)]
             waited = now - self._met_at.setdefault(name, now)
             if model := _describe(mine, name, 1 if waited > _PATIENCE else _ENOUGH):
                 found.append(model)

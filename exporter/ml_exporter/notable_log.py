@@ -1,4 +1,4 @@
-"""The log of predictions worth a look: lines to a file or to standard output.
+"""The log of predictions worth a look, and of failed requests: lines to a file or standard output.
 
 They are written by a thread of their own, so that whoever counts never waits for a disk or for the
 reader of a pipe. What can't be written, or is more than may be, is let go and counted.
@@ -46,7 +46,7 @@ class LineWriter:
         self._problem = ""
         self._lines = Family(
             "ml_exporter_notable_lines_total",
-            "Lines about predictions worth a look, by what became of them.",
+            "Lines about predictions worth a look and failed requests, by what became of them.",
             "counter",
             ("result",),
             kept=False,

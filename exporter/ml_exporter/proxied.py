@@ -67,7 +67,12 @@ class Proxied:
             }
             series.show(shown, counts.durations(place))
             exemplars = self._attachment.exemplars[name]
-            series.exemplify(exemplars.durations, exemplars.upstream)
+            failed = self._attachment.failed[name].exemplars
+            series.exemplify(
+                exemplars.durations,
+                exemplars.upstream,
+                {one: exemplar for one, exemplar in failed.items() if one in shown},
+            )
             series.expect(counted)
 
     def published(self, birth: Birth) -> None:

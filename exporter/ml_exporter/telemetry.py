@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.config import Config, ConfigError, ProxySource
+from ml_exporter.failure_lines import failure_lines
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.given_baselines import given_baselines
 from ml_exporter.history import History
@@ -336,8 +337,18 @@ class Telemetry:
             }
         )
 
+    def _write_failures(self) -> None:
+        """Hand on what is to be said of requests that failed."""
+        for pipeline in self.pipelines:
+            model = pipeline.model
+            failed = self.attachment.failed[model.name].take()
+            if failed and model.notable is not None:
+                of = (model.name, pipeline.version, model.notable.redact)
+                self._line_writer.write(model.name, failure_lines(failed, *of))
+
     def _publish(self, born: Sequence[str]) -> None:
         self._proxied.update()
+        self._write_failures()
         self.attachment.release()
         families = self.families()
         self.info.holds(

@@ -100,6 +100,39 @@ def test_prometheus_stores_the_trace_as_an_exemplar(sidecar: Sidecar) -> None:
         assert float(bucket["value"]) <= float(bucket["of"]["le"])
 
 
+def test_requests_that_failed_have_lines_and_exemplars(sidecar: Sidecar) -> None:
+    sidecar.write(LOG)
+    learned(sidecar)
+    for target, headers, code in (
+        (f"{CREDIT}?key=secret", PARENT, 500),  # the model server says so
+        (CREDIT, {"X-Request-Id": "order-17"}, 502),  # it gives up, and the proxy says so
+    ):
+        client = sidecar.client()
+        client.request("POST", target, "no JSON", headers)
+        assert client.getresponse().status == code
+    wait_until(lambda: len(lines(sidecar.folder)) == 2)
+    found = lines(sidecar.folder)
+    assert all(line.pop("time").endswith("Z") and 0 < line.pop("seconds") < 30 for line in found)
+    about = {"model": "credit", "version": "unversioned"}
+    of = {"reasons": "failed_request", "method": "POST", "path": CREDIT}
+    traces = {"500": TRACE, "502": "order-17"}
+    assert found == [
+        {**about, "trace_id": traces[code], **of, "code": int(code)} for code in traces
+    ]
+
+    def exemplars() -> dict[str, str]:
+        _, text = get(f"http://127.0.0.1:{sidecar.web}/metrics", OPENMETRICS)
+        return {
+            one.labels["code"]: one.exemplar.labels["trace_id"]
+            for family in parse(text)
+            for one in family.samples
+            if one.name == "ml_requests_total" and one.exemplar
+        }
+
+    wait_until(lambda: exemplars() == traces)
+    assert sum(sidecar.samples("ml_rows_rejected_total").values()) == 0
+
+
 def test_exemplars_are_in_openmetrics_alone(sidecar: Sidecar) -> None:
     sidecar.write(LOG)
     odd(learned(sidecar), {"X-Request-Id": "order-17"})
@@ -135,7 +168,7 @@ def test_no_payload_is_in_a_log_or_on_a_page(sidecar: Sidecar) -> None:
     client = sidecar.client()
     client.request("POST", CREDIT, secret)  # no JSON: the model server gives up
     assert client.getresponse().status == 502
-    wait_until(lambda: len(lines(sidecar.folder)) == 2)
+    wait_until(lambda: len(lines(sidecar.folder)) == 4)
     wait_until(lambda: sidecar.samples("ml_predictions_total")["credit"] == 52)
     url = f"http://127.0.0.1:{sidecar.web}"
     shown = [get(f"{url}{path}", headers) for path in PAGES for headers in ({}, OPENMETRICS)]

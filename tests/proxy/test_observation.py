@@ -1,6 +1,6 @@
 import pytest
 
-from ml_exporter.capture import Capture
+from ml_exporter.capture import Capture, read_frame
 from ml_exporter.proxy.heads import request_head
 from ml_exporter.proxy.observation import Observer
 from ml_exporter.proxy.routes import Routes
@@ -36,6 +36,27 @@ def test_a_rate_is_kept_each_second(capture: Capture, routes: Routes) -> None:
     observer.tick()
     observe(observer, 25)
     assert (seen(capture), capture.counts.dropped()["rate"]) == (20, 30)
+
+
+def test_of_requests_that_failed_only_heads_are_told_and_few_a_second(
+    capture: Capture, routes: Routes
+) -> None:
+    observer = Observer(capture, routes, body_limit=100, share=0)
+    for status in (200, 404, 499):
+        observe(observer, 5, status)
+    assert seen(capture) == 0
+    observe(observer, 25, status=502)
+    assert seen(capture) == 10
+    observer.tick()
+    exchange = observer.begin(request_head(HEAD), HEAD)
+    exchange.request_body, exchange.response_bytes = b"secret", b"HTTP/1.1 500 \r\n\r\n"
+    exchange.response_body = b"secret"
+    observer.end(exchange, 500)
+    frame = read_frame(capture.take(0, 1 << 30)[0][-1])
+    assert (frame.status, frame.request_head) == (500, HEAD)
+    assert frame.request_body == frame.response_head == frame.response_body == b""
+    assert set(capture.counts.dropped().values()) == {0}
+    assert capture.counts.requests(0)["POST", 502] == 25
 
 
 def test_a_model_that_is_found_exists_once_it_has_answered(capture: Capture) -> None:

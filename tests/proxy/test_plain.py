@@ -327,6 +327,21 @@ def test_share_and_rate(
     assert capture.counts.requests(0) == {("POST", 200): 2000}
 
 
+def test_few_requests_that_failed_are_told_of_a_second(capture: Capture) -> None:
+    both = warm(capture)
+    answer = ANSWER.replace(b"200", b"500")
+    for _ in range(15):
+        both.asks(PLAIN)
+        both.answers(answer)
+    failed = [frame for frame in both.frames if frame.status == 500]
+    assert len(failed) == 10
+    assert {(one.request_body, one.response_head, one.response_body) for one in failed} == {
+        (b"", b"", b"")
+    }
+    assert all(one.request_head == PLAIN.removesuffix(b"hello") for one in failed)
+    assert both.requests["POST", 500] == 15
+
+
 FUZZ = """
 import random
 import sys

@@ -64,6 +64,29 @@ def test_what_is_not_counted_comes_again(capture: Capture) -> None:
     assert numbers(reader.next()) == numbers(reader.next()) == [1, 2]
 
 
+def fail(capture: Capture, trace: str, model: int = 0) -> None:
+    head = f"POST /predict?key=secret HTTP/1.1\r\nX-Request-Id: {trace}\r\n\r\n".encode()
+    assert capture.put(write_frame(model, 503, 1e9, 0.5, 0.25, 0.0, head, b"", b"", b""))
+
+
+def test_requests_that_failed_are_no_rows_and_are_told_of_once(capture: Capture) -> None:
+    attachment = Attachment(capture)
+    reader = source(attachment)
+    put(capture, 1)
+    fail(capture, "a")
+    fail(capture, "of another", model=1)
+    put(capture, 2)
+    assert numbers(reader.next()) == numbers(reader.next()) == [1, 2]
+    (failed,) = attachment.failed["credit"].take()
+    assert (failed.trace, failed.code, failed.path) == ("a", 503, "/predict")
+    assert count(reader) == [1, 2]
+    fail(capture, "b")
+    assert reader.next() is None
+    assert reader.lag() == 0
+    assert [one.trace for one in attachment.failed["credit"].take()] == ["b"]
+    assert attachment.failed["credit"].take() == []
+
+
 def test_a_chunk_that_is_half_counted_is_read_as_it_was(capture: Capture) -> None:
     reader = source(Attachment(capture))
     put(capture, 1)

@@ -278,10 +278,15 @@ def _in_bins(
 
 
 def _time_of(batch: Batch, row: int) -> str | None:
-    if batch.timestamps is None or not np.isfinite(batch.timestamps[row]):
+    return None if batch.timestamps is None else time_text(float(batch.timestamps[row]))
+
+
+def time_text(seconds: float) -> str | None:
+    """Seconds since 1970 in ISO 8601; None where they are no time."""
+    if not math.isfinite(seconds):
         return None
     try:
-        time = datetime.fromtimestamp(float(batch.timestamps[row]), UTC)
+        time = datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -61,7 +61,16 @@ class Requests:
             family.show(values[:-1], values[-1])
 
     def exemplify(
-        self, durations: Mapping[int, Exemplar], upstream: Mapping[int, Exemplar]
+        self,
+        durations: Mapping[int, Exemplar],
+        upstream: Mapping[int, Exemplar],
+        failed: Mapping[Request, Exemplar],
     ) -> None:
-        """Name the traces of some requests, by the place of their bucket."""
+        """Name the traces of some requests, by the place of their bucket.
+
+        Those that `failed` are by method and status, of which there are series.
+        """
+        self._requests.exemplars = {
+            self._requests.add(str(code), method): one for (method, code), one in failed.items()
+        }
         self._durations.exemplars, self._upstream.exemplars = durations, upstream

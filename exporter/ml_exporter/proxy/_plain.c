@@ -173,6 +173,7 @@ static int read_answer(cursor p, Py_ssize_t size, Py_ssize_t *head) {
 /* --- what is learned -------------------------------------------------------------------- */
 
 enum { BUFFER_FULL, TOO_LARGE, RATE }; /* the first of DROP_REASONS */
+enum { FAILED = 500 };                 /* as capture.py has it */
 
 /* As capture.py has it. */
 typedef struct __attribute__((packed)) {
@@ -193,7 +194,7 @@ typedef struct {
     Py_ssize_t buckets_count;
     double buckets[MOST_BUCKETS];
     Py_ssize_t body_limit;
-    double share, allowed, clock;
+    double share, allowed, failures, clock;
     uint64_t random;
 } Recorder;
 
@@ -301,6 +302,8 @@ static PyMemberDef RECORDER_MEMBERS[] = {
      "The place of a target's model, or -1 where it has none; whatever is absent isn't plain."},
     {"clock", T_DOUBLE, offsetof(Recorder, clock), 0, "Seconds from perf_counter to the epoch's."},
     {"allowed", T_DOUBLE, offsetof(Recorder, allowed), 0, "How many more are observed this second."},
+    {"failures", T_DOUBLE, offsetof(Recorder, failures), 0,
+     "How many more requests that failed are told of this second."},
     {NULL},
 };
 
@@ -326,6 +329,20 @@ typedef struct {
     int place; /* of its model, or below 0 */
     double started;
 } Lane;
+
+/* A frame that has the head of the request alone. */
+static frame frame_of(const Lane *self, int status, double duration) {
+    return (frame){
+        (uint32_t)(sizeof(frame) + (size_t)self->line.head),
+        (uint16_t)self->place,
+        (uint16_t)status,
+        self->recorder->clock + self->started,
+        (float)duration,
+        (float)duration,
+        0.0F, /* an answer that comes whole is not streamed */
+        {(uint32_t)self->line.head, 0, 0, 0},
+    };
+}
 
 PyDoc_STRVAR(request_doc,
              "request(data, peer, ending, recorder)\n--\n\nWhat to forward of a request if it is "
@@ -416,22 +433,21 @@ static PyObject *Lane_response(Lane *self, PyObject *data) {
         double duration = now() - self->started;
         Py_ssize_t asked = PyBytes_GET_SIZE(request) - self->line.head, answered = size - head;
         count(recorder, self->place, self->line.method, status, duration);
+        if (status >= FAILED && (recorder->failures -= 1.0) >= 0) {
+            frame made = frame_of(self, status, duration);
+            put(recorder, &made, (cursor)PyBytes_AS_STRING(request), response);
+        }
         if (status >= 300 || !is_chosen(recorder)) {
         } else if (asked > recorder->body_limit || answered > recorder->body_limit) {
             drop(recorder, TOO_LARGE);
         } else if ((recorder->allowed -= 1.0) < 0) {
             drop(recorder, RATE);
         } else {
-            frame made = {
-                (uint32_t)(sizeof made + (size_t)PyBytes_GET_SIZE(request) + (size_t)size),
-                (uint16_t)self->place,
-                (uint16_t)status,
-                recorder->clock + self->started,
-                (float)duration,
-                (float)duration,
-                0.0F, /* an answer that comes whole is not streamed */
-                {(uint32_t)self->line.head, (uint32_t)asked, (uint32_t)head, (uint32_t)answered},
-            };
+            frame made = frame_of(self, status, duration);
+            made.size += (uint32_t)(asked + size);
+            made.lengths[1] = (uint32_t)asked;
+            made.lengths[2] = (uint32_t)head;
+            made.lengths[3] = (uint32_t)answered;
             if (!put(recorder, &made, (cursor)PyBytes_AS_STRING(request), response))
                 drop(recorder, BUFFER_FULL);
         }

@@ -2,6 +2,7 @@ class Recorder:
     routes: dict[bytes, int]
     clock: float
     allowed: float
+    failures: float
     def __init__(
         self,
         offsets: memoryview,

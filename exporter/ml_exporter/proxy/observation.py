@@ -11,7 +11,7 @@ import time
 from random import random
 from time import perf_counter
 
-from ml_exporter.capture import Capture, write_frame
+from ml_exporter.capture import FAILED, Capture, write_frame
 from ml_exporter.proxy._plain import Recorder
 from ml_exporter.proxy.bodies import Copy
 from ml_exporter.proxy.heads import RequestHead
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _PLAIN = (b"POST", b"PUT", b"PATCH", b"DELETE")  # methods of plain exchanges
 ABORTED = 499  # what nginx calls a request whose client went away
+_MOST_FAILURES = 10.0  # a second, of which telemetry learns more than that they are
 
 
 class Exchange:
@@ -123,6 +124,7 @@ class Observer:
         """A second has passed."""
         self.recorder.clock = time.time() - perf_counter()
         self.recorder.allowed = math.inf if self._rate is None else self._rate
+        self.recorder.failures = _MOST_FAILURES
 
     def _end(self, exchange: Exchange, route: Route, status: int, whole: bool) -> None:
         if self._names is not None and self._names.reads_bodies:
@@ -138,6 +140,8 @@ class Observer:
         duration = ended - exchange.started
         upstream = ended - exchange.asked
         self._counts.count(route.place, exchange.request.method, status, duration, upstream)
+        if status >= FAILED:
+            self._tell_of_failure(exchange, route, status, duration, upstream)
         if not exchange.is_observed or not 200 <= status < 300:
             return
         asked: bytes | Copy | None = exchange.request_body
@@ -170,6 +174,19 @@ class Observer:
                 return
             reason = "buffer_full"
         self._counts.drop(reason)
+
+    def _tell_of_failure(
+        self, exchange: Exchange, route: Route, status: int, duration: float, upstream: float
+    ) -> None:
+        """Let telemetry know which request it was; where there is no room, it is only counted."""
+        self.recorder.failures -= 1
+        if self.recorder.failures < 0:
+            return
+        came = self.recorder.clock + exchange.started
+        head = exchange.request_bytes
+        self._capture.put(
+            write_frame(*(route.place, status, came, duration, upstream, 0.0), head, b"", b"", b"")
+        )
 
     def _by_body(self, names: Names, exchange: Exchange, route: Route) -> Route | None:
         """The route of a request whose body says the model; what its header says comes before."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ml_exporter.capture import Capture, CaptureError, model_of
+from ml_exporter.capture import Capture, CaptureError, has_failed, model_of
+from ml_exporter.sources.failed_requests import FailedRequests
 from ml_exporter.sources.matching import source_id
 from ml_exporter.sources.parts import Chunk, Part, Start, move
 from ml_exporter.sources.request_exemplars import RequestExemplars
@@ -37,6 +38,7 @@ class Attachment:
         self._looked_at = -_LOOK_EVERY
         self._counted: dict[object, int] = {}  # by reader, the offset up to which it has all
         self.exemplars: defaultdict[str, RequestExemplars] = defaultdict(RequestExemplars)
+        self.failed: defaultdict[str, FailedRequests] = defaultdict(FailedRequests)
         self.error = ""  # why there is none
 
     @property
@@ -94,6 +96,7 @@ class CaptureSource:
     _capture: Capture | None = None
     _part: Part | None = None
     _place: int | None = None  # of the model, among the names in the buffer
+    _told_to: int = 0  # the offset up to which failed requests are told of
 
     @property
     def source_id(self) -> str:
@@ -107,7 +110,7 @@ class CaptureSource:
             if self.attachment.error:
                 self.errors["proxy"] = self.attachment.error
             return
-        self._capture, self._place = capture, None
+        self._capture, self._place, self._told_to = capture, None, 0
         self.errors.clear()
         for key in list(self.positions):
             if key != capture.id:  # of a buffer that is gone
@@ -136,6 +139,12 @@ class CaptureSource:
                 return None
             place = self._place_in(capture)
             mine = [frame for frame in frames if model_of(frame) == place]
+            failed = [frame for frame in mine if has_failed(frame)]
+            if failed:
+                mine = [frame for frame in mine if not has_failed(frame)]
+            if after > self._told_to:  # the same frames may come again
+                self.attachment.failed[self.model].observe(failed)
+                self._told_to = after
             if mine:
                 self.attachment.exemplars[self.model].observe(mine)
                 length = sum(map(len, frames))
