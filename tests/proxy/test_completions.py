@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from tests.proxy.sidecar import PROXY, Sidecar
-from tests.support import wait_until
+from tests.support import get, wait_until
 
 PATH = "/v1/chat/completions"
 MODELS = """\
@@ -18,6 +18,22 @@ models:
     fields: {{prediction: finish_reason}}
 """
 CONFIG = f"{MODELS}{PROXY}  drain: 0s\n"
+FIELDS = """\
+    fields:
+      prediction: finish_reason
+      features:
+        prompt_length: {{length: prompt}}
+        answer_words: {{words: outputs.answer}}
+        answer_tokens: outputs.usage.completion_tokens
+        temperature: temperature
+"""
+DRIFT = {
+    "prompt_length": "critical",
+    "answer_words": "critical",
+    "answer_tokens": "critical",
+    "temperature": "ok",
+    "prediction": "ok",
+}
 WITH_USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 
 
@@ -62,6 +78,29 @@ def test_completions_are_counted(sidecar: Sidecar) -> None:
     assert sum(words.values()) == 2  # the first fifty are the baseline
     assert set(sidecar.samples("ml_exporter_observations_dropped_total").values()) == {0}
     assert "two three" not in sidecar.metrics()
+
+
+def test_texts_that_become_longer_are_drift(sidecar: Sidecar) -> None:
+    """Of how long they are, and how many tokens: what they say is kept nowhere."""
+    configured = CONFIG.replace("    fields: {{prediction: finish_reason}}\n", FIELDS)
+    sidecar.write(config=configured.replace("rows: 50", "rows: 200"))
+    sidecar.start()
+    sidecar.wait()
+    client = sidecar.client()
+    for number in range(200):
+        ask(client, "word " * (1 + number % 12), temperature=number % 3)
+    wait_until(lambda: sidecar.samples("ml_field_values_total"))
+    for number in range(200):
+        ask(client, "word " * (20 + number % 12), temperature=number % 3)
+    wait_until(lambda: sidecar.samples("ml_predictions_total") == {"assistant": 400})
+
+    def drift() -> dict[str, str]:
+        status, text = get(f"http://127.0.0.1:{sidecar.web}/api/v1/status")
+        assert status == 200
+        (version,) = json.loads(text)["models"][0]["versions"]
+        return {one["field"]: one["drift"] for one in version["fields"]}
+
+    wait_until(lambda: drift() == DRIFT, what="drift")
 
 
 def test_a_language_model_that_nobody_configured(sidecar: Sidecar) -> None:
