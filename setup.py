@@ -12,6 +12,7 @@ setup(
             f"ml_exporter.{name}",
             [f"exporter/ml_exporter/{name.replace('.', '/')}.c"],
             extra_compile_args=[*OPTIONS, *more],
+            optional=True,  # without it, its twin in Python does the same
         )
         for name, more in (
             ("formats._scanner", []),

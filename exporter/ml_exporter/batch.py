@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.statistics import _counting
+from ml_exporter.statistics import counting
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Binned, Floats, binned
 
 WatchedRole = Literal["feature", "prediction", "score", "label", "component"]
@@ -86,7 +86,7 @@ class Categories:
     def counts(self) -> dict[str, int]:
         """Rows of each name that has any."""
         rows = np.zeros(len(self.names), dtype=np.int64)
-        _counting.count_codes(np.ascontiguousarray(self.codes, dtype=np.int32), rows)
+        counting.count_codes(np.ascontiguousarray(self.codes, dtype=np.int32), rows)
         return {name: n for name, n in zip(self.names, rows.tolist(), strict=True) if n}
 
     @cached_property

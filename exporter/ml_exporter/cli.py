@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_exporter import logs, memory
+from ml_exporter import compiled, logs, memory
 from ml_exporter.arguments import command_line
 from ml_exporter.proxy_settings import ProxyFlags
 
@@ -42,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from ml_exporter.supervised import is_supervised
+
+    if not is_supervised():
+        compiled.warn_of_missing()
     if not options.once:
         if options.output is not None:
             options.parser.error("--output goes with --once")

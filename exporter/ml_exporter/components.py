@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from ml_exporter.batch import Batch, Column, Field
-from ml_exporter.statistics import _counting
+from ml_exporter.statistics import counting
 from ml_exporter.statistics.bins import INVALID, MISSING, Codes, Counts, Floats
 from ml_exporter.statistics.components import SCALE, normal_scores, thresholds, whitening
 from ml_exporter.statistics.drift import Test
@@ -161,14 +161,14 @@ class Projection:
         """The values of rows whose features are given as `codes`."""
         found = [rows[field.key] for field in self._fields]
         values = np.empty((self._tables.shape[1] + 1, found[0].size), dtype=np.int32)
-        _counting.project(tuple(found), self._sizes, self._tables, values)
+        counting.project(tuple(found), self._sizes, self._tables, values)
         return values[self._places] / SCALE
 
     def count(self, batch: Batch) -> list[Counts]:
         """Values counted into `<below>`, the bins of each component in order, and `<above>`."""
         found = tuple(self._codes(batch).values())
         above = np.zeros(self._thresholds.shape, dtype=np.int64)
-        _counting.count_projected(found, self._sizes, self._tables, self._thresholds, above)
+        counting.count_projected(found, self._sizes, self._tables, self._thresholds, above)
         counts = -np.diff(above, axis=0, prepend=batch.rows, append=0)
         return [counts[:bins, at] for at, bins in zip(self._places, self._bins, strict=True)]
 

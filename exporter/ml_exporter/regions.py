@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ml_exporter.batch import Batch, Categories, Column, Field, Role
 from ml_exporter.carried import Names
-from ml_exporter.statistics import _counting
+from ml_exporter.statistics import counting
 from ml_exporter.statistics.bins import ANY, OTHER, Floats, bin_codes, format_number
 
 Estimator = Literal["scores", "regions"]
@@ -199,7 +199,7 @@ class _NumberTest:
 
     def leave(self, column: Column, left: NDArray[np.uint64]) -> None:
         # There are fewer uppers than regions.
-        _counting.leave(bin_codes(column.numbers.values, self._uppers), self._of_bins, left)
+        counting.leave(bin_codes(column.numbers.values, self._uppers), self._of_bins, left)
 
 
 class _CategoryTest:

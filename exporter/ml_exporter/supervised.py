@@ -24,8 +24,13 @@ def inherited() -> Capture | None:
 
 def let_the_proxy_go_first() -> None:
     """Take the processor only where the proxy leaves it: requests are worth more than figures."""
-    if os.environ.get(SUPERVISOR):
+    if is_supervised():
         os.nice(_NICENESS)
+
+
+def is_supervised() -> bool:
+    """Whether a supervisor started this process."""
+    return bool(os.environ.get(SUPERVISOR))
 
 
 def is_orphan() -> bool:

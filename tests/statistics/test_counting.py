@@ -1,4 +1,4 @@
-"""What is counted in C is what a few lines of NumPy count, within the bounds of its arrays."""
+"""What is counted in C is what NumPy counts, within the bounds of its arrays."""
 
 import subprocess
 import sys
@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ml_exporter.statistics import _counting
+from ml_exporter.statistics import _counting, numpy_counting
 from tests.support import ROOT
 
+BOTH = (_counting, numpy_counting)
 SOURCE = ROOT / "exporter/ml_exporter/statistics/_counting.c"
 
 floats = st.one_of(st.floats(), st.sampled_from([-1.0, -0.0, 0.0, 1.0, 5e-324]))
@@ -25,14 +26,15 @@ def zeros(*shape, type="q"):
 
 @given(arrays.arrays(np.float64, st.integers(0, 40), elements=floats), edges_of_any)
 def test_a_code_says_how_many_edges_a_value_is_above(values, edges) -> None:
-    codes, counts = zeros(values.size, type="B"), zeros(len(edges) + 2)
-    _counting.bin_codes(values, np.array(edges), codes, counts)
     expected = [
         len(edges) + 1 if np.isnan(value) else sum(value > edge for edge in edges)
         for value in values
     ]
-    assert codes.tolist() == expected
-    assert counts.tolist() == [expected.count(code) for code in range(len(edges) + 2)]
+    for counting in BOTH:
+        codes, counts = zeros(values.size, type="B"), zeros(len(edges) + 2)
+        counting.bin_codes(values, np.array(edges), codes, counts)
+        assert codes.tolist() == expected
+        assert counts.tolist() == [expected.count(code) for code in range(len(edges) + 2)]
 
 
 @given(
@@ -46,18 +48,20 @@ def test_floats_are_nan_where_a_bit_is_0(numbers, data, offset) -> None:
     packed = np.packbits(bits, bitorder="little")
     if not packed.size:
         return
-    expected = np.where(bits[offset:], numbers, np.nan)
-    assert _counting.floats(numbers, False, packed, offset, values) == np.isfinite(expected).sum()
-    assert np.array_equal(values, expected, equal_nan=True)
-    assert _counting.floats(numbers, False, b"", offset, values) == np.isfinite(numbers).sum()
-    assert np.array_equal(values, numbers, equal_nan=True)
+    present = np.where(bits[offset:], numbers, np.nan)
+    for counting in BOTH:
+        assert counting.floats(numbers, False, packed, offset, values) == np.isfinite(present).sum()
+        assert np.array_equal(values, present, equal_nan=True)
+        assert counting.floats(numbers, False, b"", offset, values) == np.isfinite(numbers).sum()
+        assert np.array_equal(values, numbers, equal_nan=True)
 
 
 @given(arrays.arrays(np.int64, st.integers(0, 40)))
 def test_floats_of_whole_numbers(numbers) -> None:
-    values = np.empty(numbers.size)
-    assert _counting.floats(numbers, True, b"", 0, values) == numbers.size
-    assert np.array_equal(values, numbers.astype(np.float64))
+    for counting in BOTH:
+        values = np.empty(numbers.size)
+        assert counting.floats(numbers, True, b"", 0, values) == numbers.size
+        assert np.array_equal(values, numbers.astype(np.float64))
 
 
 @given(
@@ -68,39 +72,33 @@ def test_floats_of_whole_numbers(numbers) -> None:
 def test_values_are_interpolated_on_the_line_that_they_are_on(starts, values, seed) -> None:
     heights, slopes = np.random.default_rng(seed).normal(size=(2, len(starts)))
     values = np.concatenate([values, starts, [np.nan, np.inf, -np.inf]])
-    results = np.empty(values.size)
+    results, expected = np.empty((2, values.size))
     _counting.interpolate(values, np.array(starts), heights, slopes, results)
-    inside = np.clip(values, starts[0], starts[-1])
-    line = np.searchsorted(starts, inside, side="right").clip(1, len(starts)) - 1
-    expected = slopes[line] * (inside - np.array(starts)[line]) + heights[line]
+    numpy_counting.interpolate(values, np.array(starts), heights, slopes, expected)
     assert np.array_equal(results, expected, equal_nan=True)
+    places = [values.tolist().index(start) for start in starts]
+    assert np.array_equal(results[places], heights)
 
 
 @given(st.lists(st.integers(0, 30)))
 def test_codes_are_counted(codes) -> None:
-    counts = np.ones(31, dtype=np.int64)
-    _counting.count_codes(np.array(codes, dtype=np.int32), counts)
-    assert counts.tolist() == [1 + codes.count(code) for code in range(31)]
+    for counting in BOTH:
+        counts = np.ones(31, dtype=np.int64)
+        counting.count_codes(np.array(codes, dtype=np.int32), counts)
+        assert counts.tolist() == [1 + codes.count(code) for code in range(31)]
 
 
 @given(st.lists(st.integers(0, 255)))
 def test_bits_are_left_that_the_table_has(codes) -> None:
     random = np.random.default_rng(1)
     table = random.integers(0, 1 << 63, 256, dtype=np.uint64)
-    left = random.integers(0, 1 << 63, len(codes), dtype=np.uint64)
-    expected = left & table[codes]
-    _counting.leave(np.array(codes, dtype=np.uint8), table, left)
-    assert np.array_equal(left, expected)
-
-
-def projected(codes, tables):
-    """Whole thousandths of components, and the distance behind them, of shape (width + 1, rows)."""
-    sums = np.zeros((codes[0].size, tables[0].shape[1]))
-    for of_field, table in zip(codes, tables, strict=True):
-        sums += table[of_field]
-    whole = np.clip(sums, -1e7, 1e7).round()
-    distance = np.minimum(np.sqrt(np.square(whole).sum(axis=1)), 1e7).round()
-    return np.column_stack([whole, distance]).astype(np.int32).T
+    before = random.integers(0, 1 << 63, len(codes), dtype=np.uint64)
+    for counting in BOTH:
+        left = before.copy()
+        counting.leave(np.array(codes, dtype=np.uint8), table, left)
+        assert left.tolist() == [
+            bits & table[code] for bits, code in zip(before, codes, strict=True)
+        ]
 
 
 def case(seed, fields, rows, vectors, largest=3000.0):
@@ -125,9 +123,14 @@ CASES = [
 @pytest.mark.parametrize(("fields", "rows", "vectors", "largest"), CASES)
 def test_components_are_sums_of_what_tables_say(fields, rows, vectors, largest) -> None:
     codes, sizes, tables = case(1, fields, rows, vectors, largest)
-    values = zeros(8 * vectors + 1, rows, type="i")
+    values, expected = zeros(2, 8 * vectors + 1, rows, type="i")
     _counting.project(tuple(codes), sizes, np.concatenate(tables), values)
-    assert np.array_equal(values, projected(codes, tables))
+    numpy_counting.project(tuple(codes), sizes, np.concatenate(tables), expected)
+    assert np.array_equal(values, expected)
+    if rows and largest < 1e7:
+        sums = sum(table[code[-1]] for code, table in zip(codes, tables, strict=True))
+        assert np.array_equal(values[:-1, -1], sums.round())
+        assert values[-1, -1] == round(np.hypot.reduce(sums.round()))
 
 
 @pytest.mark.parametrize(("fields", "rows", "vectors", "largest"), CASES)
@@ -135,17 +138,20 @@ def test_counts_are_of_what_is_above_thresholds(fields, rows, vectors, largest) 
     codes, sizes, tables = case(2, fields, rows, vectors, largest)
     thresholds = np.random.default_rng(3).normal(0, largest, (11, 8 * vectors + 1))
     thresholds = np.clip(thresholds, -2e9, 2e9).astype(np.int32)
-    above = zeros(*thresholds.shape)
-    _counting.count_projected(tuple(codes), sizes, np.concatenate(tables), thresholds, above)
-    expected = (projected(codes, tables) > thresholds[:, :, None]).sum(axis=2)
-    assert np.array_equal(above, expected)
+    values = zeros(8 * vectors + 1, rows, type="i")
+    numpy_counting.project(tuple(codes), sizes, np.concatenate(tables), values)
+    for counting in BOTH:
+        above = zeros(*thresholds.shape)
+        counting.count_projected(tuple(codes), sizes, np.concatenate(tables), thresholds, above)
+        assert np.array_equal(above, (values > thresholds[:, :, None]).sum(axis=2))
 
 
 def test_halves_are_rounded_to_what_is_even() -> None:
     tables = np.repeat([[0.5], [1.5], [2.5], [-0.5], [-1.5]], 8, axis=1)
-    values = zeros(9, 5, type="i")
-    _counting.project((np.arange(5, dtype=np.uint8),), np.array([5]), tables, values)
-    assert values[0].tolist() == [0, 2, 2, 0, -2]
+    for counting in BOTH:
+        values = zeros(9, 5, type="i")
+        counting.project((np.arange(5, dtype=np.uint8),), np.array([5]), tables, values)
+        assert values[0].tolist() == [0, 2, 2, 0, -2]
 
 
 CODES, SIZES, TABLES = (zeros(3, type="B"),), np.array([2]), zeros(2, 8, type="d")

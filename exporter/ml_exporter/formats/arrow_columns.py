@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyarrow import types as kinds
 
 from ml_exporter.batch import ABSENT, Categories, Column, Numbers, named, numbers_of
-from ml_exporter.statistics import _counting
+from ml_exporter.statistics import counting
 from ml_exporter.statistics.bins import INVALID, MISSING, Floats
 
 Mask = NDArray[np.bool_]
@@ -287,7 +287,7 @@ def _floats(array: pa.Array) -> tuple[Floats, int]:
     valid = array.buffers()[0] if array.null_count else None
     bits = b"" if valid is None else np.frombuffer(valid, np.uint8)
     values = _room(len(array), np.float64)
-    return values, _counting.floats(numbers, is_whole, bits, array.offset, values)
+    return values, counting.floats(numbers, is_whole, bits, array.offset, values)
 
 
 def _decimals(array: pa.Array) -> Floats:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ml_exporter.formats import _scanner
 from ml_exporter.formats.lines import BOM, whole
 from ml_exporter.formats.rows import (
     LONGEST_ROW,
@@ -24,7 +23,7 @@ from ml_exporter.formats.rows import (
     assemble,
     extra_name,
 )
-from ml_exporter.formats.spans import Spans
+from ml_exporter.formats.slots import Slots
 
 _LONGEST_RECORD = LONGEST_ROW + 1  # bytes, with its line ends
 _MOST_LINES = 1000  # of a record: a stray quote holds up no more of the log
@@ -74,16 +73,16 @@ class Csv:
             return assemble(Table(0, {}, text=True), self._layout, rejected, start)
         stop = whole(data, end)
         width = max(1, len(header.read))
-        spans = Spans(data, width, text=True)
-        consumed = self._read(spans, header, start, stop, end, rejected)
-        columns = {name: spans.column(slot) for slot, name in enumerate(header.read)}
-        extra = {name: np.ones(spans.rows, dtype=np.bool_) for name in header.extra}
-        table = Table(spans.rows, columns, text=True, extra=extra)
+        values = Slots(data, width, text=True)
+        consumed = self._read(values, header, start, stop, end, rejected)
+        columns = {name: values.column(slot) for slot, name in enumerate(header.read)}
+        extra = {name: np.ones(values.rows, dtype=np.bool_) for name in header.extra}
+        table = Table(values.rows, columns, text=True, extra=extra)
         return assemble(table, self._layout, rejected, consumed)
 
     def _read(
         self,
-        spans: Spans,
+        values: Slots,
         header: _Header,
         start: int,
         stop: int,
@@ -91,29 +90,19 @@ class Csv:
         rejected: Counter[str],
     ) -> int:
         """Read the records of some bytes; returns where it came to."""
-        data = spans.data
-        records = memoryview(data)[:stop]
+        data = values.data
         slots = np.full(header.width, -1, dtype=np.int32)
         slots[list(header.read.values())] = np.arange(len(header.read))
         offset = start
-        while True:
-            offset, spans.rows = _scanner.scan_csv(
-                *(ord(self._delimiter), slots, records, offset, spans.rows),
-                *(spans.starts, spans.lengths, spans.kinds, spans.values),
-            )
-            if offset >= stop:
-                return offset
-            if spans.rows == spans.capacity:
-                spans.grow()
-                continue
+        while (offset := values.scan_csv(self._delimiter, slots, offset, stop)) < stop:
             record = self._record(data, offset, stop, header)
             if record.problem == "unclosed" and not end:
                 all_read = offset + record.size == stop and record.lines < _MOST_LINES
-                if all_read and len(spans.data) - offset <= _LONGEST_RECORD:
+                if all_read and len(data) - offset <= _LONGEST_RECORD:
                     return offset  # the rest of it may still be written
             if record.problem is None:
                 if record.fields:
-                    spans.add([record.fields[column] for column in header.read.values()])
+                    values.add([record.fields[column] for column in header.read.values()])
                 offset += record.size
                 continue
             line = data.find(b"\n", offset, stop) + 1 or stop
@@ -121,6 +110,7 @@ class Csv:
             reason = "malformed" if record.problem == "unclosed" else record.problem
             rejected["truncated" if last and reason != "too_large" else reason] += 1
             offset = line
+        return offset
 
     def _record(self, data: bytes, start: int, stop: int, header: _Header) -> _Record:
         """Read the record that begins somewhere, and may end at `stop`."""

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.batch import ABSENT
-from ml_exporter.formats import _scanner
 from ml_exporter.formats.json_objects import (
     Names,
     Tree,
@@ -23,7 +22,6 @@ from ml_exporter.formats.json_objects import (
     unknown,
     value_at,
 )
-from ml_exporter.formats.json_shape import shape
 from ml_exporter.formats.lines import Line, lines_of, whole
 from ml_exporter.formats.messages import Rejected
 from ml_exporter.formats.rows import (
@@ -36,7 +34,7 @@ from ml_exporter.formats.rows import (
     assemble,
     extra_name,
 )
-from ml_exporter.formats.spans import Spans
+from ml_exporter.formats.slots import Slots, shape
 
 
 class JsonLines:
@@ -86,41 +84,24 @@ class JsonLines:
 
     def _table(self, data: bytes, stop: int, rejected: Counter[str]) -> Table:
         """The rows of the lines before `stop`."""
-        spans = Spans(data, self._slots, text=False)
-        lines = memoryview(data)[:stop]
+        slots = Slots(data, self._slots, text=False)
         extra: dict[str, list[int]] = {}  # rows that the scanner left out
         offset = 0
-        while True:
-            offset, spans.rows = _scanner.scan_json(
-                self._shape,
-                lines,
-                offset,
-                spans.rows,
-                spans.starts,
-                spans.lengths,
-                spans.kinds,
-                spans.values,
-            )
-            if offset == stop:
-                break
-            if spans.rows == spans.capacity:
-                spans.grow()
-                continue
+        while (offset := slots.scan_json(self._shape, offset, stop)) < stop:
             after = data.find(b"\n", offset, stop) + 1 or stop
             if (row := self._object(Line.of(data[offset:after]), rejected)) is not None:
                 for name in self._unknown(row):
-                    extra.setdefault(name, []).append(spans.rows)
-                values = [value_at(row, path, names) for path, names in self._paths.items()]
-                spans.add(values)
+                    extra.setdefault(name, []).append(slots.rows)
+                slots.add([value_at(row, path, names) for path, names in self._paths.items()])
             offset = after
-        columns = {path: spans.column(slot) for slot, path in enumerate(self._paths)}
+        columns = {path: slots.column(slot) for slot, path in enumerate(self._paths)}
         masks: dict[str, NDArray[np.bool_]] = {}
         for name, slot in self._extra_slots.items():
-            met = spans.met(slot)
+            met = slots.met(slot)
             met[extra.get(name, [])] = True
             if met.any():
                 masks[name] = met
-        return Table(spans.rows, columns, extra=masks)
+        return Table(slots.rows, columns, extra=masks)
 
     def _object(self, line: Line, rejected: Counter[str]) -> dict[str, Any] | None:
         """The object of a line; None if there is none, or it is rejected."""

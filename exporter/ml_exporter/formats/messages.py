@@ -11,7 +11,6 @@ import msgspec
 
 from ml_exporter.batch import ABSENT
 from ml_exporter.formats.lines import BOM
-from ml_exporter.formats.spans import integer
 
 LARGEST_BODY = 8 << 20  # bytes, once it is decompressed
 _MOST_CODINGS = 4  # one after the other
@@ -116,6 +115,11 @@ def _lenient_value(text: bytes) -> Any:
     except ValueError:
         raise Rejected("malformed") from None
     return value
+
+
+def integer(digits: str) -> float:
+    """An int, but for one too large for anything."""
+    return int(digits) if len(digits) < 300 else float(digits)
 
 
 def _decompress(data: bytes, encoding: str) -> bytes:

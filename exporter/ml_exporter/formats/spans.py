@@ -27,6 +27,7 @@ from ml_exporter.batch import (
     numbers_of,
 )
 from ml_exporter.formats import _scanner
+from ml_exporter.formats.messages import integer
 from ml_exporter.statistics.bins import Floats
 
 Offsets = NDArray[np.int32]
@@ -66,8 +67,36 @@ class Spans:
         self.kinds = np.zeros(shape, dtype=np.uint8)
         self.values = np.empty(shape)
 
-    def grow(self) -> None:
-        """Make room for twice as many."""
+    def scan_json(self, shape: _scanner.Shape, offset: int, stop: int) -> int:
+        """Take lines up to an unusual one, or to `stop`; returns where that is."""
+        lines = memoryview(self.data)[:stop]
+        while True:
+            offset, self.rows = _scanner.scan_json(shape, lines, offset, self.rows, *self._arrays)
+            if offset >= stop or self.rows < self.capacity:
+                return offset
+            self._grow()
+
+    def scan_csv(self, delimiter: str, slots: Offsets, offset: int, stop: int) -> int:
+        """Take records up to an unusual one, or to `stop`; returns where that is.
+
+        `slots` has the slot of each field, or -1 where it isn't wanted.
+        """
+        records = memoryview(self.data)[:stop]
+        code = ord(delimiter)
+        while True:
+            offset, self.rows = _scanner.scan_csv(
+                code, slots, records, offset, self.rows, *self._arrays
+            )
+            if offset >= stop or self.rows < self.capacity:
+                return offset
+            self._grow()
+
+    @property
+    def _arrays(self) -> tuple[Offsets, Offsets, Kinds, Floats]:
+        return self.starts, self.lengths, self.kinds, self.values
+
+    def _grow(self) -> None:
+        """Make room for twice as many rows."""
         self.starts = np.concatenate((self.starts, np.empty_like(self.starts)), axis=1)
         self.lengths = np.concatenate((self.lengths, np.empty_like(self.lengths)), axis=1)
         self.kinds = np.concatenate((self.kinds, np.zeros_like(self.kinds)), axis=1)
@@ -242,11 +271,6 @@ def _number(token: bytes) -> Any:
         return msgspec.json.decode(token)
     except msgspec.DecodeError:
         return json.loads(token, parse_int=integer)
-
-
-def integer(digits: str) -> float:
-    """An int, but for one too large for anything."""
-    return int(digits) if len(digits) < 300 else float(digits)
 
 
 def _as_many(parts: Sized) -> bytes:

@@ -15,7 +15,6 @@ import ssl
 import time
 from typing import cast
 
-from ml_exporter.proxy._plain import Lane
 from ml_exporter.proxy.answers import answer
 from ml_exporter.proxy.bodies import Body, Copy
 from ml_exporter.proxy.guard import Guard
@@ -26,6 +25,7 @@ from ml_exporter.proxy.heads import (
     check_unfinished,
     request_head,
 )
+from ml_exporter.proxy.lanes import Lane
 from ml_exporter.proxy.observation import ABORTED, Exchange
 from ml_exporter.proxy.reading import Reading
 from ml_exporter.proxy.shared import Shared

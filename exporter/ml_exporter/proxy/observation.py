@@ -12,9 +12,9 @@ from random import random
 from time import perf_counter
 
 from ml_exporter.capture import FAILED, Capture, write_frame
-from ml_exporter.proxy._plain import Recorder
 from ml_exporter.proxy.bodies import Copy
 from ml_exporter.proxy.heads import RequestHead
+from ml_exporter.proxy.lanes import Recorder
 from ml_exporter.proxy.names import Names
 from ml_exporter.proxy.routes import LONGEST_REMEMBERED, MOST_REMEMBERED, READING, Route, Routes
 from ml_exporter.request_counts import BUCKETS, LAYOUT, method_cell

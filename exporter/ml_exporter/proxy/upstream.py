@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from ml_exporter.proxy._plain import Lane
 from ml_exporter.proxy.bodies import Body, Copy
 from ml_exporter.proxy.heads import (
     END,
@@ -18,6 +17,7 @@ from ml_exporter.proxy.heads import (
     response_head,
     with_fields,
 )
+from ml_exporter.proxy.lanes import Lane
 from ml_exporter.proxy.observation import Exchange
 
 _NO_BODY = (204, 304)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.statistics import _counting
+from ml_exporter.statistics import counting
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -187,7 +187,7 @@ def _above(values: Floats, edges: Floats) -> Binned:
     if edges.size <= _MOST_COMPARED:
         codes = np.empty(values.size, dtype=np.uint8)
         values = np.ascontiguousarray(values, dtype=np.float64)
-        _counting.bin_codes(values, np.ascontiguousarray(edges, dtype=np.float64), codes, counts)
+        counting.bin_codes(values, np.ascontiguousarray(edges, dtype=np.float64), codes, counts)
         return Binned(codes, counts)
     found = np.searchsorted(edges, values, side="left").astype(np.uint32)
     found[np.isnan(values)] = edges.size + 1

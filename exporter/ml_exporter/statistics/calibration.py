@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ml_exporter.statistics import _counting
+from ml_exporter.statistics import counting
 from ml_exporter.statistics.tails import chi_squared_isf
 
 LEAST_IN_BIN = 5  # rows of the window, for its bin to be compared by likelihood
@@ -70,7 +70,7 @@ class Calibration:
         """Probabilities of scores, in an array of any shape; NaN stays NaN."""
         values = np.ascontiguousarray(scores, dtype=np.float64)
         results = np.empty_like(values)
-        _counting.interpolate(values, self.middles, self.shares, self._slopes, results)
+        counting.interpolate(values, self.middles, self.shares, self._slopes, results)
         return results
 
     @cached_property

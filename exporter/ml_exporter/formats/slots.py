@@ -1,0 +1,12 @@
+"""What the values of rows are read into: spans, if the scanner is compiled, or else lists."""
+
+from __future__ import annotations
+
+__all__ = ["Slots", "shape"]
+
+try:
+    from ml_exporter.formats.json_shape import shape
+    from ml_exporter.formats.spans import Spans as Slots
+except ImportError:  # _scanner
+    from ml_exporter.formats.lists import Lists as Slots  # type: ignore[assignment]
+    from ml_exporter.formats.lists import shape  # type: ignore[assignment]
