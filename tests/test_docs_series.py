@@ -5,14 +5,16 @@ import re
 import pytest
 
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
-from ml_exporter.config import NotableLog, load
+from ml_exporter.config import load
+from ml_exporter.dead_letters import DeadLetterLog
 from ml_exporter.families import Family
 from ml_exporter.given_baselines import given_baselines, request
+from ml_exporter.line_log import DeadLetters, LineLog
+from ml_exporter.line_writer import NOTABLE, LineWriter
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.observations import DroppedObservations
 from ml_exporter.monitors.probes import Probes
-from ml_exporter.notable_log import LineWriter
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.profiling import build
 from ml_exporter.proxied import Proxied
@@ -75,7 +77,10 @@ def families(tmp_path_factory: pytest.TempPathFactory, pipeline: Pipeline) -> li
     proxied.follow({"credit": "1"})
     found = [*ExporterInfo().families, *DroppedObservations().families, *proxied.families]
     found += Probes().families
-    found += LineWriter(NotableLog(None)).families
+    found += [
+        *LineWriter(NOTABLE, LineLog(None)).families,
+        *DeadLetterLog(DeadLetters(None)).families,
+    ]
     found += pipeline.families
     for model in config.models:
         given = {None: build(lambda: [rows(400)], request(model, None, config.limits))}

@@ -46,9 +46,10 @@ def check(config: Config) -> Report:
             f"{config.path}:1: limits.series: {budget.suppressed} series are beyond the limit of"
             f" {config.limits.series}; raise it, or watch fewer features"
         )
-    log = config.notable_log
-    if log is not None and log.path is not None and not log.path.parent.is_dir():
-        report.errors.append(f"{config.path}:1: notable_log.path: {log.path.parent} is no folder")
+    for key, log in (("notable_log", config.notable_log), ("dead_letters", config.dead_letters)):
+        if log is not None and log.path is not None and not log.path.parent.is_dir():
+            folder = log.path.parent
+            report.errors.append(f"{config.path}:1: {key}.path: {folder} is no folder")
     return report
 
 

@@ -16,6 +16,7 @@ from ml_exporter import (
     constraints,
     extractors,
     field_paths,
+    line_log,
     mutes,
     notable,
     outcome_values,
@@ -35,8 +36,9 @@ from ml_exporter.field_paths import (
     predicted_names,
     read_fields,
 )
+from ml_exporter.line_log import DeadLetters, LineLog, read_dead_letters, read_notable_log
 from ml_exporter.mutes import Mute, read_mutes
-from ml_exporter.notable import Notable, NotableLog, read_notable, read_notable_log
+from ml_exporter.notable import Notable, read_notable
 from ml_exporter.outcome_values import OutcomeValues, read_outcome_values
 from ml_exporter.proxy_settings import ProxySettings, read_proxy
 from ml_exporter.roles import Access, Token, UserRole, read_access
@@ -60,6 +62,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Constraint",
+    "DeadLetters",
     "EventSource",
     "FieldType",
     "Fields",
@@ -68,10 +71,10 @@ __all__ = [
     "LabelFields",
     "Labels",
     "Limits",
+    "LineLog",
     "Model",
     "Mute",
     "Notable",
-    "NotableLog",
     "OutcomeValues",
     "ProxySettings",
     "ProxySource",
@@ -91,7 +94,7 @@ __all__ = [
 
 # Every key of every section; docs/configuration.md has a section of the same name for each.
 KEYS: dict[str, tuple[str, ...]] = {
-    "config": ("models", "proxy", "access", "limits", "state", "notable_log"),
+    "config": ("models", "proxy", "access", "limits", "state", "notable_log", "dead_letters"),
     "model": (
         *("name", "version", "task", "positive", "baseline", "learn", "source", "fields", "types"),
         *("labels", "bins", "segments", "constraints", "outcome_values", "false_alarms"),
@@ -110,6 +113,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     **thresholds.KEYS,
     **mutes.KEYS,
     **notable.KEYS,
+    **line_log.KEYS,
     **proxy_settings.KEYS,
     **roles.KEYS,
     "limits": ("series", "versions", "categories", "pending", "pending_size"),
@@ -199,7 +203,8 @@ class Config:
     limits: Limits = Limits()
     access: Access = field(default_factory=Access)
     state: Path | None = None  # absolute
-    notable_log: NotableLog | None = None
+    notable_log: LineLog | None = None
+    dead_letters: DeadLetters | None = None
     notes: tuple[str, ...] = ()  # each as `FILE:LINE: KEY: text`
 
 
@@ -228,6 +233,9 @@ def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Conf
         access=section.read("access", read_access, Access()),
         state=section.read("state", lambda node: _state(node, folder), None),
         notable_log=notable_log,
+        dead_letters=section.read(
+            "dead_letters", lambda node: read_dead_letters(node, folder), None
+        ),
         notes=root.document.notes(),
     )
     root.document.check()

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from ml_exporter.batch import LONGEST_NAME
-from ml_exporter.monitors.notable import REDACTED, time_text
-from ml_exporter.notable import found_in
+from ml_exporter.line_log import REDACTED, found_in
+from ml_exporter.monitors.notable import time_text
 from ml_exporter.patterns import Pattern
 from ml_exporter.sources.failed_requests import FailedRequest
 

@@ -22,11 +22,12 @@ from ml_exporter.config import (
     ProxySource,
     SourceSettings,
 )
+from ml_exporter.dead_letters import DeadLetterLog
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.formats import Layout
 from ml_exporter.labels import Join, JoinRules, LabelJoin, labelled
+from ml_exporter.line_writer import LineWriter
 from ml_exporter.monitors.intake import Intake
-from ml_exporter.notable_log import LineWriter
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources import SourceError, open_source
 from ml_exporter.sources.events import LinesOfModels
@@ -68,6 +69,7 @@ class Pipeline:
         attachment: Attachment | None = None,
         observer: Observer | None = None,
         line_writer: LineWriter | None = None,
+        dead_letters: DeadLetterLog | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`given` are the model's baselines by version; under None, the one of all versions.
@@ -75,8 +77,8 @@ class Pipeline:
         `start` is where files begin that have no position, unless the model says otherwise.
         `spools` hold what is posted; raises StateError where they can't be used. `attachment` leads
         to what passed through the proxy. `line_writer` takes lines about predictions that are worth
-        a look. Raises ConfigError where a source is not as its settings say, or needs what isn't
-        installed.
+        a look, and `dead_letters` those about rejected rows. Raises ConfigError where a source is
+        not as its settings say, or needs what isn't installed.
         """
         self.model = model
         self._limits = limits
@@ -84,6 +86,7 @@ class Pipeline:
         self._spools = spools
         self._observer = observer
         self._line_writer = line_writer
+        self._dead_letters = dead_letters
         self._attachment = attachment
         self._now = now
         self._follow = follow
@@ -170,6 +173,8 @@ class Pipeline:
         if work.move(stop):
             # A chunk's rejected rows are counted with the last of its accepted ones.
             self._intake.reject(work.rejected)
+            if self._dead_letters is not None:
+                self._dead_letters.write(self.model.name, work, self._now())
             self._intake.add_from_future(work.from_future, work.stream.name)
             self._work = None
         if self._versions.finish_learning():

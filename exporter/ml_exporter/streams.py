@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -12,10 +12,11 @@ import numpy as np
 
 from ml_exporter import completions
 from ml_exporter.baseline import Baseline
-from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
+from ml_exporter.batch import ABSENT, LABEL, PREDICTION, SCORE, Batch, Field
 from ml_exporter.config import FileSource, Model, ProxySource, SourceSettings, VersionField
 from ml_exporter.formats import Decoded, Decoder, HeaderError, Layout, decoder
 from ml_exporter.formats.decision import Decision
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import TRACE_OF_REQUEST
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources.parts import Chunk, Part, Source
@@ -31,11 +32,15 @@ class Work:
     stream: Stream
     chunk: Chunk
     batch: Batch
-    rejected: Counter[str]
+    rejected: Rejections
     consumed: int
     from_future: int = 0  # rows whose own time is later than that
     done: int = 0
     settle: Callable[[], None] | None = None
+    start: int = field(init=False)  # where the chunk begins
+
+    def __post_init__(self) -> None:
+        self.start = self.chunk.part.position.offset
 
     def move(self, stop: int) -> bool:
         """Move the log's position past the rows before `stop`; whether that was all of them."""
@@ -82,23 +87,26 @@ class Stream:
 
     def _work(self, chunk: Chunk, now: float) -> Work | None:
         if chunk.too_large or chunk.problem:
-            rejected = +Counter(too_large=chunk.too_large, unreadable=int(bool(chunk.problem)))
+            rejected = Rejections()
+            if chunk.too_large:
+                rejected.reject("too_large", offset=0, rows=chunk.too_large)
+            if chunk.problem:
+                rejected.reject("unreadable", offset=0, problem=chunk.problem)
             return Work(self, chunk, Batch(0, {}), rejected, chunk.skipped)
         try:
             decoded = self.decode(chunk)
         except HeaderError as error:
             self.source.give_up(chunk.part, str(error))
-            return Work(self, chunk, Batch(0, {}), Counter(unreadable=1), consumed=0)
+            rejected = Rejections()
+            rejected.reject("unreadable", offset=0, problem=str(error))
+            return Work(self, chunk, Batch(0, {}), rejected, consumed=0)
         if not decoded.consumed:
             return None
         if self.watcher is not None:
             self.watcher(chunk.data)
         batch, rejected = decoded.batch, decoded.rejected
         from_future = _from_future(batch, now)
-        if self.name == "labels":
-            batch, rejected = present_labels(batch, rejected)
-        else:
-            batch = _dated(batch, now)
+        batch = present_labels(batch, rejected) if self.name == "labels" else _dated(batch, now)
         done = chunk.part.position.rows
         consumed = decoded.consumed
         return Work(self, chunk, batch, rejected, consumed, from_future, done, decoded.settle)
@@ -126,13 +134,19 @@ def _dated(batch: Batch, now: float) -> Batch:
     return replace(batch, timestamps=np.fmin(batch.timestamps, now))
 
 
-def present_labels(batch: Batch, rejected: Counter[str]) -> tuple[Batch, Counter[str]]:
-    """The labels that are labels: null is none."""
+def present_labels(batch: Batch, rejected: Rejections) -> Batch:
+    """The labels that are labels; null is none, and is rejected."""
     names = batch.fields[LABEL].categories.of_rows if batch.rows else []
     rows = [row for row, name in enumerate(names) if name not in (MISSING, INVALID)]
     if len(rows) == batch.rows:
-        return batch, rejected
-    return batch.take(rows), rejected + Counter(no_fields=batch.rows - len(rows))
+        return batch
+    others = batch.take(sorted({*range(batch.rows)} - {*rows}))
+    assert others.ids is not None  # by which labels are joined
+    for id, label in zip(others.ids, others.fields[LABEL].values, strict=True):
+        row = {"id": id, "label": None if label is ABSENT else label}
+        written = b"" if rejected.is_full else json.dumps(row, default=str).encode()
+        rejected.reject("no_fields", written)
+    return batch.take(rows)
 
 
 def prediction_layout(model: Model, baseline: Baseline | None) -> Layout:

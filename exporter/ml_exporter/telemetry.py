@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ml_exporter.baseline import Baseline, BaselineError
 from ml_exporter.config import Config, ConfigError, ProxySource
+from ml_exporter.dead_letters import DeadLetterLog
 from ml_exporter.failure_lines import failure_lines
 from ml_exporter.families import Family, Frozen, freeze
 from ml_exporter.given_baselines import given_baselines
 from ml_exporter.history import History
+from ml_exporter.line_writer import NOTABLE, LineWriter
 from ml_exporter.monitors.exporter import ExporterInfo
-from ml_exporter.notable_log import LineWriter
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.probers import Probers
 from ml_exporter.proxied import Proxied
@@ -81,7 +82,8 @@ class Telemetry:
         self.pipelines: list[Pipeline] = []
         self._budget = Budget(config.limits.series)
         self._given = _given(config)
-        self._line_writer = LineWriter(config.notable_log)
+        self._line_writer = LineWriter(NOTABLE, config.notable_log)
+        self._dead_letters = DeadLetterLog(config.dead_letters)
         try:
             self._replace(*self._build(config, self._given))
         except sqlite3.Error as error:
@@ -106,6 +108,7 @@ class Telemetry:
             pass  # what passed through the proxy is nowhere else
         self.commit(last=True)
         self._line_writer.close()
+        self._dead_letters.close()
         if self._store.is_in_memory:
             log.error("not all that was shown could be saved: the next start begins at 0")
 
@@ -280,6 +283,7 @@ class Telemetry:
             return errors
         self._replace(*built)
         self._probers.follow(config)
+        self._dead_letters.follow(config.dead_letters)
         self.config, self._given = config, given
         self.info.loaded(True, time.time())
         self._births.clear()
@@ -295,7 +299,8 @@ class Telemetry:
 
     def families(self) -> list[Family]:
         of_models = (family for pipeline in self.pipelines for family in pipeline.families)
-        of_others = (*self._proxied.families, *self._line_writer.families)
+        of_lines = (*self._line_writer.families, *self._dead_letters.families)
+        of_others = (*self._proxied.families, *of_lines)
         return [*self._of_exporter, *of_others, *of_models]
 
     def close(self) -> None:
@@ -319,6 +324,7 @@ class Telemetry:
                 spools=self._spools,
                 attachment=self.attachment,
                 line_writer=self._line_writer,
+                dead_letters=self._dead_letters,
             )
             for model in config.models
         ]

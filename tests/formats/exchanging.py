@@ -1,11 +1,11 @@
 """What exchanges decode to, as plain values."""
 
 import json
-from collections import Counter
 
 from ml_exporter.batch import ABSENT, PREDICTION, SCORE
 from ml_exporter.formats.exchange_lines import ExchangeLines
 from ml_exporter.formats.exchanges import NO_TABLE, Invocation, Tabulator
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import Layout
 from tests.formats.feeding import feature
 
@@ -32,7 +32,7 @@ def decode(format, *lines, given=None, end=True):
 
 def decode_sides(inputs=NO_TABLE, outputs=NO_TABLE, given=None, id="i", time=None, version=None):
     one = Invocation(id, time, version, inputs, outputs)
-    return Tabulator(given or layout()).decode([one], Counter(), 0)
+    return Tabulator(given or layout()).decode([one], Rejections(), 0)
 
 
 def rows(decoded):

@@ -13,6 +13,7 @@ from ml_exporter.batch import ABSENT, PREDICTION, Column
 from ml_exporter.extractors import EXTRACTORS
 from ml_exporter.formats import decoder
 from ml_exporter.formats.extraction import LONGEST_LOOK, extract
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import Layout, Table, assemble
 from tests.formats.feeding import feature
 from tests.formats.test_arrow import decode as decode_arrow
@@ -218,7 +219,7 @@ def test_of_a_huge_text_the_beginning_is_looked_at():
 
 def test_the_value_itself_may_be_a_feature_too():
     layout = Layout({feature("v"): "v", feature("n"): "v"}, extracted={feature("n"): "length"})
-    decoded = assemble(Table(2, {"v": ["ab", None]}), layout, Counter(), 0)
+    decoded = assemble(Table(2, {"v": ["ab", None]}), layout, Rejections(), 0)
     assert (found(decoded, "v"), found(decoded, "n")) == (["ab", None], [2, None])
 
 

@@ -1,12 +1,12 @@
 """What is alike in all formats: ids, timestamps, versions and which rows are accepted."""
 
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
 
 from ml_exporter.batch import ABSENT, LABEL, Column
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import Layout, Table, assemble, extra_name
 from tests.formats.feeding import feature
 
@@ -15,7 +15,7 @@ NOON = 1711972800.0  # 2024-04-01T12:00:00Z
 
 def assembled(layout, text=False, **columns):
     rows = len(next(iter(columns.values())))
-    return assemble(Table(rows, columns, text), layout, Counter(), consumed=0)
+    return assemble(Table(rows, columns, text), layout, Rejections(), consumed=0)
 
 
 def test_traces_go_with_their_rows():
@@ -89,7 +89,7 @@ class TestAcceptance:
 
     def test_extra_fields_stay_with_their_rows(self):
         table = Table(2, {"a": [ABSENT, 1]}, extra={"zip": np.array([True, False])})
-        decoded = assemble(table, Layout({feature("a"): "a"}), Counter(), 0)
+        decoded = assemble(table, Layout({feature("a"): "a"}), Rejections(), 0)
         assert decoded.batch.extra["zip"].tolist() == [False]
 
     def test_what_is_in_an_object_or_a_list_is_forgotten(self):

@@ -5,7 +5,6 @@ import math
 import subprocess
 import sys
 import sysconfig
-from collections import Counter
 from datetime import UTC, datetime
 
 import numpy as np
@@ -17,6 +16,7 @@ from ml_exporter.batch import PREDICTION, Column, Field
 from ml_exporter.formats import _scanner
 from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.lines import lines_of
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import Layout, assemble
 from ml_exporter.formats.spans import NUMBER, TEXT, SpanColumn
 from ml_exporter.formats.timestamps import parse_timestamps
@@ -110,7 +110,7 @@ def plain(column: Column) -> list[str]:
 def test_json_is_as_python_reads_it(lines: list[str]) -> None:
     log = "\n".join(lines).encode("utf-8", "surrogatepass")
     scanned, one_by_one = JsonLines(LAYOUT), JsonLines(LAYOUT)
-    rejected: Counter[str] = Counter()
+    rejected = Rejections()
     objects = [one_by_one._object(line, rejected) for line in lines_of(log, True)[0]]
     table = one_by_one._table_of_objects([row for row in objects if row is not None])
     expected = assemble(table, LAYOUT, rejected, len(log))

@@ -13,6 +13,7 @@ from ml_exporter.config import Model
 from ml_exporter.formats.exchanges import Exchange, Tabulator
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import reader
+from ml_exporter.formats.rejections import Rejections
 
 _REQUEST = "request."  # what paths of plain JSON begin with
 
@@ -39,13 +40,14 @@ class Reading:
 
     def observations(self, copied: Copied) -> tuple[list[Observation], Counter[str]]:
         """One a row, and rows that can't be read by their reasons."""
-        rejected: Counter[str] = Counter()
+        rejected = Rejections()
         request, response, id, time, path = copied
         exchange = Exchange(id, time, Message(*request), Message(*response), path=path)
         try:
             invocations = [self._read(exchange)]
         except Rejected as rejection:
-            return [], Counter({rejection.reason: rejection.rows})
+            rejected.reject(rejection.reason, rows=rejection.rows)
+            return [], rejected
         decoded = self._table.decode(invocations, rejected, 0)
         return list(self._rows(decoded.batch, time)), decoded.rejected
 

@@ -5,7 +5,6 @@ https://arrow.apache.org/docs/format/Columnar.html
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ from ml_exporter.formats.arrow_columns import (
 )
 from ml_exporter.formats.csv import HeaderError
 from ml_exporter.formats.json_objects import Names, Tree, insert, leaves, unknown
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import MOST_FEATURES, Decoded, Layout, Table, assemble, extra_name
 
 _LONGEST_LIST = 1 << 31
@@ -91,7 +91,7 @@ def _decode(rows: Rows, layout: Layout) -> Decoded:
     for path in (set(layout.paths()) - places.keys()) & rows.keys.keys():
         columns[path] = Column([rows.keys[path]] * rows.rows, text=True)
     extra = {} if layout.discover else _extra(example, layout, rows.rows)
-    return assemble(Table(rows.rows, columns, extra=extra), layout, Counter(), rows.rows)
+    return assemble(Table(rows.rows, columns, extra=extra), layout, Rejections(), rows.rows)
 
 
 def _example(schema: pa.Schema) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -12,6 +11,7 @@ from ml_exporter.formats.exchanges import Exchange, Invocation, Tabulator
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import reader
 from ml_exporter.formats.protocols.detection import detect
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import Decoded, Layout
 from ml_exporter.traces import trace_of
 
@@ -38,22 +38,26 @@ class Captured:
         """Frames need no header."""
 
     def decode(self, data: bytes, end: bool) -> Decoded:
-        rejected: Counter[str] = Counter()
+        rejected = Rejections()
         invocations = self._invocations(split_frames(data), rejected)
         return self._rows.decode(invocations, rejected, len(data))
 
-    def _invocations(self, frames: list[bytes], rejected: Counter[str]) -> Iterator[Invocation]:
+    def _invocations(self, frames: list[bytes], rejected: Rejections) -> Iterator[Invocation]:
         for frame in frames:
+            read = read_frame(frame)
             try:
-                read = read_frame(frame)
                 one = exchange(read)
                 if self._reads_versions:
                     one.version = self._version_of(read.response_head, read.request_head)
                 if self._reads_traces:
                     one.trace = trace_of(read.request_head)
-                yield self._read(one)
+                invocation = self._read(one)
             except Rejected as rejection:
-                rejected[rejection.reason] += rejection.rows
+                bodies = b"\n".join((read.request_body, read.response_body))
+                rejected.reject(rejection.reason, bodies, rows=rejection.rows)
+                continue
+            invocation.written = read.request_body, read.response_body
+            yield invocation
 
     def _version_of(self, *heads: bytes) -> str | None:
         for head in heads:

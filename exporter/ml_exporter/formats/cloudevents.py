@@ -24,6 +24,7 @@ from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.lines import BOM, Line, lines_of
 from ml_exporter.formats.messages import Rejected, json_value
 from ml_exporter.formats.protocols import reader
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import LONGEST_ROW, Decoded, Layout
 from ml_exporter.pairing import Half, Memory, Pair, Pairing, Side
 
@@ -60,7 +61,7 @@ class CloudEvents:
 
     def decode(self, data: bytes, end: bool) -> Decoded:
         lines, consumed = lines_of(data, end)
-        rejected: Counter[str] = Counter()
+        rejected = Rejections()
         halves: list[tuple[bytes, Side, bytes]] = []
         events: dict[bytes, Event] = {}
         rows: list[bytes] = []
@@ -73,26 +74,31 @@ class CloudEvents:
                     else:
                         rows.append(self._row(event))
                 except Rejected as rejection:
-                    rejected[rejection.reason] += rejection.rows
+                    rejected.reject(rejection.reason, text, offset=line.start, rows=rejection.rows)
         paired = self._pairing.pair(halves)
-        rejected.update(no_id=paired.repeated, no_fields=paired.let_go)
+        rejected.update(+Counter(no_id=paired.repeated, no_fields=paired.let_go))
         invocations = self._invocations(paired.pairs, events, rejected)
         of_pairs = self._exchanges.decode(invocations, rejected, consumed)
         of_rows = self._rows.decode(b"\n".join(rows), end=True)
         batch = _together(of_pairs.batch, of_rows.batch)
-        return Decoded(batch, +of_pairs.rejected + of_rows.rejected, consumed, paired.settle)
+        rejected.take_in(of_rows.rejected)
+        return Decoded(batch, rejected, consumed, paired.settle)
 
     def _invocations(
-        self, pairs: Iterable[Pair], events: Mapping[bytes, Event], rejected: Counter[str]
+        self, pairs: Iterable[Pair], events: Mapping[bytes, Event], rejected: Rejections
     ) -> Iterator[Invocation]:
         def event(half: Half) -> Event:
             return events.get(half.data) or event_of(half.data)
 
         for pair in pairs:
+            written = pair.request.data, pair.response.data
             try:
-                yield self._read(_exchange(event(pair.request), event(pair.response)))
+                one = self._read(_exchange(event(pair.request), event(pair.response)))
             except Rejected as rejection:
-                rejected[rejection.reason] += rejection.rows
+                rejected.reject(rejection.reason, b"\n".join(written), rows=rejection.rows)
+                continue
+            one.written = written
+            yield one
 
     def _row(self, event: Event) -> bytes:
         """The data of an event that is a row, with id and time of the event where it has none."""
@@ -117,7 +123,7 @@ class CloudEvents:
         return msgspec.json.encode(missing)[:-1] + (b"," if row else b"") + text[1:]
 
 
-def _events(line: Line, rejected: Counter[str]) -> Iterator[tuple[bytes, Event]]:
+def _events(line: Line, rejected: Rejections) -> Iterator[tuple[bytes, Event]]:
     """The events of a line, each with its text."""
     texts = [line.text]
     try:
@@ -127,13 +133,13 @@ def _events(line: Line, rejected: Counter[str]) -> Iterator[tuple[bytes, Event]]
             texts = _elements(line.text)
             line = line._replace(is_cut=False)  # all of it is there
     except Rejected as rejection:
-        rejected[line.reason(rejection.reason)] += 1
+        line.reject(rejected, rejection.reason)
         return
     for text in texts:
         try:
             event = event_of(text)
         except Rejected as rejection:
-            rejected[line.reason(rejection.reason)] += 1
+            line.reject(rejected, rejection.reason)
         else:
             yield text, event
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ml_exporter.formats.lines import BOM, whole
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import (
     LONGEST_ROW,
     MOST_FEATURES,
@@ -68,7 +69,7 @@ class Csv:
     def decode(self, data: bytes, end: bool) -> Decoded:
         start = self._read_header(data, end) if self._header is None else 0
         header = self._header
-        rejected: Counter[str] = Counter()
+        rejected = Rejections()
         if header is None:
             return assemble(Table(0, {}, text=True), self._layout, rejected, start)
         stop = whole(data, end)
@@ -87,7 +88,7 @@ class Csv:
         start: int,
         stop: int,
         end: bool,
-        rejected: Counter[str],
+        rejected: Rejections,
     ) -> int:
         """Read the records of some bytes; returns where it came to."""
         data = values.data
@@ -108,7 +109,8 @@ class Csv:
             line = data.find(b"\n", offset, stop) + 1 or stop
             last = end and line == stop and not data.endswith(b"\n")
             reason = "malformed" if record.problem == "unclosed" else record.problem
-            rejected["truncated" if last and reason != "too_large" else reason] += 1
+            reason = "truncated" if last and reason != "too_large" else reason
+            rejected.reject(reason, data[offset:line].rstrip(b"\r\n"), offset=offset)
             offset = line
         return offset
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from ml_exporter.formats.lines import Line, lines_of
 from ml_exporter.formats.messages import Message, Rejected, json_value
 from ml_exporter.formats.protocols import reader
 from ml_exporter.formats.protocols.tables import base64_bytes
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import LONGEST_ROW, Decoded, Layout
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 
@@ -60,20 +60,24 @@ class ExchangeLines:
 
     def decode(self, data: bytes, end: bool) -> Decoded:
         lines, consumed = lines_of(data, end)
-        rejected: Counter[str] = Counter()
+        rejected = Rejections()
         return self._rows.decode(self._invocations(lines, rejected), rejected, consumed)
 
-    def _invocations(self, lines: Iterable[Line], rejected: Counter[str]) -> Iterator[Invocation]:
+    def _invocations(self, lines: Iterable[Line], rejected: Rejections) -> Iterator[Invocation]:
         for line in lines:
             try:
                 one = exchange(line.text)
             except Rejected as rejection:
-                rejected[line.reason(rejection.reason)] += rejection.rows
+                line.reject(rejected, rejection.reason, rejection.rows)
                 continue
             try:
-                yield self._read(one)
+                invocation = self._read(one)
             except Rejected as rejection:
-                rejected[rejection.reason] += rejection.rows
+                whole = line._replace(is_cut=False)  # as it could be read
+                whole.reject(rejected, rejection.reason, rejection.rows)
+                continue
+            invocation.written, invocation.start = (line.text,), line.start
+            yield invocation
 
 
 def exchange(line: bytes) -> Exchange:

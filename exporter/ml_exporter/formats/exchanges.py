@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ml_exporter.batch import ABSENT, LONGEST_NAME
 from ml_exporter.completions import DURATION, FIRST
 from ml_exporter.formats.messages import Message
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import (
     MOST_FEATURES,
     Decoded,
@@ -85,6 +85,12 @@ class Invocation:
     duration: float | None = None
     first: float | None = None
     trace: str | None = None
+    written: tuple[bytes, ...] = ()  # what it was read of
+    start: int | None = None  # where that begins, if it is a line
+
+    def reject(self, rejected: Rejections, reason: str, rows: int) -> None:
+        """Count it as rejected."""
+        rejected.reject(reason, b"\n".join(self.written), offset=self.start, rows=rows)
 
 
 @dataclass(slots=True)
@@ -137,7 +143,7 @@ class Tabulator:
         self._characters = 0  # of the names in them
 
     def decode(
-        self, invocations: Iterable[Invocation], rejected: Counter[str], consumed: int
+        self, invocations: Iterable[Invocation], rejected: Rejections, consumed: int
     ) -> Decoded:
         """All their rows. Those of invocations that can't be used are added to `rejected`."""
         columns: dict[str, list[object]] = {path: [] for path in self._paths}
@@ -157,12 +163,12 @@ class Tabulator:
         masks = {name: _mask(total, parts) for name, parts in extra.items()}
         return assemble(Table(total, columns, extra=masks), self._layout, rejected, consumed)
 
-    def _runs(self, invocations: Iterable[Invocation], rejected: Counter[str]) -> Iterator[_Run]:
+    def _runs(self, invocations: Iterable[Invocation], rejected: Rejections) -> Iterator[_Run]:
         run = None
         for invocation in invocations:
             one, rows = agree(invocation, rejected)
             if max(map(_width, (one.inputs, one.outputs))) > MOST_COLUMNS:
-                rejected["too_large"] += rows
+                one.reject(rejected, "too_large", rows)
                 continue
             plan = self._plan(one)
             if run is None or run.plan is not plan or run.rows >= _LONGEST_RUN:
@@ -261,7 +267,7 @@ class Tabulator:
                 del columns[name]
 
 
-def agree(one: Invocation, rejected: Counter[str]) -> tuple[Invocation, int]:
+def agree(one: Invocation, rejected: Rejections) -> tuple[Invocation, int]:
     """An invocation whose sides have the same number of rows, and that number.
 
     Where one side has one row and the other is a single column, that is one row of a vector.
@@ -274,7 +280,7 @@ def agree(one: Invocation, rejected: Counter[str]) -> tuple[Invocation, int]:
         rows = outputs.rows if inputs.rows is None else inputs.rows
         if rows is not None:
             return one, rows
-        rejected["unreadable"] += 1
+        one.reject(rejected, "unreadable", 1)
     elif inputs.rows == 1 and inputs.holds_for_all:
         return replace(one, inputs=_repeated(inputs, outputs.rows)), outputs.rows
     elif outputs.rows == 1 and _is_vector(inputs):
@@ -282,7 +288,7 @@ def agree(one: Invocation, rejected: Counter[str]) -> tuple[Invocation, int]:
     elif inputs.rows == 1 and _is_vector(outputs):
         return replace(one, outputs=_as_one_row(outputs)), 1
     else:
-        rejected["ragged_row"] += max(inputs.rows, outputs.rows)
+        one.reject(rejected, "ragged_row", max(inputs.rows, outputs.rows))
     return replace(one, inputs=NO_TABLE, outputs=NO_TABLE), 0
 
 

@@ -5,7 +5,6 @@ https://jsonlines.org/
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from ml_exporter.formats.json_objects import (
 )
 from ml_exporter.formats.lines import Line, lines_of, whole
 from ml_exporter.formats.messages import Rejected
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import (
     MOST_EXTRA_FIELDS,
     MOST_FEATURES,
@@ -56,7 +56,7 @@ class JsonLines:
         """Lines of JSON need no header."""
 
     def decode(self, data: bytes, end: bool) -> Decoded:
-        rejected: Counter[str] = Counter()
+        rejected = Rejections()
         if self._layout.discover:
             lines, consumed = lines_of(data, end)
             objects = (self._object(line, rejected) for line in lines)
@@ -82,14 +82,14 @@ class JsonLines:
         self._slots = len(slot_of) + MOST_EXTRA_FIELDS + 1
         self._shape = shape(self._tree, paths, extra, self._slots, others)
 
-    def _table(self, data: bytes, stop: int, rejected: Counter[str]) -> Table:
+    def _table(self, data: bytes, stop: int, rejected: Rejections) -> Table:
         """The rows of the lines before `stop`."""
         slots = Slots(data, self._slots, text=False)
         extra: dict[str, list[int]] = {}  # rows that the scanner left out
         offset = 0
         while (offset := slots.scan_json(self._shape, offset, stop)) < stop:
             after = data.find(b"\n", offset, stop) + 1 or stop
-            if (row := self._object(Line.of(data[offset:after]), rejected)) is not None:
+            if (row := self._object(Line.of(data[offset:after], offset), rejected)) is not None:
                 for name in self._unknown(row):
                     extra.setdefault(name, []).append(slots.rows)
                 slots.add([value_at(row, path, names) for path, names in self._paths.items()])
@@ -103,12 +103,12 @@ class JsonLines:
                 masks[name] = met
         return Table(slots.rows, columns, extra=masks)
 
-    def _object(self, line: Line, rejected: Counter[str]) -> dict[str, Any] | None:
+    def _object(self, line: Line, rejected: Rejections) -> dict[str, Any] | None:
         """The object of a line; None if there is none, or it is rejected."""
         try:
             return object_of(line.text) if line.text else None
         except Rejected as rejection:
-            rejected[line.reason(rejection.reason)] += 1
+            line.reject(rejected, rejection.reason)
             return None
 
     def _table_of_objects(self, rows: list[dict[str, Any]]) -> Table:

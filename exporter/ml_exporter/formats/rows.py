@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ from ml_exporter.batch import (
 from ml_exporter.extractors import Extractor
 from ml_exporter.formats.decision import Decision
 from ml_exporter.formats.extraction import extract
+from ml_exporter.formats.rejections import MOST_KEPT, Rejections
 from ml_exporter.formats.timestamps import parse_timestamps
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 from ml_exporter.traces import trace_id
@@ -84,7 +86,7 @@ class Decoded:
     """What some bytes held: accepted rows, rejected rows by reason, and how many bytes that was."""
 
     batch: Batch
-    rejected: Counter[str]
+    rejected: Rejections
     consumed: int
     settle: Callable[[], None] | None = None  # what is to be remembered once all is counted
 
@@ -110,7 +112,7 @@ def extra_name(name: str, met: Collection[str]) -> str:
     return OTHER_FIELDS
 
 
-def assemble(table: Table, layout: Layout, rejected: Counter[str], consumed: int) -> Decoded:
+def assemble(table: Table, layout: Layout, rejected: Rejections, consumed: int) -> Decoded:
     """Turn raw columns into a batch, rejecting rows that can't be used."""
     rows = table.rows
     reasons: dict[int, str] = {}
@@ -170,9 +172,22 @@ def assemble(table: Table, layout: Layout, rejected: Counter[str], consumed: int
 
     batch = Batch(rows, fields, ids, timestamps, versions, traces, table.extra)
     if reasons:
-        rejected = rejected + Counter(reasons.values())
+        columns = {path: column(path) for path in layout.paths()}
+        bad = sorted(reasons)
+        for row, written in zip(bad, _as_read(columns, bad), strict=True):
+            rejected.reject(reasons[row], written)
         batch = batch.take([row for row in range(rows) if row not in reasons])
     return Decoded(batch, rejected, consumed)
+
+
+def _as_read(columns: Mapping[str, Column], rows: Sequence[int]) -> Iterator[bytes]:
+    """Rows as JSON, of those that may be kept; nothing of the others."""
+    first = rows[:MOST_KEPT]
+    values = {path: column.take(np.array(first)).values for path, column in columns.items()}
+    for place in range(len(first)):
+        row = {path: of[place] for path, of in values.items() if of[place] is not ABSENT}
+        yield json.dumps(row, ensure_ascii=False, default=str).encode(errors="backslashreplace")
+    yield from repeat(b"", len(rows) - len(first))
 
 
 def _ids(column: Column) -> tuple[list[str], list[int]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from ml_exporter.batch import LABEL, number_of_json
 from ml_exporter.formats.exchanges import MOST_COLUMNS, Invocation, Rows, Tabulator, row_ids
 from ml_exporter.formats.lines import Line, lines_of
 from ml_exporter.formats.messages import Rejected, json_value
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import LONGEST_ROW, Decoded, Layout, Table, assemble
 from ml_exporter.formats.sagemaker_payloads import Payload, inputs_of, labels_of, outputs_of
 
@@ -78,16 +78,20 @@ class SageMakerCapture:
         """Lines of JSON need no header."""
 
     def decode(self, data: bytes, end: bool) -> Decoded:
-        rejected: Counter[str] = Counter()
+        rejected = Rejections()
         lines, consumed = lines_of(data, end)
         return self._tabulator.decode(self._invocations(lines, rejected), rejected, consumed)
 
-    def _invocations(self, lines: Iterable[Line], rejected: Counter[str]) -> Iterator[Invocation]:
-        for record in _records(lines, rejected):
+    def _invocations(self, lines: Iterable[Line], rejected: Rejections) -> Iterator[Invocation]:
+        for line, record in _records(lines, rejected):
             try:
-                yield self._invocation(record)
+                one = self._invocation(record)
             except Rejected as rejection:
-                rejected[rejection.reason] += rejection.rows
+                whole = line._replace(is_cut=False)  # as it could be read
+                whole.reject(rejected, rejection.reason, rejection.rows)
+                continue
+            one.written, one.start = (line.text,), line.start
+            yield one
 
     def _invocation(self, record: _Record) -> Invocation:
         captured = record.captureData
@@ -150,19 +154,20 @@ class SageMakerGroundTruth:
         """Lines of JSON need no header."""
 
     def decode(self, data: bytes, end: bool) -> Decoded:
-        rejected: Counter[str] = Counter()
+        rejected = Rejections()
         lines, consumed = lines_of(data, end)
         labels: list[object] = []
         ids: list[object] = []
         times: list[object] = []
-        for record in _records(lines, rejected):
+        for line, record in _records(lines, rejected):
             about = record.eventMetadata
             try:
                 if record.groundTruthData is None:
                     raise Rejected("malformed")
                 found = labels_of(record.groundTruthData, self._label)
             except Rejected as rejection:
-                rejected[rejection.reason] += rejection.rows
+                whole = line._replace(is_cut=False)
+                whole.reject(rejected, rejection.reason, rejection.rows)
                 continue
             labels += found
             ids += row_ids(about.id, len(found))
@@ -175,14 +180,14 @@ class SageMakerGroundTruth:
         return assemble(Table(len(labels), columns), self._layout, rejected, consumed)
 
 
-def _records(lines: Iterable[Line], rejected: Counter[str]) -> Iterator[_Record]:
+def _records(lines: Iterable[Line], rejected: Rejections) -> Iterator[tuple[Line, _Record]]:
     for line in lines:
         try:
             record = _record(line.text)
         except Rejected as rejection:
-            rejected[line.reason(rejection.reason)] += 1
+            line.reject(rejected, rejection.reason)
         else:
-            yield record
+            yield line, record
 
 
 def _record(line: bytes) -> _Record:

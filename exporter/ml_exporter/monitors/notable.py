@@ -15,9 +15,10 @@ from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import ABSENT, LABEL, LONGEST_NAME, PREDICTION, SCORE, Batch, Column, Field
 from ml_exporter.families import Family
 from ml_exporter.labelled_baseline import class_scores
+from ml_exporter.line_log import REDACTED, found_in
 from ml_exporter.monitors.components import ComponentValues
 from ml_exporter.monitors.constraints import ConstraintViolations
-from ml_exporter.notable import Notable, found_in
+from ml_exporter.notable import Notable
 from ml_exporter.statistics.bins import ABOVE, ANY, BELOW, INVALID, MISSING, OTHER, Floats
 
 REASONS = (
@@ -25,7 +26,6 @@ REASONS = (
     *("constraint", "low_confidence"),
 )
 RARE = 0.01  # share of a baseline's rows: what more of them have is nothing to look at
-REDACTED = "<redacted>"
 
 _MOST_NAMED = 20  # fields in one line
 _LONGEST_SEARCHED = 10 * LONGEST_NAME  # characters: a match may go beyond what is told of a text

@@ -67,6 +67,11 @@ class Chunk:
     problem: str = ""
     table: Rows | None = None
 
+    @property
+    def counts_bytes(self) -> bool:
+        """Whether offsets are those of bytes."""
+        return self.next_offset is None and self.table is None
+
     def after(self, consumed: int) -> Position:
         """The position when so many bytes have been counted."""
         offset = self.part.position.offset + consumed

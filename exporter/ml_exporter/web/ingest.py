@@ -16,6 +16,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from ml_exporter.config import EventSource, Model, SourceSettings
 from ml_exporter.formats import Decoded, Layout, decoder
+from ml_exporter.formats.problems import problem_of
 from ml_exporter.formats.rows import LONGEST_ROW
 from ml_exporter.sources.spool import Spool, SpoolFull, Spools
 from ml_exporter.streams import present_labels
@@ -31,12 +32,6 @@ _Decode = Callable[[bytes, bool], Decoded]
 _MOST_NAMED = 100  # rejected items in one answer
 _RETRY_FULL = 1  # seconds
 _RETRY_BROKEN = 10  # seconds
-_ERRORS = {
-    "malformed": "is no JSON object",
-    "encoding": "is not UTF-8, or has half a surrogate pair",
-    "too_large": f"is longer than {LONGEST_ROW >> 20} MiB",
-    "too_deep": "is nested too deeply",
-}
 
 
 @dataclass(frozen=True)
@@ -61,28 +56,12 @@ class Inlet:
         named = list(islice(self._search(decode, lines, 0), _MOST_NAMED)) if total else []
         return total, named
 
-    def error(self, reason: str) -> str:
-        """What a reason means for this stream."""
-        layout = self.layout
-        match reason:
-            case "no_id" if self.format == "cloudevents":
-                return "has no id, or, of Seldon, no requestid"
-            case "no_id":
-                return f"has no id at {layout.id!r}"
-            case "bad_timestamp":
-                return f"has a time at {layout.timestamp!r} that can't be read"
-            case "no_fields" if self.route == "labels":
-                return f"has no label at {next(iter(layout.fields.values()))!r}"
-            case "no_fields":
-                return "has none of the configured fields"
-            case "malformed" if self.format == "cloudevents":
-                return "is no CloudEvent 1.0 whose data can be read"
-        return _ERRORS.get(reason, reason)
-
     def _reasons(self, decode: _Decode, lines: Sequence[bytes]) -> Counter[str]:
         decoded = decode(b"".join(line + b"\n" for line in lines), True)
         batch, rejected = decoded.batch, decoded.rejected
-        return present_labels(batch, rejected)[1] if self.route == "labels" else rejected
+        if self.route == "labels":
+            present_labels(batch, rejected)
+        return rejected
 
     def _search(
         self, decode: _Decode, lines: Sequence[bytes], first: int
@@ -162,7 +141,11 @@ def ingest_pages(inlets: Inlets) -> Blueprint:
         answer = jsonify(
             accepted=len(lines) - total,
             rejected=[
-                {"item": item, "reason": reason, "error": inlet.error(reason)}
+                {
+                    "item": item,
+                    "reason": reason,
+                    "error": problem_of(reason, inlet.layout, inlet.format),
+                }
                 for item, reason in named
             ],
             rejected_total=total,

@@ -17,6 +17,7 @@ from ml_exporter.formats.exchanges import (
     Tabulator,
 )
 from ml_exporter.formats.messages import Message, Rejected
+from ml_exporter.formats.rejections import Rejections
 
 KNOWN = Layout({Field("feature", "a"): "a", PREDICTION: "prediction"})
 DISCOVERED = Layout({PREDICTION: "response.p"}, discover=True)
@@ -92,7 +93,7 @@ def test_names_of_shapes_are_remembered_up_to_a_length(length: int, kept: int) -
         names = [f"{shape}.{n}".ljust(length, "x") for n in range(500)]
         inputs = Rows(1, {"a": [1], **{name: [1] for name in names}})
         one = Invocation(None, None, None, inputs, NO_TABLE)
-        assert tabulator.decode([one], Counter(), 0).batch.rows == 1
+        assert tabulator.decode([one], Rejections(), 0).batch.rows == 1
     assert len(tabulator._plans) == kept
 
 

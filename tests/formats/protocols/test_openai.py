@@ -1,7 +1,6 @@
 """Completions: what is counted of them, their bounds, and that no body breaks anything."""
 
 import json
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from ml_exporter.batch import PREDICTION, Batch, Field
 from ml_exporter.formats.exchanges import Exchange, Rows, Tabulator
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import openai, reader
+from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import REASONS, Layout
 
 LAYOUT = Layout(
@@ -30,13 +30,13 @@ EVENTS = "text/event-stream; charset=utf-8"
 REQUEST: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}], "stream": True}
 
 
-def decode(request: bytes, response: bytes, content_type: str = "") -> tuple[Batch, Counter[str]]:
+def decode(request: bytes, response: bytes, content_type: str = "") -> tuple[Batch, Rejections]:
     one = Exchange(
         *(None, 1.5e9, Message(request), Message(response, content_type)),
         duration=2.0,
         first=0.5,
     )
-    rejected: Counter[str] = Counter()
+    rejected = Rejections()
     try:
         invocations = [reader("openai", LAYOUT)(one)]
     except Rejected as rejection:

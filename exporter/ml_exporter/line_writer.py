@@ -1,4 +1,4 @@
-"""The log of predictions worth a look, and of failed requests: lines to a file or standard output.
+"""Writes lines to a file or to standard output, as many as may be.
 
 They are written by a thread of their own, so that whoever counts never waits for a disk or for the
 reader of a pipe. What can't be written, or is more than may be, is let go and counted.
@@ -14,9 +14,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ml_exporter.families import Family
-from ml_exporter.notable import NotableLog
+from ml_exporter.line_log import LineLog
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +28,34 @@ _INTERVAL = 0.1  # seconds between writes
 _LAST_WORDS = 1.0  # seconds that the end waits for what is queued
 
 
+class About(NamedTuple):
+    """What lines are about, and how they are counted."""
+
+    title: str
+    family: str
+    help: str
+
+
+NOTABLE = About(
+    "predictions worth a look",
+    "ml_exporter_notable_lines_total",
+    "Lines about predictions worth a look and failed requests, by what became of them.",
+)
+DEAD_LETTERS = About(
+    "rejected rows",
+    "ml_exporter_dead_letters_total",
+    "Lines about rejected rows, by what became of them.",
+)
+
+
 class LineWriter:
     """Takes lines of all models, of each so many a second. Without settings it takes none."""
 
     def __init__(
-        self, settings: NotableLog | None, clock: Callable[[], float] = time.monotonic
+        self, about: About, settings: LineLog | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.settings = settings
+        self._title = about.title
         self._clock = clock
         self._allowed: dict[str, tuple[float, float]] = {}  # lines that a model may write, and when
         self._queue: deque[bytes] = deque()
@@ -44,13 +66,7 @@ class LineWriter:
         self._lock = threading.Lock()
         self._is_torn = False  # the last line in the file has no end
         self._problem = ""
-        self._lines = Family(
-            "ml_exporter_notable_lines_total",
-            "Lines about predictions worth a look and failed requests, by what became of them.",
-            "counter",
-            ("result",),
-            kept=False,
-        )
+        self._lines = Family(about.family, about.help, "counter", ("result",), kept=False)
         for result in RESULTS:
             self._lines.add(result)
 
@@ -71,7 +87,7 @@ class LineWriter:
         return (self._lines,)
 
     def write(self, model: str, lines: Sequence[bytes], others: int = 0) -> None:
-        """Queue lines about a model's predictions; there were so many others, without lines."""
+        """Queue lines about a model's rows; there were so many others, without lines."""
         if self.settings is None or not (lines or others):
             return
         may = self._take(model, len(lines), self.settings.rate)
@@ -81,7 +97,7 @@ class LineWriter:
         self._queue.extend(lines[: min(may, room)])
         self._waiting.set()
         if self._thread is None and self._queue:
-            self._thread = threading.Thread(target=self._run, name="notable-log", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=self._title, daemon=True)
             self._thread.start()
 
     def close(self) -> None:
@@ -117,7 +133,7 @@ class LineWriter:
             if not self._stopping:
                 time.sleep(_INTERVAL)
 
-    def _write(self, settings: NotableLog, lines: Sequence[bytes]) -> None:
+    def _write(self, settings: LineLog, lines: Sequence[bytes]) -> None:
         data = b"".join(lines)
         try:
             if settings.path is None:
@@ -131,9 +147,9 @@ class LineWriter:
         self._count("written", whole)
         self._count("failed", len(lines) - whole)
         if problem and problem != self._problem:
-            log.error("predictions worth a look can't be written", extra={"error": problem})
+            log.error("%s can't be written", self._title, extra={"error": problem})
         elif self._problem and not problem:
-            log.info("predictions worth a look are written again")
+            log.info("%s are written again", self._title)
         self._problem = problem
 
     def _append(self, path: Path, size: int, data: bytes) -> int:

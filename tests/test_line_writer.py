@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ml_exporter import config
-from ml_exporter.notable import NotableLog
-from ml_exporter.notable_log import LineWriter
+from ml_exporter.line_log import LineLog
+from ml_exporter.line_writer import NOTABLE, LineWriter
 from ml_exporter.publication import Publication
 from ml_exporter.store import Store
 from ml_exporter.telemetry import Telemetry
@@ -46,7 +46,7 @@ def open_writer(tmp_path: Path, clock: Clock) -> Iterator[Write]:
     made = []
 
     def write(rate: float = 10, size: int = 1 << 20, path: str = "notable.jsonl") -> LineWriter:
-        made.append(LineWriter(NotableLog(tmp_path / path, rate, size), clock))
+        made.append(LineWriter(NOTABLE, LineLog(tmp_path / path, rate, size), clock))
         return made[-1]
 
     yield write
@@ -72,7 +72,7 @@ def test_a_model_has_so_many_lines_a_second(
 
 
 def test_without_settings_nothing_is_written_or_counted() -> None:
-    writer = LineWriter(None)
+    writer = LineWriter(NOTABLE, None)
     writer.write("a", LINES)
     assert writer.families == ()
     assert writer.most_lines == 0
