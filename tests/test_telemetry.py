@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 
 from ml_exporter import config, database, telemetry
+from ml_exporter.capture import Capture, write_frame
 from ml_exporter.exposition import render
 from ml_exporter.history import History
 from ml_exporter.publication import Edition, Publication
 from ml_exporter.sources import files
+from ml_exporter.sources.capture import Attachment
+from ml_exporter.sources.spool import Spools
 from ml_exporter.state_folder import StateFolder
 from ml_exporter.store import Store
 from ml_exporter.telemetry import Telemetry
@@ -29,6 +32,18 @@ MODEL = """\
     positive: a
     source: {{type: file, path: {name}.jsonl}}
     fields: {{prediction: p, label: y, features: [x]}}
+"""
+QUEUES = """\
+models:
+  - name: posts
+    task: regression
+    source: {type: events}
+    fields: {prediction: p}
+  - name: requests
+    task: regression
+    source: {type: proxy, path: /requests}
+    fields: {prediction: p}
+proxy: {upstream: "http://127.0.0.1:8080"}
 """
 STATE = "state: {path: state}\n"
 PREDICTIONS = "ml_predictions_total"
@@ -504,3 +519,38 @@ def make_baseline(folder: Path) -> None:
     (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(50)))
     made, _ = profile(loaded.models[0], loaded.limits, str(folder / "data.jsonl"), "jsonl")
     (folder / "b.json").write_bytes(baseline.encode(made))
+
+
+def test_what_waits_to_be_counted_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "ml-exporter.yml"
+    path.write_text(QUEUES)
+    capture, spools, publication = Capture.create(1 << 20), Spools(None), Publication(0)
+    running = Telemetry(
+        config.load(path),
+        Store(None),
+        publication,
+        None,
+        spools,
+        attachment=Attachment(capture),
+    )
+    row = b'{"p": 1}\n'
+    spools.of("posts", "predictions").append(row, limit=100)
+    frame = write_frame(0, 200, 0.0, 0.0, 0.0, 0.0, b"", b"[]", b"", b"[]")
+    assert capture.put(frame)
+
+    def queued() -> dict[tuple[str, ...], float]:
+        running.commit()
+        (shown,) = (
+            one
+            for one in publication.current.samples
+            if one.family.name == "ml_exporter_queue_length"
+        )
+        return dict(zip(shown.family.label_sets, shown.values.tolist(), strict=True))
+
+    assert queued() == {("captured",): -(-len(frame) // 8) * 8, ("posted",): len(row)}
+    while running.step():
+        pass
+    assert queued() == {("captured",): 0, ("posted",): 0}
+    running.close()
+    spools.close()
+    capture.close()

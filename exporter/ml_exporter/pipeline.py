@@ -30,7 +30,7 @@ from ml_exporter.line_writer import LineWriter
 from ml_exporter.monitors.intake import Intake
 from ml_exporter.pairing import Pairing
 from ml_exporter.sources import SourceError, open_source
-from ml_exporter.sources.events import LinesOfModels
+from ml_exporter.sources.events import LinesOfModels, PostedSource
 from ml_exporter.store import Sample, Store
 from ml_exporter.streams import Stream, Work, label_layout
 from ml_exporter.version import Budget
@@ -245,6 +245,11 @@ class Pipeline:
         """Find out how far behind the logs the counters are."""
         size = sum(stream.source.lag() for stream in self._streams)
         self._intake.set_lag(size, self._now() - self._caught_up_at if size else 0.0)
+
+    def posted(self) -> int:
+        """Bytes that were posted and are not counted yet."""
+        sources = (stream.source for stream in self._streams)
+        return sum(source.lag() for source in sources if isinstance(source, PostedSource))
 
     def close(self) -> None:
         for stream in self._streams:

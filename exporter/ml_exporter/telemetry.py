@@ -356,6 +356,10 @@ class Telemetry:
         self._proxied.update()
         self._write_failures()
         self.attachment.release()
+        self.info.queued(
+            captured=self.attachment.waiting,
+            posted=sum(pipeline.posted() for pipeline in self.pipelines),
+        )
         families = self.families()
         self.info.holds(
             pending=sum(pipeline.pending() for pipeline in self.pipelines),

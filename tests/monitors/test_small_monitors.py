@@ -92,9 +92,12 @@ class TestExporterInfo:
         info.saved(5.0)
         info.took(0.02)
         info.holds(pending=1, series=2, suppressed=3)
+        info.queued(captured=4, posted=5)
         found = samples(info)
         assert found["ml_exporter_state_last_save_timestamp_seconds",] == 5
         assert found["ml_exporter_pending_predictions",] == 1
+        assert found["ml_exporter_queue_length", "captured"] == 4
+        assert found["ml_exporter_queue_length", "posted"] == 5
         assert found["ml_exporter_series",] == 2
         assert found["ml_exporter_series_suppressed",] == 3
         assert found["ml_exporter_batch_duration_seconds", "0.01"] == 0

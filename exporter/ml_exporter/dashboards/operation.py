@@ -190,10 +190,21 @@ def exporter() -> Iterable[Panel]:
     )
     yield timeseries_panel(
         About(
+            "Waiting to be counted",
+            "Bytes of exchanges between the proxy and telemetry (`captured`), and of posted rows "
+            "(`posted`), on the replica that has most. Where they come up to `buffer`, exchanges "
+            "are not observed, and posts are answered with 429.",
+            "bytes",
+            width=12,
+        ),
+        Query(f"max by (queue) (ml_exporter_queue_length{{{FLEET}}})", "{{queue}}"),
+    )
+    yield timeseries_panel(
+        About(
             "Requests that were not observed",
             "They passed through the proxy and were answered; the figures lack them. The buffer "
             "was full, a body too large, or more came than `rate`.",
-            width=24,
+            width=12,
         ),
         Query(_per_minute("reason", "ml_exporter_observations_dropped_total", FLEET), "{{reason}}"),
         stacked=True,

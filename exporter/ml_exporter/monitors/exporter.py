@@ -9,6 +9,8 @@ import numpy as np
 from ml_exporter import __version__
 from ml_exporter.families import Family, Histogram
 
+QUEUES = ("captured", "posted")
+
 
 class ExporterInfo:
     def __init__(self) -> None:
@@ -34,6 +36,14 @@ class ExporterInfo:
         self._pending = _gauge(
             "ml_exporter_pending_predictions", "Predictions that wait for their label."
         )
+        self._queues = Family(
+            "ml_exporter_queue_length",
+            "Bytes that wait to be counted, by queue.",
+            "gauge",
+            ("queue",),
+        )
+        for queue in QUEUES:
+            self._queues.add(queue)
         self._series = _gauge("ml_exporter_series", "Series exposed.")
         self._suppressed = _gauge(
             "ml_exporter_series_suppressed", "Series left out, because limits.series was reached."
@@ -49,6 +59,7 @@ class ExporterInfo:
             self._reloaded_at,
             self._saved_at,
             self._pending,
+            self._queues,
             self._series,
             self._suppressed,
             self._batches,
@@ -64,6 +75,11 @@ class ExporterInfo:
 
     def took(self, seconds: float) -> None:
         self._batches.observe(np.array([seconds]))
+
+    def queued(self, *, captured: int, posted: int) -> None:
+        """Bytes between the proxy and telemetry, and of what was posted."""
+        self._queues.set(captured, "captured")
+        self._queues.set(posted, "posted")
 
     def holds(self, *, pending: int, series: int, suppressed: int) -> None:
         self._pending.set(pending)

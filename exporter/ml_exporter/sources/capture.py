@@ -61,10 +61,16 @@ class Attachment:
         return self._capture
 
     @property
+    def waiting(self) -> int:
+        """Bytes in the buffer that are not counted yet, or not saved."""
+        capture = self._capture
+        return 0 if capture is None else capture.written - capture.read_to
+
+    @property
     def is_pressed(self) -> bool:
         """Whether what was counted should be saved, so that there is room for more."""
         capture = self._capture
-        return capture is not None and capture.written - capture.read_to > capture.size // 2
+        return capture is not None and self.waiting > capture.size // 2
 
     def keep(self, reader: object, offset: int) -> None:
         """A reader needs what is from an offset on."""
