@@ -191,6 +191,7 @@ def exporter(
     ]
     with running(command) as process:
         wait_for(port)
+        wait_for(metrics)
         proxy, telemetry = (child(process.pid, role) for role in ("proxy", "telemetry"))
         os.sched_setaffinity(proxy, {int(SERVERS)})
         os.sched_setaffinity(telemetry, {int(TELEMETRY)})
