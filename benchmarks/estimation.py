@@ -3,7 +3,9 @@
 `python benchmarks/estimation.py [--nannyml=PYTHON]`: real models (`estimation_data.py`), whose
 production is cut into chunks; of each chunk figures are estimated from inputs and scores alone, and
 compared with what came true. Beside the exporter's estimators are NannyML's CBPE and DLE, on the
-same rows, in an interpreter that has it, and doing nothing: the baseline's figure.
+same rows, in an interpreter that has it, and doing nothing: the baseline's figure. The difference
+between the preferred estimator's errors and NannyML's is paired, chunk by chunk, with the standard
+error of its mean.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import estimation_data as data
 import numpy as np
 import pandas as pd
 from estimation_data import Answered, Asked
+from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
@@ -209,6 +212,17 @@ def of_nannyml(python: str, every: Sequence[Asked]) -> list[dict[str, list[float
         ]
 
 
+class Difference(NamedTuple):
+    """A mean over chunks and its standard error."""
+
+    mean: float
+    error: float
+
+    def __str__(self) -> str:
+        text = f"{self.mean:+.2f} ± {self.error:.2f}"
+        return f"**{text}**" if abs(self.mean) > 2 * self.error else text
+
+
 class Result:
     """The errors of all estimators in all chunks of one case."""
 
@@ -241,25 +255,41 @@ class Result:
 
     def error(self, estimator: str, figure: str) -> float:
         """In the mean over the chunks in which all know the figure; NaN without any."""
+        errors = self._known(estimator, figure)
+        return float(errors.mean()) if errors.size else math.nan
+
+    def difference(self, figure: str) -> Difference | None:
+        """How much greater the preferred estimator's errors are than NannyML's."""
+        differences = self._known("preferred", figure) - self._known("NannyML", figure)
+        if differences.size < 2 or np.isnan(differences).any():
+            return None
+        error = float(differences.std(ddof=1)) / math.sqrt(differences.size)
+        return Difference(float(differences.mean()), error)
+
+    def _known(self, estimator: str, figure: str) -> NDArray[np.float64]:
+        """The errors in the chunks in which all that ever know the figure do."""
         every = np.array([errors for (_, name), errors in self._errors.items() if name == figure])
         known = ~np.isnan(every[~np.isnan(every).all(axis=1)]).any(axis=0)
-        errors = np.array(self._errors.get((estimator, figure), [math.nan] * known.size))[known]
-        return float(errors.mean()) if errors.size else math.nan
+        return np.array(self._errors.get((estimator, figure), [math.nan] * known.size))[known]
 
 
 def table(
     results: Sequence[Result], figure: str, estimators: Sequence[str] = ESTIMATORS
 ) -> list[str]:
     rows = [[result.error(estimator, figure) for estimator in estimators] for result in results]
+    differences = [result.difference(figure) for result in results]
+    headings = [*estimators, *(["difference"] if any(differences) else [])]
     lines = [
-        f"| data, order of production | {' | '.join(estimators)} |",
-        f"| --- |{' --- |' * len(estimators)}",
+        f"| data, order of production | {' | '.join(headings)} |",
+        f"| --- |{' --- |' * len(headings)}",
     ]
-    for result, errors in zip(results, rows, strict=True):
+    for result, errors, difference in zip(results, rows, differences, strict=True):
         cells = [f"{error:.2f}" if not math.isnan(error) else "" for error in errors]
         cells[estimators.index("preferred")] += f" ({result.preferred})"
+        cells += [str(difference or "")] if any(differences) else []
         lines.append(f"| {result.case.name}, {result.case.note} | {' | '.join(cells)} |")
     means = [f"{mean:.2f}" if not math.isnan(mean) else "" for mean in np.mean(rows, axis=0)]
+    means += [""] if any(differences) else []
     return [*lines, f"| *mean* | {' | '.join(means)} |"]
 
 

