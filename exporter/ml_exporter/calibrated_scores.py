@@ -44,7 +44,7 @@ class Expectation:
         self.keys = [score_key(name, positive) for name in self.scored]
         self._columns = [self.classes.index(one.name) for one in known]
         self._calibrations = [
-            Calibration.of(one.edges, one.positives, one.negatives) for one in known
+            Calibration.of(one.edges, one.positives, one.negatives, one.sums) for one in known
         ]
         self._positive = positive
         self._given_prediction = self._shares(confusion)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Field
 from ml_exporter.calibrated_scores import Expectation, class_codes, known_classes
-from ml_exporter.labelled_baseline import ScoreBins, score_counts
+from ml_exporter.labelled_baseline import ScoreBins, score_counts, score_sums
 from ml_exporter.region_sample import Binned, Inputs, Sample, category_codes, number_codes
 from ml_exporter.regions import MOST_REGIONS, Answers, Estimator, Region, Regions, corrected
 from ml_exporter.statistics import trees
@@ -218,8 +218,11 @@ def _refitted(
         is_class = actual[rows] == names.index(name)
         of_rows = (values if values is not None else np.empty((0, 0)))[rows, column]
         edges = np.array(before.edges)
-        counts = (score_counts(of_rows[some], edges).tolist() for some in (is_class, ~is_class))
-        refitted.append(ScoreBins(name, before.edges, *counts))
+        positives, negatives = (
+            score_counts(of_rows[some], edges).tolist() for some in (is_class, ~is_class)
+        )
+        sums = score_sums(of_rows, edges).tolist()
+        refitted.append(ScoreBins(name, before.edges, positives, negatives, sums))
     confusion: dict[tuple[str, str], float] = {}
     for truth, guess in zip(actual[rows].tolist(), predicted[rows].tolist(), strict=True):
         cell = names[truth], names[guess]

@@ -66,12 +66,10 @@ def test_scores_are_calibrated_as_scikit_learn_would():
     found = monitor(known)
     found.update(known.production)
     (bins,) = known.baseline.scores
-    edges, rows = np.array(bins.edges), np.add(bins.positives, bins.negatives)
-    middles = np.append((edges[1:] + edges[:-1]) / 2, edges[-1])
+    rows = np.add(bins.positives, bins.negatives)
     some = rows > 0
-    peer = IsotonicRegression(out_of_bounds="clip").fit(
-        middles[some], (np.array(bins.positives) / np.maximum(rows, 1))[some], rows[some]
-    )
+    means, shares = (np.array(sums)[some] / rows[some] for sums in (bins.sums, bins.positives))
+    peer = IsotonicRegression(out_of_bounds="clip").fit(means, shares, rows[some])
     calibrated = peer.predict(known.production.fields[SCORE].numbers.values)
     benign = np.array([one == "benign" for one in known.production.fields[PREDICTION].values])
     outcomes = {

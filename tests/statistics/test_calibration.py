@@ -8,7 +8,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from ml_exporter.labelled_baseline import score_counts, score_edges
+from ml_exporter.labelled_baseline import score_counts, score_edges, score_sums
 from ml_exporter.statistics.calibration import (
     Calibration,
     bin_statistic,
@@ -77,29 +77,40 @@ class TestIsotonic:
         assert isotonic(positives, rows)[filled] == pytest.approx(expected, abs=1e-12)
 
 
-def test_calibration_equals_scikit_learn(binned):
+@pytest.mark.parametrize("has_sums", [True, False])
+def test_calibration_equals_scikit_learn(binned, has_sums):
     scores, edges, positives, negatives = binned
     rows = positives + negatives
-    middles = np.append((edges[:-1] + edges[1:]) / 2, edges[-1])
     filled = rows > 0
+    sums = score_sums(scores, edges) if has_sums else []
+    middles = np.append((edges[:-1] + edges[1:]) / 2, edges[-1])
+    means = sums[filled] / rows[filled] if has_sums else middles[filled]
     fitted = IsotonicRegression(out_of_bounds="clip").fit(
-        middles[filled], (positives[filled] / rows[filled]), sample_weight=rows[filled]
+        means, (positives[filled] / rows[filled]), sample_weight=rows[filled]
     )
     asked = np.concatenate([scores, [-1.0, 0.0, 0.5, 1.0, 2.0]])
-    calibrated = Calibration.of(edges, positives, negatives)(asked)
+    calibrated = Calibration.of(edges, positives, negatives, sums)(asked)
     assert calibrated == pytest.approx(fitted.predict(asked), abs=1e-12)
-    assert np.isnan(Calibration.of(edges, positives, negatives)([math.nan])).all()
+    assert np.isnan(Calibration.of(edges, positives, negatives, sums)([math.nan])).all()
+
+
+def test_a_bin_whose_sum_leads_out_of_it_has_its_middle():
+    scores = np.array([-3.0, -2.5, -1.0, 0.25, 0.75, 4.0])  # no probabilities
+    edges = np.array([-3.0, -1.0, 1.0, 5.0])
+    counts = score_counts(scores, edges)
+    found = Calibration.of(edges, counts, counts, 2 * score_sums(scores, edges))
+    assert found.means.tolist() == [-2.0, 0.5, 3.0]
 
 
 @pytest.mark.parametrize("bins", [1, 2, 50, 150])
-def test_a_score_between_middles_is_interpolated_to_the_bit(bins):
+def test_a_score_between_means_is_interpolated_to_the_bit(bins):
     random = np.random.default_rng(bins)
     edges = np.sort(np.append(0.1, random.random(bins)))
     positives, negatives = random.integers(0, 40, (2, bins + 1))
     calibration = Calibration.of(edges, positives, negatives + 1)
-    middles, shares = calibration.middles, calibration.shares
-    asked = np.concatenate((random.random(5000), middles, [-math.inf, -1, 2, math.inf, math.nan]))
-    expected = np.interp(asked, middles, shares)
+    means, shares = calibration.means, calibration.shares
+    asked = np.concatenate((random.random(5000), means, [-math.inf, -1, 2, math.inf, math.nan]))
+    expected = np.interp(asked, means, shares)
     assert np.array_equal(calibration(asked), expected, equal_nan=True)
 
 

@@ -48,36 +48,48 @@ def _rises(before: tuple[float, float, int], after: tuple[float, float, int]) ->
 
 @dataclass(frozen=True)
 class Calibration:
-    """The probability that a score stands for, on the line between the middles of bins.
+    """The probability that a score stands for, on the line between the bins' mean scores.
 
     Equal to scikit-learn's `IsotonicRegression(out_of_bounds="clip")`, fitted on the share of
-    positives in each bin that has rows, at its middle, weighted by its rows.
+    positives in each bin that has rows, at its mean score, weighted by its rows.
     """
 
-    middles: NDArray[np.float64]  # of bins that have rows, at least one
+    means: NDArray[np.float64]  # of bins that have rows, at least one
     shares: NDArray[np.float64]
 
     @staticmethod
-    def of(edges: ArrayLike, positives: ArrayLike, negatives: ArrayLike) -> Calibration:
-        """From k + 1 edges of k bins, and k + 1 counts, the last of what is above all edges."""
+    def of(
+        edges: ArrayLike, positives: ArrayLike, negatives: ArrayLike, sums: ArrayLike = ()
+    ) -> Calibration:
+        """From k + 1 edges of k bins, and k + 1 counts, the last of what is above all edges.
+
+        `sums` are of the bins' scores. Without any, or where a sum leads out of its bin, as it
+        does of scores that aren't within [0, 1], the middle of the bin stands for its mean.
+        """
         bounds, hits = np.asarray(edges, dtype=np.float64), np.asarray(positives, dtype=np.float64)
         rows = hits + np.asarray(negatives, dtype=np.float64)
-        middles = np.append((bounds[:-1] + bounds[1:]) / 2, bounds[-1])
         filled = rows > 0
-        return Calibration(middles[filled], isotonic(hits[filled], rows[filled]))
+        means = np.append((bounds[:-1] + bounds[1:]) / 2, bounds[-1])
+        totals = np.asarray(sums, dtype=np.float64)
+        if totals.size:
+            found = totals / np.where(filled, rows, math.nan)
+            is_within = (bounds < found) & (found <= np.append(bounds[1:], math.inf))
+            is_within[0] |= found[0] == bounds[0]  # the least score
+            means = np.where(is_within, found, means)
+        return Calibration(means[filled], isotonic(hits[filled], rows[filled]))
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Probabilities of scores, in an array of any shape; NaN stays NaN."""
         values = np.ascontiguousarray(scores, dtype=np.float64)
         results = np.empty_like(values)
-        counting.interpolate(values, self.middles, self.shares, self._slopes, results)
+        counting.interpolate(values, self.means, self.shares, self._slopes, results)
         return results
 
     @cached_property
     def _slopes(self) -> NDArray[np.float64]:
-        """Of the line that begins at each middle; behind the last one it is level."""
+        """Of the line that begins at each mean; behind the last one it is level."""
         with np.errstate(divide="ignore", invalid="ignore"):  # no value is on a line without width
-            return np.append(np.diff(self.shares) / np.diff(self.middles), 0.0)
+            return np.append(np.diff(self.shares) / np.diff(self.means), 0.0)
 
 
 def bin_statistic(
