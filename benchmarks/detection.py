@@ -32,7 +32,7 @@ from ml_exporter.monitors.info import ModelInfo
 from ml_exporter.monitors.thresholds import Thresholds
 from ml_exporter.profiling import build
 from ml_exporter.statistics.bins import Floats
-from ml_exporter.statistics.drift import HOURS_PER_WEEK, TESTS, critical_values, significance
+from ml_exporter.statistics.drift import HOURS_PER_WEEK, critical_values, significance, weight
 from ml_exporter.thresholds import SEVERITIES
 from ml_exporter.verdicts import FieldVerdict
 
@@ -65,12 +65,12 @@ class Ours:
         self._bins = bins
         self._baseline: Baseline = build(lambda: [batch(baseline)], request)
         every = (*self._baseline.fields, *self._baseline.component_fields)
-        self._tests = sum(len(TESTS[field.tested_as]) for field in every)
+        weights = sum(weight(field.tested_as) for field in every)
         self._a_window = {
             (str(field.role), field.name): critical_values(
                 field.tested_as,
                 field.array(),
-                tests=self._tests,
+                weights=weights,
                 false_alarms=BUDGET * HOURS_PER_WEEK,
             )
             for field in every

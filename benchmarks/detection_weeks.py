@@ -93,10 +93,10 @@ class Coded:
         windows: Floats = sums[ends] - sums[ends - length]
         return windows
 
-    def significance(self, windows: Mapping[str, Floats], tests: int) -> dict[str, Floats]:
+    def significance(self, windows: Mapping[str, Floats], weights: float) -> dict[str, Floats]:
         """`drift.significance` of every window, by length."""
         field, usual = self.field, self.field.array()
-        theory = drift.critical_values(field.tested_as, usual, tests=tests, false_alarms=BUDGET)
+        theory = drift.critical_values(field.tested_as, usual, weights=weights, false_alarms=BUDGET)
         cells = int(np.count_nonzero(usual))
         critical = overdispersion.critical_values(
             theory, cells, field.overdispersions, field.extremes
@@ -155,7 +155,7 @@ class Week(NamedTuple):
     both_of_features: bool
 
 
-def week(model: Sequence[tuple[list[Coded], Traffic]], steps: int, tests: int) -> Week:
+def week(model: Sequence[tuple[list[Coded], Traffic]], steps: int, weights: float) -> Week:
     hour = day = both = alert = of_features = False
     for fields, traffic in model:
         for one in fields:
@@ -163,7 +163,7 @@ def week(model: Sequence[tuple[list[Coded], Traffic]], steps: int, tests: int) -
                 name: one.windows(traffic, steps, length)
                 for name, length in (("1h", STEPS_AN_HOUR), ("24h", DAY))
             }
-            above = {name: of > 1 for name, of in one.significance(windows, tests).items()}
+            above = {name: of > 1 for name, of in one.significance(windows, weights).items()}
             together = np.flatnonzero(above["1h"] & above["24h"]).tolist()
             hour |= bool(above["1h"].any())
             day |= bool(above["24h"].any())
@@ -205,9 +205,9 @@ def weeks_of(name: str, plan: Plan) -> list[Week]:
             rows = rows_of_baseline(random)
             baseline = build(lambda rows=rows: [rows], Request("m", "1", {}, {}, 10, 50))  # type: ignore[misc]
             blocks.append(coded(baseline, every)[:lacking])
-        tests = sum(len(drift.TESTS[one.field.tested_as]) for block in blocks for one in block)
+        weights = sum(drift.weight(one.field.tested_as) for block in blocks for one in block)
         found += [
-            week([(block, traffic(steps, random)) for block in blocks], steps, tests)
+            week([(block, traffic(steps, random)) for block in blocks], steps, weights)
             for _ in range(plan.weeks)
         ]
     return found

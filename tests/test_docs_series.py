@@ -137,5 +137,5 @@ def test_the_cost_of_a_field_is_as_told(pipeline: Pipeline) -> None:
     (baseline,) = pipeline.baselines.values()
     for field in baseline.fields:
         named = [bin for bin in field.bins if not bin.startswith("<")]
-        cost = 4 * len(named) + 30 if field.edges else 2 * len(named) + 19
+        cost = 4 * len(named) + 30 if field.edges else 2 * len(named) + 22
         assert FieldValues.series(field) == cost, field.name

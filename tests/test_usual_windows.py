@@ -6,7 +6,14 @@ from ml_exporter.batch import Batch, Column, Field
 from ml_exporter.profiling import build
 from ml_exporter.statistics import drift, overdispersion
 from ml_exporter.statistics.bins import OTHER
-from ml_exporter.statistics.drift import g_statistic, location_z, mid_ranks, scale_z, share_z
+from ml_exporter.statistics.drift import (
+    category_z,
+    g_statistic,
+    location_z,
+    mid_ranks,
+    scale_z,
+    share_z,
+)
 
 HOUR, DAY = 3600.0, 86_400.0
 START = 1_772_323_200.0  # midnight
@@ -56,7 +63,11 @@ def test_a_category_has_the_extremes_of_its_tests():
     values = ["a", "b"] * 500 + ["rare"] * 5 + ["a"] * 495
     times = START + np.arange(1500) * HOUR / 500
     field = baseline(values, times).by_key[X]
-    assert set(field.extremes["1h"]) == {"distribution", "unseen"}  # nothing is missing or invalid
+    # Nothing is missing or invalid.
+    assert set(field.extremes["1h"]) == {"distribution", "category", "unseen"}
+    assert field.extremes["1h"]["category"] == pytest.approx(
+        category_z([495, 0, 5], [500, 500, 0]), rel=1e-3
+    )
     in_others = share_z(5, 500, 0, 1000)
     assert field.extremes["1h"]["unseen"] == pytest.approx(in_others, rel=1e-3)
     assert field.counts[OTHER] == 5
@@ -111,8 +122,10 @@ def in_sessions(weeks: float, random: np.random.Generator) -> np.ndarray:
     return np.repeat(random.normal(size=rows // 5), 5) + 0.1 * random.normal(size=rows) + season
 
 
-def critical_values_of(field: BaselineField, tests: int) -> dict[str, dict[str, float]]:
-    theory = drift.critical_values(field.tested_as, field.array(), tests=tests, false_alarms=0.01)
+def critical_values_of(field: BaselineField, weights: float) -> dict[str, dict[str, float]]:
+    theory = drift.critical_values(
+        field.tested_as, field.array(), weights=weights, false_alarms=0.01
+    )
     cells = int(np.count_nonzero(field.array()))
     return overdispersion.critical_values(theory, cells, field.overdispersions, field.extremes)
 
@@ -122,8 +135,10 @@ def test_what_the_baseline_itself_did_is_no_drift():
     values = in_sessions(4, random)
     made = baseline(values.tolist(), START + np.arange(values.size) * 18.0, rows=8000)
     field = made.by_key[X]
-    theory = drift.critical_values("number", field.array(), tests=6, false_alarms=0.01)
-    critical = critical_values_of(field, tests=6)["1h"]["distribution"]
+    theory = drift.critical_values(
+        "number", field.array(), weights=drift.weight("number"), false_alarms=0.01
+    )
+    critical = critical_values_of(field, weights=drift.weight("number"))["1h"]["distribution"]
     hours = [counts(hour.tolist(), made) for hour in in_sessions(1, random).reshape(-1, 200)]
     statistics = np.array([g_statistic(hour, field.array()) for hour in hours])
     assert np.count_nonzero(statistics > theory["distribution"]) > 100  # of 168
@@ -133,8 +148,10 @@ def test_what_the_baseline_itself_did_is_no_drift():
 def test_independent_rows_are_judged_nearly_as_without_a_time():
     values = np.random.default_rng(1).normal(size=672 * 50)
     field = baseline(values.tolist(), START + np.arange(values.size) * 72.0, rows=8000).by_key[X]
-    theory = drift.critical_values("number", field.array(), tests=6, false_alarms=0.01)
-    for of_length in critical_values_of(field, tests=6).values():
+    theory = drift.critical_values(
+        "number", field.array(), weights=drift.weight("number"), false_alarms=0.01
+    )
+    for of_length in critical_values_of(field, weights=drift.weight("number")).values():
         for test, value in of_length.items():
             assert theory[test] <= value < 1.25 * theory[test]
 

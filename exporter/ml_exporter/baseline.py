@@ -30,7 +30,7 @@ from ml_exporter.statistics.bins import (
     Counts,
     bin_labels,
 )
-from ml_exporter.statistics.drift import Test
+from ml_exporter.statistics.drift import Test, TestedAs
 
 FORMAT = "ml-exporter-baseline/1"
 
@@ -74,7 +74,7 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return sum(self.counts.values())
 
     @property
-    def tested_as(self) -> Literal["number", "category", "component"]:
+    def tested_as(self) -> TestedAs:
         """Which tests it gets."""
         return "component" if self.role == "component" else self.type
 

@@ -260,6 +260,8 @@ def _field(
     if type == "number":
         statistics["location"] = drift.location_z(*of_ranked)
         statistics["scale"] = drift.scale_z(*of_ranked)
+    else:
+        statistics["category"] = drift.category_z(w, r)
     for kind, of_kind in SHARES.items():
         if kind not in TESTS[tested_as] or not w.sum() or not r.sum():
             continue

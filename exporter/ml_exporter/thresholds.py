@@ -41,6 +41,7 @@ FIELD_MONITORS = (
     "g_statistic",
     "location_z",
     "scale_z",
+    "category_z",
     "missing_z",
     "invalid_z",
     "out_of_range_z",

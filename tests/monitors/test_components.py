@@ -8,6 +8,7 @@ from ml_exporter.batch import Batch, Column, Field
 from ml_exporter.config import Fields, FileSource, Limits, Model
 from ml_exporter.monitors.components import ComponentValues
 from ml_exporter.profiling import build
+from ml_exporter.statistics.drift import weight
 from ml_exporter.version import Budget, Version
 
 MODEL = Model(
@@ -90,8 +91,8 @@ def test_variances_are_told(baseline):
 
 def test_critical_values_are_of_three_tests_among_those_of_all_fields(baseline):
     critical = by_name(monitor(baseline))["ml_field_critical_value"]
-    tests = 5 * 6 + 4 + 10 * 3
-    normal = stats.norm.isf(0.01 / (tests * 168) / 2)
+    weights = 5 * weight("number") + weight("category") + 10 * 3
+    normal = stats.norm.isf(0.01 / (weights * 168) / 2)
     assert critical.value("component", "pc9", "location", "24h") == pytest.approx(normal)
     assert critical.value("component", "mahalanobis", "scale", "1h") == pytest.approx(normal)
     assert {labels[5] for labels in critical.label_sets} == {"distribution", "location", "scale"}

@@ -14,6 +14,7 @@ from ml_exporter.baseline import Request
 from ml_exporter.batch import ABSENT, Batch, Column, Field
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.profiling import build
+from ml_exporter.statistics.drift import WEIGHTS, weight
 from tests.reference import bin_of, count_one_by_one
 
 
@@ -201,11 +202,13 @@ class TestSeries:
 
     def test_critical_values(self):
         critical = exposed(monitor(BASELINE).families[4])
-        tests = 6 + 4 + 4 + 3 * len(BASELINE.component_fields)
-        alpha = 0.01 / (tests * 168)
-        normal = stats.norm.isf(alpha / 2)
-        assert critical["number", "location", "24h"] == pytest.approx(normal)
-        assert critical["category", "unseen", "1h"] == pytest.approx(normal)
+        every = (*BASELINE.fields, *BASELINE.component_fields)
+        alpha = 0.01 / (sum(weight(field.tested_as) for field in every) * 168)
+        of_location, of_unseen = (
+            stats.norm.isf(WEIGHTS[test] * alpha / 2) for test in ("location", "unseen")
+        )
+        assert critical["number", "location", "24h"] == pytest.approx(of_location)
+        assert critical["category", "unseen", "1h"] == pytest.approx(of_unseen)
         cells = sum(count > 0 for count in by_name("number").counts.values())
         chi2 = stats.chi2.isf(alpha, cells)
         assert critical["number", "distribution", "7d"] == pytest.approx(chi2)

@@ -266,6 +266,8 @@ def field_twins(exposed: Exposed, window: str) -> dict[str, Figures]:
             sizes["wasserstein"] = effects.wasserstein(wr, rr, to_next)
             statistics["location_z"] = drift.location_z(wr, rr, rank)
             statistics["scale_z"] = drift.scale_z(wr, rr, rank)
+        else:
+            statistics["category_z"] = drift.category_z(w, r)
         for name, broken in SHARES.items():
             if not set(broken) & set(bins):
                 continue

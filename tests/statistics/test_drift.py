@@ -302,36 +302,78 @@ class TestProperties:
         assert ahead == pytest.approx(-back, abs=1e-9, nan_ok=True)
 
 
+class TestCategory:
+    @pytest.mark.parametrize(
+        ("window", "baseline", "most"),
+        [
+            pytest.param([30, 10, 10], [100, 100, 100], 0, id="one has grown"),
+            pytest.param([20, 10, 40], [100, 100, 100], 2, id="one more than another"),
+            pytest.param([50, 0, 50], [100, 100, 100], 1, id="one has gone"),
+            pytest.param([50, 50, 100], [100, 100, 0], 0, id="one that the baseline has none of"),
+        ],
+    )
+    def test_is_the_z_of_the_share_that_has_changed_most(self, window, baseline, most):
+        z = drift.share_z(window[most], sum(window), baseline[most], sum(baseline))
+        assert drift.category_z(window, baseline) == pytest.approx(abs(z))
+
+    def test_no_change(self):
+        assert drift.category_z([10, 20, 0], [100, 200, 0]) == pytest.approx(0, abs=1e-6)
+
+    @pytest.mark.parametrize(("window", "baseline"), [([0, 0], [5, 5]), ([5, 5], [0, 0])])
+    def test_a_side_without_rows(self, window, baseline):
+        assert math.isnan(drift.category_z(window, baseline))
+
+
 class TestCriticalValues:
     def test_number(self):
-        values = drift.critical_values("number", [0, 5, 5, 0, 1], tests=60, false_alarms=0.01)
+        values = drift.critical_values("number", [0, 5, 5, 0, 1], weights=60, false_alarms=0.01)
         alpha = 0.01 / (60 * 168)
-        z = pytest.approx(stats.norm.isf(alpha / 2))
+        z, often, rarely = (
+            pytest.approx(stats.norm.isf(weight * alpha / 2)) for weight in (1, 4, 0.1)
+        )
         assert values == {
             "distribution": pytest.approx(stats.chi2.isf(alpha, 3)),
             "location": z,
             "scale": z,
-            "missing": z,
-            "invalid": z,
-            "out_of_range": z,
+            "missing": often,
+            "invalid": rarely,
+            "out_of_range": rarely,
         }
 
     def test_category(self):
-        values = drift.critical_values("category", [7, 3, 0, 0], tests=4, false_alarms=0.05)
-        assert list(values) == ["distribution", "missing", "invalid", "unseen"]
-        assert values["distribution"] == pytest.approx(stats.chi2.isf(0.05 / (4 * 168), 2))
-        assert values["unseen"] == pytest.approx(stats.norm.isf(0.05 / (4 * 168) / 2))
+        values = drift.critical_values("category", [7, 3, 0, 0], weights=9, false_alarms=0.05)
+        alpha = 0.05 / (9 * 168)
+        assert list(values) == ["distribution", "category", "missing", "invalid", "unseen"]
+        assert values["distribution"] == pytest.approx(stats.chi2.isf(alpha, 2))
+        assert values["category"] == pytest.approx(stats.norm.isf(3 * alpha / 2 / 2))
+        assert values["unseen"] == pytest.approx(stats.norm.isf(4 * alpha / 2))
+
+    def test_all_tests_together_spend_what_they_may(self):
+        """Of a model with a field of each type, counted in the chances of their critical values."""
+        fields: list[drift.TestedAs] = ["number", "category", "component"]
+        weights, cells = sum(map(drift.weight, fields)), 5
+        spent = 0.0
+        for field in fields:
+            values = drift.critical_values(field, [1] * cells, weights=weights, false_alarms=0.01)
+            for test, value in values.items():
+                if test == "distribution":
+                    spent += stats.chi2.sf(value, cells)
+                else:
+                    shares = cells if test == "category" else 1
+                    spent += shares * 2 * stats.norm.sf(value)
+        assert spent * 168 == pytest.approx(0.01)
 
     @pytest.mark.parametrize(
-        ("baseline", "false_alarms", "distribution"),
+        ("baseline", "false_alarms", "of_bins"),
         [
             pytest.param([0, 0], 0.01, NAN, id="an empty baseline"),
             pytest.param([4, 6], 0.0, math.inf, id="no false alarm at all"),
         ],
     )
-    def test_edges(self, baseline, false_alarms, distribution):
-        values = drift.critical_values("number", baseline, tests=6, false_alarms=false_alarms)
-        assert values["distribution"] == pytest.approx(distribution, nan_ok=True)
+    def test_edges(self, baseline, false_alarms, of_bins):
+        values = drift.critical_values("category", baseline, weights=6, false_alarms=false_alarms)
+        assert values["distribution"] == pytest.approx(of_bins, nan_ok=True)
+        assert values["category"] == pytest.approx(of_bins, nan_ok=True)
 
     def test_every_test_has_its_statistic(self):
         assert set(drift.STATISTICS) == {test for tests in drift.TESTS.values() for test in tests}

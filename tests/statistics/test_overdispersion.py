@@ -12,12 +12,15 @@ RANDOM = np.random.default_rng(1)
 
 
 @pytest.mark.parametrize("windows", [8, 29, 169, 673])
-@pytest.mark.parametrize(("test", "cells"), [("location", 12), ("distribution", 12)])
+@pytest.mark.parametrize(
+    ("test", "cells"), [("location", 12), ("category", 3), ("distribution", 12)]
+)
 def test_half_of_independent_ones_are_above_one(test, cells, windows):
     """In so many windows less one, for the last follows from the others."""
     draws = RANDOM.chisquare(cells, (2000, windows - 1))
-    if test == "location":
-        draws = np.abs(RANDOM.normal(size=draws.shape))
+    if test != "distribution":
+        directions = cells if test == "category" else 1
+        draws = np.abs(RANDOM.normal(size=(*draws.shape, directions))).max(axis=-1)
     statistics = np.hstack([draws, np.zeros((2000, 1))])
     found = [overdispersion(test, of, cells) for of in statistics]
     assert np.mean(np.array(found) > 1) == pytest.approx(0.5, abs=0.04)

@@ -11,7 +11,7 @@ from ml_exporter.batch import Batch
 from ml_exporter.families import Family
 from ml_exporter.statistics import overdispersion
 from ml_exporter.statistics.bins import Counts
-from ml_exporter.statistics.drift import TESTS, critical_values, mid_ranks
+from ml_exporter.statistics.drift import TESTS, critical_values, mid_ranks, weight
 from ml_exporter.statistics.effects import PLACES, bin_distances
 
 
@@ -72,7 +72,7 @@ class FieldValues:
         self.families = (self._values, ratio, rank, rows, critical, distance)
         self._fields = fields
         every = (*baseline.fields, *baseline.component_fields)
-        tests = sum(len(TESTS[field.tested_as]) for field in every)
+        weights = sum(weight(field.tested_as) for field in every)
         self._indices = self._values.add_all(
             (one.role, one.name, bin) for one in fields for bin in one.bins
         )
@@ -93,7 +93,7 @@ class FieldValues:
                         ):
                             distance.set(value, *key, bin, *place)
             theory = critical_values(
-                one.tested_as, one.array(), tests=tests, false_alarms=false_alarms
+                one.tested_as, one.array(), weights=weights, false_alarms=false_alarms
             )
             cells = int(np.count_nonzero(one.array()))
             judged_by = overdispersion.critical_values(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
-from ml_exporter.rules.shares import g_statistic
+from ml_exporter.rules.shares import g_statistic, log_ratios
 from ml_exporter.rules.timing import Timing
 from ml_exporter.statistics.drift import LEAST_VARIANCE, STATISTICS
 from ml_exporter.thresholds import EFFECTS
@@ -19,6 +19,7 @@ BASELINE = "field:baseline_count"
 BASELINE_ROWS = "field:baseline_rows"
 RANK = "field:baseline_rank"
 RANKED_ROWS = "field:baseline_ranked_rows"
+CATEGORIES = "field:baseline_category_count"
 
 
 def baseline(timing: Timing) -> Iterable[Rule]:
@@ -45,6 +46,11 @@ def baseline(timing: Timing) -> Iterable[Rule]:
         RANKED_ROWS,
         "Rows of the baseline in bins that have a rank.",
         without("sum", "bin", f"{BASELINE} and {RANK}"),
+    )
+    yield Rule(
+        CATEGORIES,
+        "Rows of the baseline, by bin: those that it has, of fields without ranks.",
+        f"({BASELINE} > 0)\nunless ignoring (bin)\n{RANKED_ROWS}",
     )
     for of, scores, squares in (
         ("location", RANK, f"{RANK} ^ 2"),
@@ -78,6 +84,7 @@ def statistics(window: str) -> Iterable[Rule]:
         f"Likelihood-ratio statistic of the distribution against the baseline, over {window}.",
         g_statistic(values, rows, BASELINE, BASELINE_ROWS),
     )
+    yield from _category_z(values, rows, window)
     yield Rule(
         ranked,
         f"Values in bins that have a rank, over {window}.",
@@ -108,6 +115,28 @@ def statistics(window: str) -> Iterable[Rule]:
         f"({squared} - field:baseline_scale_mean)",
         f"{without('sum', 'bin', f'{values} * {RANK} ^ 4')} / {ranked}\n- {squared} ^ 2",
         window,
+    )
+
+
+def _category_z(values: str, rows: str, window: str) -> Iterable[Rule]:
+    """In two steps: the bins of numbers, which are most, are read but once."""
+    count, of_bin = f"field:category_count:{window}", "ignoring (bin) group_left ()"
+    yield Rule(
+        count,
+        f"Values of a category, by bin, over {window}.",
+        f"{values} and {CATEGORIES}",
+    )
+    rest = f"(-{count} + {of_bin} {rows})"
+    usual_rest = f"(-{CATEGORIES} + {of_bin} {BASELINE_ROWS})"
+    terms = "\n+ ".join(
+        log_ratios(cell, rows, usual, BASELINE_ROWS, of_bin)
+        for cell, usual in ((count, CATEGORIES), (rest, usual_rest))
+    )
+    yield Rule(
+        f"field:category_z:{window}",
+        "Greatest signed root, without its sign, of the likelihood-ratio statistic of one "
+        f"category's share against the baseline's, over {window}.",
+        f"sqrt(clamp_min(2 * {without('max', 'bin', terms)}, 0))",
     )
 
 

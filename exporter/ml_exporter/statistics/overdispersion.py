@@ -54,8 +54,11 @@ def overdispersion(test: Test, statistics: Floats, cells: int) -> float:
     place = max(_LEAST_GREATEST, round(_GREATEST * statistics.size))
     found = float(np.partition(statistics, -place)[-place])
     alpha = float(special.betaincinv(place, draws - place + 1, 0.5))
-    usual = float(special.chdtri(cells if test == "distribution" else 1, alpha))
-    return found / (usual if test == "distribution" else math.sqrt(usual))
+    if test == "distribution":
+        return found / float(special.chdtri(cells, alpha))
+    if test == "category":  # the greatest of so many
+        alpha = -math.expm1(math.log1p(-alpha) / cells)
+    return found / math.sqrt(float(special.chdtri(1, alpha)))
 
 
 def critical_values(
@@ -74,10 +77,11 @@ def critical_values(
     a day has the sessions that its hours have, and there are more hours to tell from. No value is
     below the greatest statistic: what came without a change is none.
 
-    Location, scale and each share are one direction of the distribution, whose statistic is about
-    the square of theirs and, of independent rows, one for each other direction. Its critical value
-    isn't below that of a window in which one of them is at its own: where windows stray in one
-    direction, the tail of the distribution's statistic is as long as that of the square.
+    Location, scale and each share, a category's too, are one direction of the distribution, whose
+    statistic is about the square of theirs and, of independent rows, one for each other direction.
+    Its critical value isn't below that of a window in which one that strays is at its own: where
+    windows stray in one direction, the tail of the distribution's statistic is as long as that of
+    the square.
     """
     factors: dict[Test, float] = dict.fromkeys(theory, 1.0)
     found: dict[str, dict[Test, float]] = {}
@@ -89,8 +93,9 @@ def critical_values(
             for test, value in theory.items()
         }
         if "distribution" in values:
-            of_parts = (value for test, value in values.items() if test != "distribution")
-            greatest_part = max(of_parts, default=0.0)
+            parts = (test for test in theory if test != "distribution")
+            astray = (values[test] for test in parts if values[test] > theory[test])
+            greatest_part = max(astray, default=0.0)
             of_one = greatest_part * greatest_part + cells - 1  # ** raises where it overflows
             values["distribution"] = max(values["distribution"], of_one)
         found[length] = values
