@@ -3,7 +3,8 @@
 `python benchmarks/detection.py [--peers=PYTHON]`: baselines of real data sets, and windows of their
 other rows, as they are or changed in one way (`detection_changes.py`). A window counts if any field
 of it is called drifted. Beside the exporter, by its own bins, critical values and twins of the
-rules, are a plain PSI and the defaults of peers, in an interpreter that has them.
+rules, are the tests of a textbook (`detection_textbook.py`), a plain PSI, and the defaults of
+peers, in an interpreter that has them.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import detection_data as data
+import detection_textbook as textbook
 import numpy as np
 import pandas as pd
-from detection_changes import CHANGES, Pool, window, write
+from detection_changes import CHANGES, EXACT, Pool, changes, window, write
 
 from ml_exporter.baseline import Baseline, Request
 from ml_exporter.batch import Batch, Column, Field
@@ -97,6 +99,8 @@ class Ours:
             f"{name}, 1 % of weeks": any(one.significance > 1 for one in every),
             f"{name}, and material": any(one.state in SEVERITIES for one in every),
         }
+        counts = {(one.role, one.name): one.counts for one in every}
+        decided[f"textbook, {self._bins} bins"] = textbook.drifted(baseline, counts, BUDGET)
         if self._bins == 10:
             sizes = [plain_psi(one.counts, one.baseline_counts) for one in version.fields]
             decided[PSI] = max(sizes) > 0.2
@@ -111,7 +115,7 @@ def of_ours(baseline: pd.DataFrame, pool: Pool, windows: int) -> Decisions:
     tools = [Ours(baseline, bins) for bins in BINS]
     found: Decisions = {}
     for rows in SIZES:
-        for change in CHANGES:
+        for change in changes(rows):
             for number in range(windows * CALM if change == "no change" else windows):
                 drawn = batch(window(pool, change, rows, number))
                 for tool in tools:
@@ -137,28 +141,39 @@ def of_peers(
         return {case: json.loads((folder / case / "peers.json").read_text()) for case in cases}
 
 
-def table(found: Sequence[Decisions], rows: int) -> list[str]:
+def table(found: Sequence[Decisions], rows: int, changes: Sequence[str]) -> list[str]:
     """Per cent of windows over all data sets, by tool and change."""
-    lines = [
-        f"| {rows} rows | {' | '.join(CHANGES)} |",
-        f"| --- |{' --- |' * len(CHANGES)}",
-    ]
+
+    def seen(tool: str, change: str) -> Floats:
+        every = [one.get(tool, {}).get(f"{rows}/{change}", []) for one in found]
+        return 100 * np.concatenate(every)
+
+    lines = [f"| {rows:,} rows | {' | '.join(changes)} |", f"| --- |{' --- |' * len(changes)}"]
     for tool in dict.fromkeys(tool for one in found for tool in one):
         cells = []
-        for change in CHANGES:
-            key = f"{rows}/{change}"
-            seen = [decision for one in found for decision in one.get(tool, {}).get(key, [])]
+        for change in changes:
+            decided = seen(tool, change)
             digits = 1 if change == "no change" else 0
-            cells.append(f"{100 * np.mean(seen):.{digits}f}" if seen else "")
+            cells.append(f"{decided.mean():.{digits}f}" if decided.size else "")
         if any(cells):
             lines.append(f"| {tool} | {' | '.join(cells)} |")
+    for bins in BINS:
+        ours, theirs = f"*ours*, {bins} bins, 1 % of windows", f"textbook, {bins} bins"
+        cells = []
+        for change in changes:
+            gain = seen(ours, change) - seen(theirs, change)
+            cells.append(f"{gain.mean():+.0f} ± {gain.std() / np.sqrt(gain.size):.0f}")
+        lines.append(f"| *ours* less textbook, {bins} bins | {' | '.join(cells)} |")
     return lines
 
 
 def by_data_set(found: Mapping[str, Decisions], change: str) -> list[str]:
     """Per cent of windows with a change, of each data set, at 1 % of windows by ten bins."""
     tool = "*ours*, 10 bins, 1 % of windows"
-    lines = [f"| {change} | {' | '.join(map(str, SIZES))} |", f"| --- |{' --- |' * len(SIZES)}"]
+    lines = [
+        f"| {change} | {' | '.join(f'{rows:,}' for rows in SIZES)} |",
+        f"| --- |{' --- |' * len(SIZES)}",
+    ]
     for name, one in found.items():
         cells = (f"{100 * np.mean(one[tool][f'{rows}/{change}']):.1f}" for rows in SIZES)
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -188,7 +203,8 @@ def main() -> None:
     )
     print(f"Not installed: {', '.join(sorted(missing)) or 'none'}." if options.peers else "")
     for rows in SIZES:
-        print("\n" + "\n".join(table(found, rows)))
+        print("\n" + "\n".join(table(found, rows, [*CHANGES])))
+    print("\n" + "\n".join(table(found, min(SIZES), [*EXACT])))
     for change in ("no change", "correlation, 30 % of rows"):
         print("\n" + "\n".join(by_data_set(ours, change)))
 

@@ -103,6 +103,12 @@ class Drawn:
         """Rows, each with this chance."""
         return np.flatnonzero(self.random.random(len(self.frame)) < share)
 
+    def exactly(self, share: float, among: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """So many of the window's rows, of those that are `among`, or all that are."""
+        rows = np.flatnonzero(among)
+        count = min(round(share * len(self.frame)), rows.size)
+        return self.random.choice(rows, count, replace=False)
+
     def one_of(self, fields: list[str]) -> str:
         return fields[self.number % len(fields)]
 
@@ -128,6 +134,11 @@ class Drawn:
         known = self.pool.features[name].notna().mean()
         self.frame.loc[self.some(points / known), name] = None
 
+    def lose_exactly(self, points: float) -> None:
+        name = self.one_of([*self.frame])
+        known = self.frame[name].notna().to_numpy()
+        self.frame.loc[self.exactly(points, known), name] = None
+
     def part(self, share: float) -> None:
         """Exchange the values of one number among rows: its distribution stays as it was."""
         name = self.one_of(self.pool.about.correlated)
@@ -146,6 +157,10 @@ class Drawn:
     def unseen(self, share: float) -> None:
         self.frame.loc[self.some(share), self.one_of(self.pool.about.categories)] = UNSEEN_NAME
 
+    def unseen_exactly(self, share: float) -> None:
+        rows = self.exactly(share, np.ones(len(self.frame), dtype=bool))
+        self.frame.loc[rows, self.one_of(self.pool.about.categories)] = UNSEEN_NAME
+
 
 CHANGES: Mapping[str, Callable[[Drawn], None]] = {
     "no change": lambda drawn: None,
@@ -161,10 +176,24 @@ CHANGES: Mapping[str, Callable[[Drawn], None]] = {
     "classes 15 points": lambda drawn: None,  # of the label: by which rows are drawn
 }
 
+EXACT: Mapping[str, Callable[[Drawn], None]] = {
+    "missing, exactly 2 %": lambda drawn: drawn.lose_exactly(0.02),
+    "unseen category, exactly 2 %": lambda drawn: drawn.unseen_exactly(0.02),
+}
+"""The same as in `CHANGES`, by counts in place of chances."""
+
+_EVERY = {**CHANGES, **EXACT}
+_FEW_ROWS = 200  # in more of them, a share hardly varies
+
+
+def changes(rows: int) -> list[str]:
+    """What is done to windows of so many rows."""
+    return [*CHANGES, *(EXACT if rows <= _FEW_ROWS else ())]
+
 
 def window(pool: Pool, change: str, rows: int, number: int) -> pd.DataFrame:
     """So many rows of a pool, changed; windows of equal arguments are equal."""
-    random = np.random.default_rng([number, rows, [*CHANGES].index(change)])
+    random = np.random.default_rng([number, rows, [*_EVERY].index(change)])
     if change == "classes 15 points":
         share = pool.label.mean()
         wanted = share + (0.15 if share < 0.5 else -0.15)
@@ -178,5 +207,5 @@ def window(pool: Pool, change: str, rows: int, number: int) -> pd.DataFrame:
     else:
         drawn = random.choice(len(pool.features), rows, replace=False)
     frame = pool.features.iloc[drawn].reset_index(drop=True)
-    CHANGES[change](Drawn(pool, frame, number, random))
+    _EVERY[change](Drawn(pool, frame, number, random))
     return frame

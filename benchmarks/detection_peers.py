@@ -22,7 +22,7 @@ os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"
 
 import numpy as np
 import pandas as pd
-from detection_changes import CHANGES, About, Pool, read, window
+from detection_changes import About, Pool, changes, read, window
 
 Decisions = dict[str, list[bool]]
 Windows = Mapping[int, Mapping[str, Sequence[pd.DataFrame]]]
@@ -115,7 +115,7 @@ def main(folder: Path, count: int, sizes: Sequence[int]) -> None:
         windows = {
             rows: {
                 change: [window(pool, change, rows, number) for number in range(count)]
-                for change in CHANGES
+                for change in changes(rows)
             }
             for rows in sizes
         }
