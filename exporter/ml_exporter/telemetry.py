@@ -103,6 +103,7 @@ class Telemetry:
             between_steps()
             if not self.step():
                 stopping.wait(_IDLE)
+        self.attachment.is_ending = True
         deadline = time.monotonic() + _REST
         while self.attachment.exists and time.monotonic() < deadline and self.step():
             pass  # what passed through the proxy is nowhere else

@@ -141,6 +141,23 @@ def test_where_little_room_is_left_it_is_time_to_save(capture: Capture) -> None:
     assert not attachment.is_pressed
 
 
+def test_little_is_left_to_become_more(capture: Capture) -> None:
+    now = [0.0]
+    attachment = Attachment(capture, clock=lambda: now[0])
+    reader = source(attachment)
+    put(capture, 1)
+    assert count(reader) == [1]
+    put(capture, 2)
+    assert count(reader) == []
+    now[0] += 0.3
+    assert count(reader) == [2]
+    put(capture, 3, size=600_000)
+    assert count(reader) == [3]
+    put(capture, 4)
+    attachment.is_ending = True
+    assert count(reader) == [4]
+
+
 def test_a_process_goes_on_where_the_last_one_saved(capture: Capture) -> None:
     positions: dict[str, Position] = {}
     reader = source(Attachment(capture), positions)

@@ -18,6 +18,7 @@ from ml_exporter.store import Position
 _CHUNK = 1 << 19  # bytes
 _MOST_CHUNKS = 16  # of other models' frames that one look passes over
 _LOOK_EVERY = 1.0  # seconds
+_REST = 0.25  # seconds for less than a chunk to gather: a step costs much, each row of it little
 
 
 class Attachment:
@@ -40,6 +41,7 @@ class Attachment:
         self.exemplars: defaultdict[str, RequestExemplars] = defaultdict(RequestExemplars)
         self.failed: defaultdict[str, FailedRequests] = defaultdict(FailedRequests)
         self.error = ""  # why there is none
+        self.is_ending = False  # what there is won't become more
 
     @property
     def exists(self) -> bool:
@@ -72,6 +74,13 @@ class Attachment:
         capture = self._capture
         return capture is not None and self.waiting > capture.size // 2
 
+    def is_worth_a_look(self, waiting: int, looked_at: float) -> bool:
+        """Whether so many bytes that wait are enough for a step, or have waited long enough."""
+        return waiting >= _CHUNK or self.is_ending or self.now() - looked_at >= _REST
+
+    def now(self) -> float:
+        return self._clock()
+
     def keep(self, reader: object, offset: int) -> None:
         """A reader needs what is from an offset on."""
         self._counted[reader] = offset
@@ -103,6 +112,7 @@ class CaptureSource:
     _part: Part | None = None
     _place: int | None = None  # of the model, among the names in the buffer
     _told_to: int = 0  # the offset up to which failed requests are told of
+    _moved_at: float = -_REST  # when something was last counted
 
     @property
     def source_id(self) -> str:
@@ -135,11 +145,14 @@ class CaptureSource:
             return None
         for _ in range(_MOST_CHUNKS):
             position = part.position
+            waiting = capture.written - position.offset
+            if not position.rows and not self.attachment.is_worth_a_look(waiting, self._moved_at):
+                return None
             try:
                 frames, after = capture.take(position.offset, position.length or _CHUNK)
             except ValueError as error:
                 self.errors["proxy"] = str(error)
-                self.advance(part, Position(capture.written))
+                move(self, part, Position(capture.written))
                 return None
             if not frames:
                 return None
@@ -159,6 +172,7 @@ class CaptureSource:
         return None
 
     def advance(self, part: Part, position: Position) -> Position:
+        self._moved_at = self.attachment.now()
         return move(self, part, position)
 
     def committed(self) -> None:
