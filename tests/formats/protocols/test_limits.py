@@ -124,6 +124,18 @@ def test_what_follows_the_last_tensor_is_malformed() -> None:
     assert decoded.rejected == {"malformed": 1}
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"tensorShape": {"dim": [{"size": float("inf")}]}, "doubleVal": [1]},
+        {"tensorShape": {"dim": [{"size": 1}]}, "int64Val": [float("inf")]},
+    ],
+)
+def test_infinite_sizes_and_integers_are_malformed(tensor):
+    decoded = decoder("seldon", KNOWN).decode(exchange({"data": {"tftensor": tensor}}), True)
+    assert decoded.rejected == {"malformed": 1}
+
+
 def test_a_puid_is_the_exchanges_id() -> None:
     layout = Layout({PREDICTION: "prediction"}, id="request_id")
     body = {"meta": {"puid": "42"}, "data": {"ndarray": [0.5]}}

@@ -76,7 +76,7 @@ def _tftensor(tensor: Mapping[str, Any]) -> list[Any]:
     """A TensorProto of TensorFlow as JSON, where 64-bit integers are texts and bytes base64."""
     try:
         shape = [int(one["size"]) for one in tensor["tensorShape"].get("dim", [])]
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise Rejected("malformed") from None
     datatype = tensor.get("dtype")
     if "tensorContent" in tensor:
@@ -97,7 +97,7 @@ def _tftensor(tensor: Mapping[str, Any]) -> list[Any]:
     elif name == "int64Val":
         try:
             values = [int(value) for value in values]
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             raise Rejected("malformed") from None
     return _reshaped(values, shape)
 
