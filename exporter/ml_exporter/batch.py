@@ -185,6 +185,12 @@ class Column:
     def take(self, rows: NDArray[np.intp]) -> Column:
         return Column([self.values[row] for row in rows.tolist()], self.text)
 
+    def without_contents(self) -> Column:
+        """The same with empty dicts and lists: all to remember is that their type is wrong."""
+        if not self.types & {dict, list}:
+            return self
+        return Column([type(v)() if isinstance(v, dict | list) else v for v in self.values])
+
     def texts(self) -> list[str] | None:
         """All values, if each is text, and not empty; None if not, or if that isn't known yet."""
         return None

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ml_exporter.request_counts import COUNTS_SIZE, RequestCounts
 
 _MAGIC = int.from_bytes(b"mlexpcp2")
@@ -28,6 +31,12 @@ _ALIGNMENT = 8  # bytes, so that the offsets above are written at once
 # size; model; status; time; duration, that of the model, and that to its first event; and the
 # lengths of what follows
 _FRAME = Struct("<IHHdfffIIII")
+_COLUMNS = np.dtype(
+    [
+        *[("size", "<u4"), ("model", "<u2"), ("status", "<u2"), ("time", "<f8")],
+        *[("durations", "<f4", 3), ("lengths", "<u4", 4)],
+    ]
+)
 _FRAME_SIZE, _pack = _FRAME.size, _FRAME.pack
 _TIMES, _TIMES_AT = Struct("<dff"), 8
 
@@ -120,6 +129,40 @@ def split_frames(data: bytes) -> list[bytes]:
         frames.append(data[start : start + size])
         start += size
     return frames
+
+
+@dataclass
+class Frames:
+    """Frames that follow each other, by what is alike in them, in arrays (frames,)."""
+
+    data: bytes
+    bounds: NDArray[np.int32]  # (frames, 5): where request head, body, response head, body begin
+    times: NDArray[np.float64]  # and where the frame ends; seconds since the epoch
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, number: int) -> Frame:
+        start, end = self.bounds[number, [0, 4]].tolist()
+        return read_frame(self.data[start - _FRAME.size : end])
+
+
+def read_frames(data: bytes) -> Frames:
+    """Frames that follow each other; raises ValueError."""
+    starts = []
+    start = 0
+    while start < len(data):
+        starts.append(start)
+        size = int.from_bytes(data[start : start + 4], "little")
+        if size < _FRAME.size or start + size > len(data):
+            raise ValueError("a frame is cut off")
+        start += size
+    at = np.array(starts, np.int32)[:, None] + np.arange(_FRAME.size, dtype=np.int32)
+    heads = np.frombuffer(data, np.uint8)[at].view(_COLUMNS)[:, 0]
+    bounds = np.cumsum([at[:, -1] + 1, *heads["lengths"].T], axis=0, dtype=np.int64).T
+    if (bounds[:, 4] != at[:, 0] + heads["size"]).any():
+        raise ValueError("a frame's lengths don't agree")
+    return Frames(data, bounds.astype(np.int32), heads["time"])
 
 
 class Capture:

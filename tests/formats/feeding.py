@@ -44,3 +44,16 @@ def cut(data, places):
     stops = sorted(min(place, len(data)) for place in places)
     starts = [0, *stops]
     return [data[start:stop] for start, stop in zip(starts, [*stops, len(data)], strict=True)]
+
+
+def plain(column):
+    """Values, categories and numbers of a column, in words; NaN is like NaN."""
+    numbers, categories = column.numbers, column.categories
+    values = [type(v)() if isinstance(v, dict | list) else v for v in column.values]
+    return [
+        repr(values),
+        repr(numbers.values.tolist()),
+        repr((numbers.missing, numbers.invalid, numbers.wrong_type)),
+        repr((categories.of_rows, categories.wrong_type)),
+        repr((column.absent, column.missing_mask().tolist())),
+    ]

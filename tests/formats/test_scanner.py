@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ml_exporter.batch import PREDICTION, Column, Field
+from ml_exporter.batch import PREDICTION, Field
 from ml_exporter.formats import _scanner
 from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.lines import lines_of
@@ -20,6 +20,7 @@ from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import Layout, assemble
 from ml_exporter.formats.spans import NUMBER, TEXT, SpanColumn
 from ml_exporter.formats.timestamps import parse_timestamps
+from tests.formats.feeding import plain
 from tests.support import ROOT
 
 SOURCE = ROOT / "exporter/ml_exporter/formats/_scanner.c"
@@ -89,19 +90,6 @@ broken = st.sampled_from(
         '{"list": [], "in": []}',
     ]
 )
-
-
-def plain(column: Column) -> list[str]:
-    """Values, categories and numbers of a column, in words; NaN is like NaN."""
-    numbers, categories = column.numbers, column.categories
-    values = [type(v)() if isinstance(v, dict | list) else v for v in column.values]
-    return [
-        repr(values),
-        repr(numbers.values.tolist()),
-        repr((numbers.missing, numbers.invalid, numbers.wrong_type)),
-        repr((categories.of_rows, categories.wrong_type)),
-        repr((column.absent, column.missing_mask().tolist())),
-    ]
 
 
 @settings(max_examples=200)

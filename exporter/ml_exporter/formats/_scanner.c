@@ -589,6 +589,74 @@ static PyObject *scan_json(PyObject *module, PyObject *args) {
     return Py_BuildValue("nn", (Py_ssize_t)(line - base), s.row);
 }
 
+PyDoc_STRVAR(match_doc,
+"match(parts, sizes, nullable, data, begins, ends, starts, lengths, kinds, values, matched) -> None\n\n"
+"Find texts of JSON that are alike but for their single values: the first of the parts, a value, the\n"
+"next part, and so on, and spaces behind the last. `sizes` are those of the parts, `nullable` says of\n"
+"each value whether it may be null, and texts are from their begin to their end in the data. Arrays\n"
+"are (values, texts). `matched` is 1 for a text that is so, and 0 for any other, whose spans mean\n"
+"nothing.");
+
+static PyObject *match(PyObject *module, PyObject *args) {
+    Py_buffer parts, sizes, nullable, begins, ends, matched;
+    spans in = {0};
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*w*w*w*w*w*", &parts, &sizes, &nullable, &in.data, &begins, &ends, &in.starts, &in.lengths, &in.kinds, &in.values, &matched))
+        return NULL;
+    PyObject *result = NULL;
+    if (!check(&in)) goto done;
+    const int32_t *size = sizes.buf, *begin = begins.buf, *stop = ends.buf;
+    const uint8_t *may_be_null = nullable.buf;
+    uint8_t *is_match = matched.buf;
+    Py_ssize_t values = nullable.len, texts = matched.len, total = 0;
+    int sound = sizes.len == (values + 1) * 4 && begins.len == texts * 4 && ends.len == texts * 4;
+    sound = sound && in.rows == values * texts;
+    for (Py_ssize_t i = 0; sound && i <= values; i++) {
+        sound = size[i] >= 0;
+        total += size[i];
+    }
+    for (Py_ssize_t i = 0; sound && i < texts; i++)
+        sound = begin[i] >= 0 && begin[i] <= stop[i] && stop[i] <= in.data.len;
+    if (!sound || total != parts.len) {
+        PyErr_SetString(PyExc_ValueError, "parts, values and texts don't belong together");
+        goto release;
+    }
+    cursor base = in.data.buf;
+    scan s = {NULL, base, in.starts.buf, in.lengths.buf, in.kinds.buf, in.values.buf, texts, 0};
+    for (; s.row < texts; s.row++) {
+        cursor p = base + begin[s.row], end = base + stop[s.row], part = parts.buf;
+        is_match[s.row] = 0;
+        for (Py_ssize_t i = 0; p && i <= values; i++) {
+            if (end - p < size[i] || !same(p, part, size[i])) break;
+            p += size[i];
+            part += size[i];
+            if (i == values) {
+                p = skip_spaces(p, end);
+                while (p < end && *p == '\n') p = skip_spaces(p + 1, end);
+                is_match[s.row] = p == end;
+                break;
+            }
+            int kind;
+            double value;
+            cursor start = p;
+            if (p >= end || *p == '{' || *p == '[' || !(p = skip_value(p, end, &kind, &value, 0))) break;
+            if (kind == NULL_ && !may_be_null[i]) break;
+            int quote = kind == TEXT || kind == ESCAPED;
+            put(&s, (int)i, start + quote, p - quote, kind, value);
+        }
+    }
+    result = Py_NewRef(Py_None);
+release:
+    release(&in);
+done:
+    PyBuffer_Release(&parts);
+    PyBuffer_Release(&sizes);
+    PyBuffer_Release(&nullable);
+    PyBuffer_Release(&begins);
+    PyBuffer_Release(&ends);
+    PyBuffer_Release(&matched);
+    return result;
+}
+
 static inline int ends_field(cursor p, cursor end, unsigned char delimiter) {
     return p == end || *p == delimiter || *p == '\n' || (*p == '\r' && p + 1 < end && p[1] == '\n');
 }
@@ -918,6 +986,7 @@ done:
 static PyMethodDef METHODS[] = {
     {"scan_json", scan_json, METH_VARARGS, scan_json_doc},
     {"scan_csv", scan_csv, METH_VARARGS, scan_csv_doc},
+    {"match", match, METH_VARARGS, match_doc},
     {"moments", moments, METH_VARARGS, moments_doc},
     {"distinct", distinct, METH_VARARGS, distinct_doc},
     {NULL, NULL, 0, NULL},

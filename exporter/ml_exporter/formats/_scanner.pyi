@@ -35,6 +35,20 @@ def scan_csv(
     values: Array,
     /,
 ) -> tuple[int, int]: ...
+def match(
+    parts: bytes,
+    sizes: Array,
+    nullable: bytes,
+    data: bytes,
+    begins: Array,
+    ends: Array,
+    starts: Array,
+    lengths: Array,
+    kinds: Array,
+    values: Array,
+    matched: Array,
+    /,
+) -> None: ...
 def moments(
     data: bytes, starts: Array, lengths: Array, kinds: Array, seconds: Array, /
 ) -> list[int]: ...

@@ -85,6 +85,9 @@ class ArrowColumn(Column):
         absent = None if self._absent is None else self._absent[picked]
         return ArrowColumn(_take(self._array, picked), absent)
 
+    def without_contents(self) -> ArrowColumn:
+        return self
+
     def texts(self) -> list[str] | None:
         if not _is_text(self._array.type):
             return None

@@ -129,8 +129,8 @@ class Tabulator:
     """
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout if layout.timestamp else replace(layout, timestamp=_TIME)
-        self._paths = self._layout.paths()
+        self.layout = layout if layout.timestamp else replace(layout, timestamp=_TIME)
+        self._paths = self.layout.paths()
         roles = [(key.role, path) for key, path in layout.fields.items()]
         self._features = dict.fromkeys(path for role, path in roles if role == "feature")
         self._results = {path for role, path in roles if role in ("prediction", "score")}
@@ -146,10 +146,18 @@ class Tabulator:
         self, invocations: Iterable[Invocation], rejected: Rejections, consumed: int
     ) -> Decoded:
         """All their rows. Those of invocations that can't be used are added to `rejected`."""
+        table, _ = self.table(invocations, rejected)
+        return assemble(table, self.layout, rejected, consumed)
+
+    def table(
+        self, invocations: Iterable[Invocation], rejected: Rejections
+    ) -> tuple[Table, list[int]]:
+        """Their rows by the paths of the layout, and how many each invocation has."""
+        counts: list[int] = []
         columns: dict[str, list[object]] = {path: [] for path in self._paths}
         extra: dict[str, list[slice]] = {}
         total = 0
-        for run in self._runs(invocations, rejected):
+        for run in self._runs(invocations, rejected, counts):
             for path, get in run.plan.sources:
                 values = columns.setdefault(path, [])
                 if len(values) < total:  # it wasn't met in the last one
@@ -158,18 +166,22 @@ class Tabulator:
             for name in run.plan.extra:
                 extra.setdefault(name, []).append(slice(total, total + run.rows))
             total += run.rows
-        if self._layout.discover:
+        if self.layout.discover:
             self._complete(columns, total)
         masks = {name: _mask(total, parts) for name, parts in extra.items()}
-        return assemble(Table(total, columns, extra=masks), self._layout, rejected, consumed)
+        return Table(total, columns, extra=masks), counts
 
-    def _runs(self, invocations: Iterable[Invocation], rejected: Rejections) -> Iterator[_Run]:
+    def _runs(
+        self, invocations: Iterable[Invocation], rejected: Rejections, counts: list[int]
+    ) -> Iterator[_Run]:
         run = None
         for invocation in invocations:
             one, rows = agree(invocation, rejected)
             if max(map(_width, (one.inputs, one.outputs))) > MOST_COLUMNS:
                 one.reject(rejected, "too_large", rows)
+                counts.append(0)
                 continue
+            counts.append(rows)
             plan = self._plan(one)
             if run is None or run.plan is not plan or run.rows >= _LONGEST_RUN:
                 if run is not None:
@@ -197,7 +209,7 @@ class Tabulator:
         sources = [(path, self._source(path, inputs, outputs, used)) for path in self._paths]
         known = used | self._known
         names = [name for name in _names(inputs, used) if name not in known]
-        if not self._layout.discover:
+        if not self.layout.discover:
             extra = () if inputs.is_open else dict.fromkeys(map(self._unknown, names))
             return _Plan(sources, list(extra))
         for name in names:
@@ -216,15 +228,15 @@ class Tabulator:
             found = _output(path, outputs)
         if found is not None:
             return found
-        if path == self._layout.id:
+        if path == self.layout.id:
             return lambda run: run.each(partial(_ids, path))
-        if path == self._layout.timestamp:
+        if path == self.layout.timestamp:
             return lambda run: run.each(lambda one, rows: [_about(path, one, one.time)] * rows)
-        if path == self._layout.version:
+        if path == self.layout.version:
             return lambda run: run.each(lambda one, rows: [_version(path, one)] * rows)
         if path in (DURATION, FIRST):
             return lambda run: run.each(partial(_seconds, path))
-        if path == self._layout.trace:
+        if path == self.layout.trace:
             return lambda run: run.each(lambda one, rows: [_about(path, one, one.trace)] * rows)
         return _null if inputs.is_open else _absent
 
@@ -398,7 +410,7 @@ def _ids(path: str, one: Invocation, rows: int) -> _Values:
     )
 
 
-def row_ids(id: object, rows: int) -> _Values:
+def row_ids(id: object, rows: int) -> list[object]:
     """Ids of the rows of an exchange, of which only a single one may have an id of any length."""
     if rows == 1 or id is None:
         return [id] * rows

@@ -124,12 +124,7 @@ def assemble(table: Table, layout: Layout, rejected: Rejections, consumed: int) 
         return values if isinstance(values, Column) else Column(values, table.text)
 
     def column(path: str) -> Column:
-        column = raw(path)
-        if not isinstance(table.columns.get(path), Column) and column.types & {dict, list}:
-            # They are of the wrong type, whatever is in them: that is all to remember.
-            values = [type(v)() if isinstance(v, dict | list) else v for v in column.values]
-            column = Column(values)
-        return column
+        return raw(path).without_contents()
 
     fields = {
         key: extract(layout.extracted[key], raw(path)) if key in layout.extracted else column(path)

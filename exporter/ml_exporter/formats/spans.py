@@ -177,6 +177,9 @@ class SpanColumn(Column):
         spans = (self._starts[picked], self._lengths[picked], self._kinds[picked])
         return SpanColumn(self._data, *spans, self._scanned[picked], self.text)
 
+    def without_contents(self) -> Column:
+        return self  # none was decoded
+
     def texts(self) -> list[str] | None:
         """All values, if each is text without escapes, and not empty."""
         if not ((self._kinds == TEXT) & (self._lengths > 0)).all():

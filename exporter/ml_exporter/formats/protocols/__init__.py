@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ml_exporter.formats.exchanges import NO_TABLE, Exchange, Invocation, Rows
+from ml_exporter.formats.free_values import FreeValues
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import (
     bentoml,
@@ -22,13 +23,16 @@ from ml_exporter.formats.protocols.detection import detect
 from ml_exporter.formats.protocols.plain_json import PlainJson
 from ml_exporter.formats.rows import Layout
 
-__all__ = ["InferenceProtocol", "Reader", "reader"]
+__all__ = ["InferenceProtocol", "Reader", "finder", "reader"]
 
 Reader = Callable[[Exchange], Invocation]
 
 
 class InferenceProtocol(Protocol):
     """How a server is asked, and how it answers. Both raise Rejected for what isn't of it."""
+
+    @property
+    def FREE(self) -> FreeValues: ...
 
     def inputs(self, request: Message, /) -> Rows: ...
 
@@ -53,10 +57,16 @@ def reader(format: str, layout: Layout) -> Reader:
 
     It raises Rejected for those that can't be.
     """
+    find = finder(format, layout)
+    return lambda exchange: _read(exchange, find(exchange))
+
+
+def finder(format: str, layout: Layout) -> Callable[[Exchange], InferenceProtocol]:
+    """What tells the protocol of an exchange of a format."""
     if format == "auto":
-        return lambda exchange: _read(exchange, _PROTOCOLS[detect(exchange)])
+        return lambda exchange: _PROTOCOLS[detect(exchange)]
     protocol = PlainJson(layout) if format == "json" else _PROTOCOLS[format]
-    return lambda exchange: _read(exchange, protocol)
+    return lambda exchange: protocol
 
 
 def _read(exchange: Exchange, protocol: InferenceProtocol) -> Invocation:

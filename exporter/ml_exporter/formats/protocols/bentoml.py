@@ -7,8 +7,11 @@ Services of version 1.1 take the value of their only parameter bare.
 from __future__ import annotations
 
 from ml_exporter.formats.exchanges import NO_TABLE, Rows
+from ml_exporter.formats.free_values import ALL_BUT_ERRORS
 from ml_exporter.formats.messages import Message
 from ml_exporter.formats.protocols.tables import an_answer, instances, named_columns, one_row
+
+FREE = ALL_BUT_ERRORS
 
 
 def inputs(request: Message) -> Rows:

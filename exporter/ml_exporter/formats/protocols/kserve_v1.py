@@ -7,8 +7,11 @@ Vertex AI's `predict` is the same with more around it.
 from __future__ import annotations
 
 from ml_exporter.formats.exchanges import Rows
+from ml_exporter.formats.free_values import FreeValues
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols.tables import an_answer, an_object, instances, one_row, scalars
+
+FREE = FreeValues(within=[("instances",), ("inputs",), ("predictions",)])
 
 
 def inputs(request: Message) -> Rows:

@@ -11,6 +11,7 @@ import io
 from typing import Any
 
 from ml_exporter.formats.exchanges import NO_TABLE, Rows
+from ml_exporter.formats.free_values import FreeValues
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols.tables import (
     an_answer,
@@ -23,6 +24,14 @@ from ml_exporter.formats.protocols.tables import (
 )
 
 _LANGUAGE_MODEL = ("messages", "prompt", "input")  # a body that has one of these isn't wrapped
+
+FREE = FreeValues(
+    within=[
+        ("dataframe_split", "data"),
+        *((name,) for name in ("dataframe_records", "instances", "inputs", "data", "predictions")),
+        (None,),
+    ]
+)
 
 
 def inputs(request: Message) -> Rows:

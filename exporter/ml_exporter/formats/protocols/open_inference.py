@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ml_exporter.formats.exchanges import Rows
+from ml_exporter.formats.free_values import FreeValues
 from ml_exporter.formats.messages import Message, Rejected, json_value
 from ml_exporter.formats.protocols.tables import (
     DEEPEST,
@@ -41,6 +42,11 @@ _TYPES = {
     "BF16": "<u2",
     "BOOL": "|u1",
 }
+
+FREE = FreeValues(
+    within=[("inputs", None, "data"), ("outputs", None, "data")],
+    said=[("id",)],
+)
 
 
 def inputs(request: Message) -> Rows:

@@ -20,9 +20,12 @@ from ml_exporter.completions import (
     REASONING_TOKENS,
 )
 from ml_exporter.formats.exchanges import LONGEST_PREFIX, Rows
+from ml_exporter.formats.free_values import NONE
 from ml_exporter.formats.lines import BOM
 from ml_exporter.formats.messages import Message, Rejected, json_value
 from ml_exporter.formats.protocols.tables import an_answer, an_object
+
+FREE = NONE
 
 MOST_ANSWERS = 1000  # to one request; the API itself gives 128 at most
 MOST_PARAMETERS = 500

@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_exporter.batch import ABSENT
 from ml_exporter.formats.exchanges import LONGEST_PREFIX, MOST_COLUMNS, NO_TABLE, Rows
+from ml_exporter.formats.free_values import ALL
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols.tables import DEEPEST, check_cells, check_rows
 from ml_exporter.formats.rows import MOST_FEATURES, Layout
@@ -18,6 +19,8 @@ REQUEST, RESPONSE = "request", "response"
 
 class PlainJson:
     """Reads `request.NAME` and `response.NAME`; lists of one length are that many rows."""
+
+    FREE = ALL
 
     def __init__(self, layout: Layout) -> None:
         split = [(path, path.split(".")) for path in layout.paths()]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ml_exporter.formats.exchanges import NO_TABLE, Rows
+from ml_exporter.formats.free_values import FreeValues
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols.tables import (
     DEEPEST,
@@ -36,6 +37,11 @@ _TENSOR_TYPES = {
     "DT_BOOL": "|b1",
 }
 _TENSOR_VALUES = ("floatVal", "doubleVal", "intVal", "int64Val", "boolVal", "stringVal")
+
+FREE = FreeValues(
+    within=[("data", "ndarray"), ("data", "tensor", "values"), ("jsonData",), ("strData",)],
+    said=[("meta", "puid")],
+)
 
 
 def inputs(request: Message) -> Rows:

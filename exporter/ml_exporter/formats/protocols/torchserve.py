@@ -7,8 +7,11 @@ With the KServe envelope bodies have `instances` and `predictions`.
 from __future__ import annotations
 
 from ml_exporter.formats.exchanges import Rows
+from ml_exporter.formats.free_values import NONE
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols.tables import an_answer, instances, one_row, scalars
+
+FREE = NONE
 
 
 def inputs(request: Message) -> Rows:
