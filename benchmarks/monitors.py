@@ -14,10 +14,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ml_exporter.baseline import Request
+from ml_exporter.baseline import Baseline, Request
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field, FieldType
+from ml_exporter.calibrated_scores import Expectation
 from ml_exporter.config import Constraint, Fields, FileSource, Limits, Model
 from ml_exporter.labels import labelled
+from ml_exporter.monitors.estimated_scores import ExpectedLosses, ExpectedScores
 from ml_exporter.profiling import build
 from ml_exporter.segments import Segment
 from ml_exporter.statistics.bins import binned
@@ -104,6 +106,22 @@ def main() -> None:
             series = sum(len(family) for family in monitor.families)
             took = nanoseconds(lambda m=monitor, b=of_rows: m.update(b), rows)
             print(f"{type(monitor).__name__:24} {took:9.0f}  {series:6}")
+    for name, part in parts_of_estimates(baseline, batch).items():
+        print(f"{name:24} {nanoseconds(part, rows):9.0f}")
+
+
+def parts_of_estimates(baseline: Baseline, batch: Batch) -> dict[str, Callable[[], object]]:
+    """What `Estimates` does for the figures of scores."""
+    known = Expectation(baseline.classes, "1", baseline.scores, {})
+    scores = known.scores(batch)
+    assert scores is not None
+    chances = known.of_positive(scores[:, 0])[:, None]
+    losses = ExpectedLosses("ml_estimated", {}, ["scores"], "Predictions")
+    bins = ExpectedScores({}, "scores", baseline.scores, [0])
+    return {
+        "ExpectedLosses": lambda: losses.add("scores", chances, scores),
+        "ExpectedScores": lambda: bins.add(chances, scores),
+    }
 
 
 if __name__ == "__main__":
