@@ -71,7 +71,7 @@ def test_bytes_pass_through_unchanged(
     wires.answers(answered)
     assert wires.near.sent == answered
     assert wires.requests == {("POST", seen[0]): 1}
-    assert [(f.status, f.request_body, f.response_body) for f in wires.frames] == (
+    assert [(f.status, f.request_body, f.response_body) for f in wires.observed] == (
         [seen] if seen[0] < 300 else []
     )
     assert (wires.near.end, wires.far.end) == ("", "")
@@ -99,7 +99,7 @@ def test_where_bytes_are_cut_makes_no_difference(
         wires.answers(EXCHANGES[name][1], answering)
     assert wires.near.sent == b"".join(EXCHANGES[name][1] for name in names)
     seen = [EXCHANGES[name][2] for name in names]
-    assert [(f.status, f.request_body, f.response_body) for f in wires.frames] == [
+    assert [(f.status, f.request_body, f.response_body) for f in wires.observed] == [
         one for one in seen if one[0] < 300
     ]
     assert sum(wires.requests.values()) == len(names)
@@ -372,7 +372,7 @@ def test_an_answer_that_can_t_be_told_apart_passes_through(answer: bytes, wires:
     wires.answers(answer)
     wires.upstream.connection_lost(None)
     assert (wires.near.sent, wires.near.end) == (answer, "closed")
-    assert wires.frames == []
+    assert wires.observed == []
 
 
 def test_draining_lets_exchanges_complete(wires: Pair) -> None:

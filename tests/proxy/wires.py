@@ -69,6 +69,11 @@ class Pair:
         return [read_frame(frame) for frame in frames]
 
     @property
+    def observed(self) -> list[Frame]:
+        """Those of exchanges that succeeded; of a failure there is no body."""
+        return [frame for frame in self.frames if frame.status < 300]
+
+    @property
     def requests(self) -> dict[tuple[str, int], int]:
         return self.capture.counts.requests(0)
 
