@@ -13,6 +13,7 @@ class Recorder:
         self.routes: dict[bytes, int] = {}
         self.clock = 0.0
         self.allowed = math.inf
+        self.failures = math.inf
 
 
 class Lane:
