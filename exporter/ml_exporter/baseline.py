@@ -154,8 +154,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         if wide := [field.overdispersions for field in self.fields if field.overdispersions]:
             judged_by.append(["overdispersions", wide])
         if self.scores:
-            binned = [msgspec.structs.replace(one, sums=[]) for one in self.scores]
-            judged_by.append([msgspec.to_builtins(one) for one in binned])
+            judged_by.append([msgspec.to_builtins(one) for one in self.scores])
         if self.errors is not None:
             judged_by.append([self.errors.edges, self.errors.mean_actual])
         if self.regions is not None:

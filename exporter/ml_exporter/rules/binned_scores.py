@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import indent, without
 from ml_exporter.rules.shares import SIGNS
+from ml_exporter.statistics.scores import HARMONIC_SHIFT
 from ml_exporter.statistics.significance import Z_95
 
 MEANS: Mapping[str, str] = {
@@ -24,7 +25,6 @@ MEANS: Mapping[str, str] = {
     "average_precision_lower": "Lower end of the 95 % interval of average precision",
     "average_precision_upper": "Upper end of the 95 % interval of average precision",
 }
-_TINY = "1e-9"
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ class BinnedScores:
     def _precision_of_bins(self) -> str:
         """Rows of the class in each bin, times their mean precision on the way down through it.
 
-        A bin has p of the class among n rows, and above it are A among B: the precision's mean is
-        p/n + (A - B p/n) / n ln((B + n) / B).
+        A bin has p of the class among n rows, and above it are A among B. With harmonic numbers H
+        and s = (p - 1) / (n - 1), it is s + (A + 1 - (B + 1) s) / n (H(B + n) - H(B)).
         """
 
         def above(total: str, actual: str = "") -> str:
@@ -152,16 +152,18 @@ class BinnedScores:
             return f"(\n  {total}\n  - ignoring (bin) group_right ()\n{indent(up_to)}\n)"
 
         of_class, rows = self.in_bin("true"), f"({self.in_bin()} > 0)"
-        share = f"{of_class}\n/ {rows}"
+        others = f"clamp_min({of_class} - 1, 0)\n/ clamp_min({rows} - 1, 1)"
         hits_above, all_above = above(self.positives, "true"), above(self.rows)
-        # Above the first rows there is nothing, and what the clamp makes finite has a factor of 0.
+        below = indent(all_above, 6).lstrip()
         return (
-            f"{of_class}\n* (\n{indent(share)}\n"
-            f"  + (\n{indent(hits_above, 4)}\n    - {indent(all_above, 4).lstrip()}\n"
-            f"    * {indent(share, 4).lstrip()}\n  )\n"
+            f"{of_class}\n* (\n{indent(others)}\n"
+            f"  + (\n{indent(hits_above, 4)}\n    + 1\n"
+            f"    - ({below} + 1)\n    * {indent(others, 4).lstrip()}\n  )\n"
             f"  / {rows}\n"
-            f"  * ln(\n    1\n    + {rows}\n"
-            f"    / clamp_min(\n{indent(all_above, 6)},\n      {_TINY}\n    )\n  )\n)"
+            f"  * ln(\n"
+            f"    (({below} + {rows} + 0.5) ^ 2 + {HARMONIC_SHIFT!r})\n"
+            f"    / (({below} + 0.5) ^ 2 + {HARMONIC_SHIFT!r})\n"
+            f"  ) / 2\n)"
         )
 
 

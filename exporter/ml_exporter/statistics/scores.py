@@ -17,6 +17,8 @@ from ml_exporter.statistics import intervals
 from ml_exporter.statistics.bins import Floats
 from ml_exporter.statistics.intervals import Interval
 
+HARMONIC_SHIFT = math.exp(-2 * np.euler_gamma) - 1 / 4
+
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -51,11 +53,10 @@ def gini(auc: float) -> float:
 def average_precision(positives: ArrayLike, negatives: ArrayLike) -> float:
     """Mean precision over the rows of the class, each at its own score.
 
-    Within a bin the rows of the class are taken as evenly spread among the others, so that the
-    precision on the way down through it has a closed integral: no straight line joins two points
-    of a precision-recall curve.
-
-    J. Davis & M. Goadrich, The relationship between precision-recall and ROC curves (2006).
+    Rows of a bin may be in any order, and this is the mean over all of them. A row of the class at
+    place r of the n of its bin, p of which are of the class, below B others, A of which are, has
+    1 + A + (r - 1) s of the class among the B + r at or above it, where s = (p - 1) / (n - 1). The
+    mean over r is s + (A + 1 - (B + 1) s) / n (H(B + n) - H(B)), with harmonic numbers H.
     """
     of_class, rest = _counts(positives, negatives)
     if not of_class.sum():
@@ -65,11 +66,20 @@ def average_precision(positives: ArrayLike, negatives: ArrayLike) -> float:
     hits_above = (of_class.sum() - np.cumsum(of_class))[filled]
     above = (rows.sum() - np.cumsum(rows))[filled]
     p, n = of_class[filled], rows[filled]
-    share = p / n
-    # Above the first rows there is nothing, and its factor is 0.
-    rise = np.log((above + n) / np.where(above > 0, above, n))
-    precision = share + (hits_above - above * share) / n * rise
+    others = np.maximum(p - 1, 0) / np.maximum(n - 1, 1)
+    inverses = _harmonic(above + n) - _harmonic(above)
+    precision = others + (hits_above + 1 - (above + 1) * others) / n * inverses
     return float(p @ precision / of_class.sum())
+
+
+def _harmonic(numbers: Floats) -> Floats:
+    """Harmonic numbers less Euler's constant, of anything from 0 on, within 3e-3.
+
+    After D. W. DeTemple, A quicker convergence to Euler's constant (1993), who has 1/12 in place of
+    `HARMONIC_SHIFT`, which makes it exact at 0.
+    """
+    shifted: Floats = (numbers + 0.5) ** 2 + HARMONIC_SHIFT
+    return np.log(shifted) / 2
 
 
 def expected_calibration_error(
