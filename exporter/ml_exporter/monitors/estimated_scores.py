@@ -11,7 +11,7 @@ from ml_exporter.families import Family
 from ml_exporter.labelled_baseline import ScoreBins
 from ml_exporter.regions import Estimator
 from ml_exporter.statistics.bins import Floats, bin_codes
-from ml_exporter.statistics.scores import expected_brier_scores, expected_log_losses
+from ml_exporter.statistics.scores import BinaryLosses, LossSums, expected_losses
 
 
 class ExpectedLosses:
@@ -37,15 +37,35 @@ class ExpectedLosses:
                 family.add(estimator)
 
     def add(self, estimator: Estimator, chances: Floats, scores: Floats) -> None:
-        """Of shape (rows, classes); of a binary model one column, of its positive class."""
-        usable = ((scores >= 0) & (scores <= 1)).all(axis=1)
+        """Of shape (rows, classes)."""
+        usable = _usable(scores)
         if not usable.all():
             chances, scores = chances[usable], scores[usable]
-        log_loss, log_loss_squared = expected_log_losses(chances, scores)
-        brier, brier_squared = expected_brier_scores(chances, scores)
-        sums = (float(len(scores)), log_loss, log_loss_squared, brier, brier_squared)
-        for family, amount in zip(self.families, sums, strict=True):
+        self._add(estimator, len(scores), expected_losses(chances, scores))
+
+    def add_binary(self, estimator: Estimator, chances: Floats, of: BinaryScores) -> None:
+        """By chances of the positive class: (rows,)."""
+        chances = chances if of.usable.all() else chances[of.usable]
+        self._add(estimator, chances.size, of.losses.expected(chances))
+
+    def _add(self, estimator: Estimator, rows: int, sums: LossSums) -> None:
+        for family, amount in zip(self.families, (float(rows), *sums), strict=True):
             family.inc(amount, estimator)
+
+
+class BinaryScores:
+    """Scores of the positive class, and what each may lose, whoever estimates whether it will."""
+
+    def __init__(self, scores: Floats) -> None:
+        """Of shape (rows,)."""
+        self.scores = scores
+        self.usable = _usable(scores[:, None])
+        self.losses = BinaryLosses(scores if self.usable.all() else scores[self.usable])
+
+
+def _usable(scores: Floats) -> NDArray[np.bool_]:
+    """Rows whose scores, (rows, classes), are probabilities."""
+    return np.asarray(((scores >= 0) & (scores <= 1)).all(axis=1))
 
 
 class ExpectedScores:
@@ -106,11 +126,7 @@ class ExpectedScores:
             chance = chances[:, column]
             codes = bin_codes(scores[:, column], uppers)
             size = cells.shape[1]
-            counts = np.stack(
-                [
-                    np.bincount(codes, weights=chance, minlength=size),
-                    np.bincount(codes, weights=1 - chance, minlength=size),
-                ]
-            )
+            of_class = np.bincount(codes, weights=chance, minlength=size)
+            counts = np.stack([of_class, np.bincount(codes, minlength=size) - of_class])
             self._values.values[cells] += counts
             self._cumulative.values[cells] += np.cumsum(counts, axis=1)

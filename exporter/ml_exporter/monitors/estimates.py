@@ -12,7 +12,11 @@ from ml_exporter.batch import PREDICTION, REGION, Batch
 from ml_exporter.calibrated_scores import Expectation, class_codes
 from ml_exporter.families import Family
 from ml_exporter.labelled_baseline import ScoreBins
-from ml_exporter.monitors.estimated_scores import ExpectedLosses, ExpectedScores
+from ml_exporter.monitors.estimated_scores import (
+    BinaryScores,
+    ExpectedLosses,
+    ExpectedScores,
+)
 from ml_exporter.regions import Estimator, Regions, corrected
 from ml_exporter.statistics.bins import OTHER, Floats
 from ml_exporter.statistics.calibration import critical_values
@@ -121,9 +125,8 @@ class Estimates:
         usable = (predicted >= 0) & ~np.isnan(chance)
         if not usable.all():
             chance, predicted, scores = chance[usable], predicted[usable], scores[usable]
-        self._cells["scores"].add_binary(chance, predicted, positive)
-        self._predictions.inc(chance.size, "scores")
-        self._expect("scores", chance[:, None], scores)
+        of_scores = BinaryScores(scores[:, 0])
+        self._add_chances("scores", chance, predicted, positive, of_scores)
         if "regions" not in self._cells or self._regions is None:
             return
         region = self._codes(batch, self._regions)
@@ -131,14 +134,28 @@ class Estimates:
         found = region >= 0
         if not found.all():
             chance, predicted, region = chance[found], predicted[found], region[found]
-            scores = scores[found]
+            of_scores = BinaryScores(scores[found, 0])
         # A region says how much likelier the predicted class is, which may be the other one.
         of_positive = np.where(np.arange(2) == positive, self._surplus, -self._surplus)
         surplus = of_positive.ravel().take(region * 2 + predicted)
         corrected_chance = np.clip(chance + surplus, 0.0, 1.0)
-        self._cells["regions"].add_binary(corrected_chance, predicted, positive)
-        self._predictions.inc(chance.size, "regions")
-        self._expect("regions", corrected_chance[:, None], scores)
+        self._add_chances("regions", corrected_chance, predicted, positive, of_scores)
+
+    def _add_chances(
+        self,
+        estimator: Estimator,
+        chance: Floats,
+        predicted: NDArray[np.int64],
+        positive: int,
+        scores: BinaryScores,
+    ) -> None:
+        """Count chances of the positive class."""
+        self._predictions.inc(chance.size, estimator)
+        self._cells[estimator].add_binary(chance, predicted, positive)
+        if self._losses is not None:
+            self._losses.add_binary(estimator, chance, scores)
+        if self._score_bins is not None and estimator == self._preferred:
+            self._score_bins.add(chance[:, None], scores.scores[:, None])
 
     def _expect(self, estimator: Estimator, chances: Floats, scores: Floats) -> None:
         """Count what is expected of scores; both are of the classes that have some."""

@@ -173,33 +173,55 @@ def brier_scores(scores: Floats, truth: NDArray[np.intp]) -> Floats:
     return np.asarray(np.square(distances).sum(axis=1))
 
 
-def expected_log_losses(chances: Floats, scores: Floats) -> tuple[float, float]:
-    """Sums over rows of the expected log loss, and of its expected square.
+class LossSums(NamedTuple):
+    """Sums over rows of what is expected of their losses, and of the squares of these."""
 
-    `chances` of the classes and their `scores` are (rows, classes); one column is of the positive
-    class of two.
+    log_loss: float
+    log_loss_squared: float
+    brier_score: float
+    brier_score_squared: float
+
+
+def expected_losses(chances: Floats, scores: Floats) -> LossSums:
+    """What is expected by `chances` of the classes, of their `scores`; both are (rows, classes).
+
+    One column is of the positive class of two.
     """
     if scores.shape[1] == 1:
-        return _expected(chances, (log_losses(scores), log_losses(1 - scores)))
-    losses = log_losses(scores)
-    return float((chances * losses).sum()), float((chances * np.square(losses)).sum())
-
-
-def expected_brier_scores(chances: Floats, scores: Floats) -> tuple[float, float]:
-    """The same of the Brier score."""
-    if scores.shape[1] == 1:
-        return _expected(chances, (np.square(1 - scores), np.square(scores)))
+        return BinaryLosses(scores[:, 0]).expected(chances[:, 0])
     # If class k comes true: the squares of all scores, with the k-th one taken from 1.
-    losses = np.square(scores).sum(axis=1, keepdims=True) - 2 * scores + 1
-    return float((chances * losses).sum()), float((chances * np.square(losses)).sum())
+    brier = np.square(scores).sum(axis=1, keepdims=True) - 2 * scores + 1
+    both = (log_losses(scores), brier)
+    return LossSums(
+        *(float((chances * one).sum()) for loss in both for one in (loss, np.square(loss)))
+    )
 
 
-def _expected(chances: Floats, losses: tuple[Floats, Floats]) -> tuple[float, float]:
-    """Sums of what is lost if a row is of the class, and if it isn't; and of the squares."""
-    if_positive, if_negative = losses
-    total = chances * if_positive + (1 - chances) * if_negative
-    squares = chances * np.square(if_positive) + (1 - chances) * np.square(if_negative)
-    return float(total.sum()), float(squares.sum())
+class BinaryLosses:
+    """What rows lose by their scores of the positive class, whichever of two comes true."""
+
+    def __init__(self, scores: Floats) -> None:
+        """Scores are (rows,), from 0 to 1."""
+        self._if_positive, self._if_negative = _losses(scores), _losses(1 - scores)
+
+    def expected(self, chances: Floats) -> LossSums:
+        """What is expected by chances of the positive class: (rows,)."""
+        both = ((self._if_positive, chances), (self._if_negative, 1 - chances))
+        # Products of matrices would be shared among threads, whose number would change the sums.
+        sums = [np.einsum("lr,r->l", losses, chance) for losses, chance in both]
+        return LossSums(*(sums[0] + sums[1]).tolist())
+
+
+def _losses(of_truth: Floats) -> Floats:
+    """Both losses of rows by the score of what came true, each with its square: (4, rows)."""
+    losses = np.empty((4, of_truth.size))
+    log_loss, log_loss_squared, brier_score, brier_score_squared = losses
+    np.log(np.clip(of_truth, _EPSILON, 1 - _EPSILON), out=log_loss)
+    np.negative(log_loss, out=log_loss)
+    np.square(log_loss, out=log_loss_squared)
+    np.square(1 - of_truth, out=brier_score)
+    np.square(brier_score, out=brier_score_squared)
+    return losses
 
 
 def _counts(positives: ArrayLike, negatives: ArrayLike) -> tuple[Floats, Floats]:
