@@ -61,6 +61,6 @@ def test_cycles_are_looked_for_after_many_objects() -> None:
     before = gc.get_threshold()
     try:
         memory.look_seldom()
-        assert gc.get_threshold() == (20_000, *before[1:])
+        assert gc.get_threshold() == (50_000, *before[1:])
     finally:
         gc.set_threshold(*before)

@@ -10,6 +10,7 @@ import gzip
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,6 +21,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _EXACT_INTEGERS = 2.0**53
+_LABELS_KEPT = 1 << 12  # most are those of many samples
 _GZIP_LEVEL = 1  # the exposition shrinks sevenfold; more effort takes longer than it saves
 
 
@@ -87,17 +89,17 @@ def _template(family: Family, count: int) -> bytes:
     lines = []
     for suffix, values in zip(family.suffixes[:count], family.label_sets[:count], strict=True):
         # A histogram's _sum and _count have no value for `le`, its last label.
-        labels = ",".join(
-            f'{name}="{_escape(value)}"'
-            for name, value in zip(family.label_names, values, strict=False)
+        labels = ",".join(map(_label, family.label_names, values))
+        lines.append(
+            f"{family.name}{suffix}{{{labels}}} %b\n" if labels else f"{family.name}{suffix} %b\n"
         )
-        sample = f"{family.name}{suffix}" + (f"{{{labels}}}" if labels else "")
-        lines.append(sample.replace("%", "%%") + " %b\n")
     return "".join(lines).encode("utf-8", "replace")
 
 
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+@lru_cache(_LABELS_KEPT)
+def _label(name: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{name}="{escaped}"'.replace("%", "%%")
 
 
 def _numbers(values: Values) -> Sequence[bytes]:
