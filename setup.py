@@ -15,6 +15,7 @@ setup(
             optional=True,  # without it, its twin in Python does the same
         )
         for name, more in (
+            ("formats._pages", ["-Wno-psabi"]),
             ("formats._scanner", []),
             ("proxy._plain", []),
             ("statistics._counting", OF_NUMBERS),

@@ -7,7 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 
-for part in ("formats._scanner", "statistics._counting", "proxy._plain"):
+for part in ("formats._scanner", "formats._pages", "statistics._counting", "proxy._plain"):
     sys.modules[f"ml_exporter.{part}"] = None  # type: ignore[assignment]
 
 if __name__ == "__main__":

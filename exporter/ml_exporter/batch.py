@@ -14,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.statistics import counting
-from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Binned, Floats, binned
+from ml_exporter.statistics.bins import (
+    INVALID,
+    MISSING,
+    OTHER,
+    Binned,
+    Codes,
+    Floats,
+    bin_codes,
+    binned,
+    looked_up,
+)
 
 WatchedRole = Literal["feature", "prediction", "score", "label", "component"]
 Role = WatchedRole | Literal["segment", "region", "attribution", "ranked", "completion"]
@@ -48,24 +58,40 @@ CARRIED: frozenset[Role] = frozenset(
 )  # until the label comes
 
 
-@dataclass(frozen=True)
 class Numbers:
     """A column as numbers: NaN wherever a row has none."""
 
-    values: Floats  # (rows,)
-    missing: int  # null, absent or empty
-    invalid: int  # the wrong type, NaN or infinite
-    wrong_type: int
-    _binned: dict[tuple[float, ...], Binned] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    def __init__(self, values: Floats, missing: int, invalid: int, wrong_type: int) -> None:
+        self._values = values
+        self.missing = missing  # null, absent or empty
+        self.invalid = invalid  # the wrong type, NaN or infinite
+        self.wrong_type = wrong_type
+        self._binned: dict[tuple[float, ...], Binned] = {}
+        self._codes: dict[tuple[float, ...], Codes] = {}
+
+    @property
+    def values(self) -> Floats:
+        """Of shape (rows,)."""
+        return self._values
 
     def binned(self, edges: Sequence[float]) -> Binned:
         """The bins that values are in: worked out once, since several monitors ask for the same."""
         key = tuple(edges)
         if key not in self._binned:
-            self._binned[key] = binned(self.values, np.array(key))
+            self._binned[key] = self._in_bins(key)
         return self._binned[key]
+
+    def codes(self, uppers: tuple[float, ...]) -> Codes:
+        """The first of the ascending uppers that each value doesn't exceed; see `bin_codes`."""
+        if uppers not in self._codes:
+            self._codes[uppers] = self._up_to(uppers)
+        return self._codes[uppers]
+
+    def _in_bins(self, edges: tuple[float, ...]) -> Binned:
+        return binned(self.values, np.array(edges))
+
+    def _up_to(self, uppers: tuple[float, ...]) -> Codes:
+        return bin_codes(self.values, np.array(uppers))
 
 
 @dataclass(frozen=True)
@@ -104,7 +130,8 @@ class Categories:
 
     def is_any(self, *names: str) -> NDArray[np.bool_]:
         """Rows that have one of these names."""
-        return np.array([name in names for name in self.names], np.bool_).take(self.codes)
+        table = np.array([name in names for name in self.names], np.uint8)
+        return looked_up(self.codes, table, 2).codes.view(np.bool_)
 
     def equals(self, other: Categories) -> NDArray[np.bool_]:
         """Rows that have the same name in another column."""

@@ -7,7 +7,7 @@ from importlib import import_module
 
 log = logging.getLogger(__name__)
 
-_PARTS = ("formats._scanner", "statistics._counting", "proxy._plain")
+_PARTS = ("formats._scanner", "formats._pages", "statistics._counting", "proxy._plain")
 
 
 def missing() -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ml_exporter.batch import Batch, Column, Field
 from ml_exporter.statistics import counting
-from ml_exporter.statistics.bins import INVALID, MISSING, Codes, Counts, Floats
+from ml_exporter.statistics.bins import INVALID, MISSING, Codes, Counts, Floats, looked_up
 from ml_exporter.statistics.components import SCALE, normal_scores, thresholds, whitening
 from ml_exporter.statistics.drift import Test
 
@@ -184,7 +184,7 @@ def codes(field: Binned, column: Column) -> Codes:
     type = np.uint8 if len(place) < 1 << 8 else np.uint32
     categories = column.categories
     of_names = np.array([place.get(name, len(place)) for name in categories.names], dtype=type)
-    return of_names.take(categories.codes)
+    return looked_up(categories.codes, of_names, len(place) + 1).codes
 
 
 def number_scores(field: Binned) -> Floats:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ml_exporter.batch import Batch, Categories, Column, Field, Role
 from ml_exporter.carried import Names
 from ml_exporter.statistics import counting
-from ml_exporter.statistics.bins import ANY, OTHER, Floats, bin_codes, format_number
+from ml_exporter.statistics.bins import ANY, OTHER, Floats, format_number
 
 Estimator = Literal["scores", "regions"]
 
@@ -193,13 +193,13 @@ class _NumberTest:
     """The regions that are left by the bin of a number."""
 
     def __init__(self, sides: Sequence[_Sides]) -> None:
-        self._uppers = np.array(sorted({one.split.at for one in sides if one.split.at is not None}))
-        values = [*self._uppers.tolist(), math.inf, None]
+        self._uppers = tuple(sorted({one.split.at for one in sides if one.split.at is not None}))
+        values = [*self._uppers, math.inf, None]
         self._of_bins = np.array([_left(sides, value) for value in values], dtype=np.uint64)
 
     def leave(self, column: Column, left: NDArray[np.uint64]) -> None:
         # There are fewer uppers than regions.
-        counting.leave(bin_codes(column.numbers.values, self._uppers), self._of_bins, left)
+        counting.leave(column.numbers.codes(self._uppers), self._of_bins, left)
 
 
 class _CategoryTest:
@@ -213,7 +213,8 @@ class _CategoryTest:
     def leave(self, column: Column, left: NDArray[np.uint64]) -> None:
         categories = column.categories
         of_names = [self._of_names.get(name, self._of_others) for name in categories.names]
-        left &= np.array(of_names, dtype=np.uint64).take(categories.codes)
+        codes = np.ascontiguousarray(categories.codes, dtype=np.int32)
+        counting.leave(codes, np.array(of_names, dtype=np.uint64), left)
 
 
 def region_names(splits: Sequence[Split], missing: Collection[Field]) -> list[str]:

@@ -1,8 +1,10 @@
-"""Feeds a decoder as a source does, and shows rows as plain values."""
+"""Feeds a decoder as a source does, shows rows as plain values, and compares columns."""
 
 from collections import Counter
 
-from ml_exporter.batch import Field
+import numpy as np
+
+from ml_exporter.batch import Column, Field
 
 
 def feature(name):
@@ -44,6 +46,24 @@ def cut(data, places):
     stops = sorted(min(place, len(data)) for place in places)
     starts = [0, *stops]
     return [data[start:stop] for start, stop in zip(starts, [*stops, len(data)], strict=True)]
+
+
+def same(column, values):
+    """Hold a column equal to one of Python values, in all that anybody asks of it."""
+    plain = Column(values)
+    assert len(column) == len(values)
+    assert repr(list(column.values)) == repr(values)
+    assert column.types == plain.types
+    assert column.absent == plain.absent
+    assert column.absent_mask().tolist() == plain.absent_mask().tolist()
+    assert column.missing_mask().tolist() == plain.missing_mask().tolist()
+    mine, theirs = column.numbers, plain.numbers
+    assert np.array_equal(mine.values, theirs.values, equal_nan=True)
+    assert (mine.missing, mine.invalid, mine.wrong_type) == (
+        *(theirs.missing, theirs.invalid, theirs.wrong_type),
+    )
+    assert column.categories.of_rows == plain.categories.of_rows
+    assert column.categories.wrong_type == plain.categories.wrong_type
 
 
 def plain(column):

@@ -35,7 +35,8 @@ class Rows:
     def read(self, columns, categories):
         self.asked = {".".join(path): path in categories for path in columns}
         names = list(dict.fromkeys(path[0] for path in columns))
-        return self.table.select(names).combine_chunks().to_batches()[0]
+        (batch,) = self.table.select(names).combine_chunks().to_batches()
+        return dict(zip(names, batch.columns, strict=True))
 
 
 def decode(table, layout, **keys):

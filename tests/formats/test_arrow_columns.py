@@ -17,28 +17,11 @@ from hypothesis import strategies as st
 from ml_exporter.batch import ABSENT, Column
 from ml_exporter.formats.arrow_columns import ArrowColumn
 from ml_exporter.formats.timestamps import parse_timestamps
+from tests.formats.feeding import same
 
 NAN, INF = math.nan, math.inf
 NOON = 1711972800  # 2024-04-01T12:00:00Z
 BERLIN = pa.timestamp("ms", "Europe/Berlin")
-
-
-def same(column, values):
-    """Hold a column equal to one of Python values, in all that anybody asks of it."""
-    plain = Column(values)
-    assert len(column) == len(values)
-    assert repr(list(column.values)) == repr(values)
-    assert column.types == plain.types
-    assert column.absent == plain.absent
-    assert column.absent_mask().tolist() == plain.absent_mask().tolist()
-    assert column.missing_mask().tolist() == plain.missing_mask().tolist()
-    mine, theirs = column.numbers, plain.numbers
-    assert np.array_equal(mine.values, theirs.values, equal_nan=True)
-    assert (mine.missing, mine.invalid, mine.wrong_type) == (
-        *(theirs.missing, theirs.invalid, theirs.wrong_type),
-    )
-    assert column.categories.of_rows == plain.categories.of_rows
-    assert column.categories.wrong_type == plain.categories.wrong_type
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,7 @@ def look_each_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (tables, table_file):
-        monkeypatch.setattr(module, "ROWS", 10)
+    monkeypatch.setattr(table_file, "ROWS", 10)
 
 
 def write(path: Path, values: list[Any], group: int = 1000, **columns: list[Any]) -> Path:

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
@@ -33,8 +34,7 @@ models:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (tables, table_file):
-        monkeypatch.setattr(module, "ROWS", 16)
+    monkeypatch.setattr(table_file, "ROWS", 16)
     monkeypatch.setattr(tables, "_LOOK_AGAIN", 0.0)
 
 
@@ -187,6 +187,9 @@ class TestTraining:
             assert not rejected
             made.append(baseline)
         assert made[0].rows == 300
+        expected, *losses = (msgspec.to_builtins(one.losses) for one in made)
+        assert losses == [pytest.approx(expected)] * 2  # they are summed up in other batches
+        made = [msgspec.structs.replace(one, losses=None) for one in made]
         assert made[0] == made[1] == made[2]
         counted.close()
 

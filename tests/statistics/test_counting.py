@@ -1,9 +1,5 @@
 """What is counted in C is what NumPy counts, within the bounds of its arrays."""
 
-import subprocess
-import sys
-import sysconfig
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ml_exporter.statistics import _counting, numpy_counting
+from tests.sanitizers import run_sanitized
 from tests.support import ROOT
 
 BOTH = (_counting, numpy_counting)
@@ -88,17 +85,40 @@ def test_codes_are_counted(codes) -> None:
         assert counts.tolist() == [1 + codes.count(code) for code in range(31)]
 
 
-@given(st.lists(st.integers(0, 255)))
-def test_bits_are_left_that_the_table_has(codes) -> None:
+@given(st.lists(st.integers(0, 299)))
+def test_what_a_table_has_for_codes_is_looked_up_and_counted(codes) -> None:
+    table = np.random.default_rng(1).integers(0, 31, 300, dtype=np.uint8)
+    expected = table[codes].tolist()
+    for counting in BOTH:
+        results, counts = zeros(len(codes), type="B"), zeros(31) + 1
+        counting.look_up(np.array(codes, dtype=np.int32), table, results, counts)
+        assert results.tolist() == expected
+        assert counts.tolist() == [1 + expected.count(result) for result in range(31)]
+
+
+@pytest.mark.parametrize(("type", "distinct"), [("B", 256), ("i", 300)])
+@given(st.data())
+def test_bits_are_left_that_the_table_has(type, distinct, data) -> None:
+    codes = data.draw(st.lists(st.integers(0, distinct - 1)))
     random = np.random.default_rng(1)
-    table = random.integers(0, 1 << 63, 256, dtype=np.uint64)
+    table = random.integers(0, 1 << 63, distinct, dtype=np.uint64)
     before = random.integers(0, 1 << 63, len(codes), dtype=np.uint64)
     for counting in BOTH:
         left = before.copy()
-        counting.leave(np.array(codes, dtype=np.uint8), table, left)
+        counting.leave(np.array(codes, dtype=type), table, left)
         assert left.tolist() == [
             bits & table[code] for bits, code in zip(before, codes, strict=True)
         ]
+
+
+def look_up(codes=0, table=0, results=0) -> None:
+    """Look up two codes among two, of which the results have three counts; or so many more."""
+    _counting.look_up(
+        np.array([0, codes], dtype=np.int32),
+        np.array([0, table], dtype=np.uint8),
+        zeros(2 + results, type="B"),
+        zeros(3),
+    )
 
 
 def case(seed, fields, rows, vectors, largest=3000.0):
@@ -174,8 +194,14 @@ CODES, SIZES, TABLES = (zeros(3, type="B"),), np.array([2]), zeros(2, 8, type="d
         (lambda: _counting.interpolate(zeros(1), *[zeros(2)] * 3, zeros(2)), "a height"),
         (lambda: _counting.count_codes(zeros(2, type="i") + 2, zeros(2)), "no count"),
         (lambda: _counting.count_codes(zeros(2, type="i") - 1, zeros(2)), "no count"),
+        (lambda: look_up(codes=2), "be in the table"),
+        (lambda: look_up(codes=-1), "be in the table"),
+        (lambda: look_up(table=3), "have a count"),
+        (lambda: look_up(results=1), "have a count"),
         (lambda: _counting.leave(zeros(2, type="B"), zeros(1), zeros(1)), "a code for each"),
         (lambda: _counting.leave(zeros(1, type="B"), zeros(257), zeros(1)), "a code for each"),
+        (lambda: _counting.leave(zeros(1, type="i") + 2, zeros(2), zeros(1)), "a code for each"),
+        (lambda: _counting.leave(zeros(1, type="i") - 1, zeros(2), zeros(1)), "a code for each"),
         (lambda: _counting.project((), zeros(0), TABLES, zeros(9, 3, type="i")), "each of"),
         (lambda: _counting.project(CODES, np.array([1, 1]), TABLES, zeros(27, type="i")), "each"),
         (
@@ -221,9 +247,8 @@ def test_arrays_that_do_not_fit_are_refused(call, problem) -> None:
 
 
 BOUNDS = """
-import random, sys
+import random
 import numpy as np
-sys.path.insert(0, sys.argv[1])
 import _counting
 
 random.seed(1)
@@ -238,7 +263,10 @@ for _ in range(3000):
     _counting.floats(np.zeros(size), False, bits, skipped, np.zeros(size))
     lines = np.sort(np.random.normal(size=count + 1))
     _counting.interpolate(values, lines, lines, lines, np.zeros(rows))
+    places = np.random.randint(0, 9, rows).astype('i')
+    _counting.look_up(places, np.zeros(9, 'B'), np.zeros(rows, 'B'), np.zeros(1, 'q'))
     _counting.leave(np.random.randint(0, 256, rows, 'B'), np.zeros(9, 'Q'), np.zeros(rows, 'Q'))
+    _counting.leave(places, np.zeros(9, 'Q'), np.zeros(rows, 'Q'))
     width = 8 * random.randrange(1, 6)
     sizes = np.random.randint(1, 20, fields)
     codes = tuple(np.random.randint(0, size, rows).astype(random.choice('BI')) for size in sizes)
@@ -258,22 +286,4 @@ print('done')
 
 
 def test_nothing_makes_it_leave_its_bounds(tmp_path) -> None:
-    """Built with the sanitizers for addresses and undefined behaviour, which stop the process."""
-    compiler = sysconfig.get_config_var("CC").split()[0]
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    include = sysconfig.get_paths()["include"]
-    command = [compiler, "-g", "-O1", "-std=c11", "-Wno-psabi", *sanitizers, "-shared", "-fPIC"]
-    subprocess.run([*command, f"-I{include}", SOURCE, "-o", tmp_path / "_counting.so"], check=True)
-    runtime = subprocess.run(
-        [compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    script = tmp_path / "bounds.py"
-    script.write_text(BOUNDS)
-    done = subprocess.run(
-        [sys.executable, script, tmp_path],
-        env={"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-3000:]
+    run_sanitized(SOURCE, BOUNDS, tmp_path)

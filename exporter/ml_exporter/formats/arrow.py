@@ -22,6 +22,7 @@ from ml_exporter.formats.arrow_columns import (
     valid_mask,
     view_of,
 )
+from ml_exporter.formats.coded_columns import CodedColumn
 from ml_exporter.formats.csv import HeaderError
 from ml_exporter.formats.json_objects import Names, Tree, insert, leaves, unknown
 from ml_exporter.formats.rejections import Rejections
@@ -45,8 +46,10 @@ class Rows(Protocol):
     def keys(self) -> Mapping[str, str]:
         """Values that all rows share because of where the table stands, as in a partition."""
 
-    def read(self, columns: Sequence[Names], categories: Collection[Names]) -> pa.RecordBatch:
-        """Some columns, or parts of them; texts among the `categories` may come as dictionaries.
+    def read(
+        self, columns: Sequence[Names], categories: Collection[Names]
+    ) -> Mapping[str, pa.Array | CodedColumn]:
+        """Some columns, or parts of them, by name; texts among the `categories` may be coded.
 
         Raises HeaderError where the rows can't be read.
         """
@@ -84,10 +87,11 @@ def _decode(rows: Rows, layout: Layout) -> Decoded:
     read = {path: _column_of(schema, place) for path, place in places.items()}
     texts = {place for path, place in read.items() if path in told_apart}
     wanted = list(dict.fromkeys(read.values()))
-    batch = rows.read(wanted, set(wanted) - texts) if wanted else None
+    arrays = rows.read(wanted, set(wanted) - texts) if wanted else {}
     columns: dict[str, Column] = {}
-    if batch is not None:
-        columns = {path: _reach(batch.column(at[0]), at[1:]) for path, at in places.items()}
+    for path, (name, *inner) in places.items():
+        array = arrays[name]
+        columns[path] = array if isinstance(array, CodedColumn) else _reach(array, inner)
     for path in (set(layout.paths()) - places.keys()) & rows.keys.keys():
         columns[path] = Column([rows.keys[path]] * rows.rows, text=True)
     extra = {} if layout.discover else _extra(example, layout, rows.rows)
@@ -159,7 +163,7 @@ def _column_of(schema: pa.Schema, place: Names) -> Names:
     return place
 
 
-def _reach(array: pa.Array, names: Names) -> ArrowColumn:
+def _reach(array: pa.Array, names: Sequence[str]) -> ArrowColumn:
     """What is below an array, by names that lead on; absent where something above is null."""
     if not names:
         return ArrowColumn(array)

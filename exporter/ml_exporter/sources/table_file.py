@@ -14,6 +14,7 @@ from ml_exporter.sources.parts import Part
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ml_exporter.formats.coded_columns import CodedColumn
     from ml_exporter.sources.table_readers import TableReader
 
 ROWS = 1 << 16  # of a chunk: calls cost little then, and its columns still fit a cache
@@ -39,32 +40,52 @@ class TableFile(Part):
     def rows(self) -> int:
         return 0 if self.reader is None else self.reader.rows
 
+    def stretch(self) -> int:
+        """How many rows to read next, if there are so many."""
+        coded = self.reader.coded if self.reader else None
+        return coded.stretch(self.position.offset, ROWS) if coded else ROWS
+
     def read(
         self, start: int, rows: int, columns: Sequence[_Path], categories: Collection[_Path]
-    ) -> pa.RecordBatch:
-        """Some rows; fast where they follow those that were read last."""
-        import pyarrow as pa
-
+    ) -> dict[str, pa.Array | CodedColumn]:
+        """Some rows, by the name of each column; fast where they follow those read last."""
         from ml_exporter.formats.arrow import readable
 
         assert self.reader is not None
-        wanted = (tuple(columns), frozenset(categories))
+        found: dict[str, pa.Array | CodedColumn] = {}
         with readable():
-            if wanted != self._wanted or start != self._at:
-                self._batches = self.reader.batches(start, ROWS, *wanted)
-                self._rest = None
-            self._wanted, self._at = wanted, -1
-            found: list[pa.RecordBatch] = []
-            missing = rows
-            while missing:
-                batch = self._rest or next(self._batches, None)
-                if batch is None:
-                    raise HeaderError("ends before the last of its rows")
-                found.append(batch.slice(0, missing))
-                self._rest = batch.slice(missing) if batch.num_rows > missing else None
-                missing -= found[-1].num_rows
-            self._at = start + rows
-            return found[0] if len(found) == 1 else pa.concat_batches(found)
+            if self.reader.coded is not None:
+                simple = [path[0] for path in columns if len(path) == 1]
+                texts = {path[0] for path in categories if len(path) == 1}
+                found.update(self.reader.coded.read(start, rows, simple, texts))
+            rest = [path for path in columns if path[0] not in found]
+            if rest:
+                batch = self._read_batch(start, rows, rest, categories)
+                found.update(zip(batch.schema.names, batch.columns, strict=True))
+        return found
+
+    def _read_batch(
+        self, start: int, rows: int, columns: Sequence[_Path], categories: Collection[_Path]
+    ) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        assert self.reader is not None
+        wanted = (tuple(columns), frozenset(categories))
+        if wanted != self._wanted or start != self._at:
+            self._batches = self.reader.batches(start, ROWS, *wanted)
+            self._rest = None
+        self._wanted, self._at = wanted, -1
+        found: list[pa.RecordBatch] = []
+        missing = rows
+        while missing:
+            batch = self._rest or next(self._batches, None)
+            if batch is None:
+                raise HeaderError("ends before the last of its rows")
+            found.append(batch.slice(0, missing))
+            self._rest = batch.slice(missing) if batch.num_rows > missing else None
+            missing -= found[-1].num_rows
+        self._at = start + rows
+        return found[0] if len(found) == 1 else pa.concat_batches(found)
 
 
 @dataclass(frozen=True)
@@ -84,7 +105,9 @@ class FileRows:
     def keys(self) -> Mapping[str, str]:
         return partition_keys(self.file.name)
 
-    def read(self, columns: Sequence[_Path], categories: Collection[_Path]) -> pa.RecordBatch:
+    def read(
+        self, columns: Sequence[_Path], categories: Collection[_Path]
+    ) -> Mapping[str, pa.Array | CodedColumn]:
         return self.file.read(self.start, self.rows, columns, categories)
 
 

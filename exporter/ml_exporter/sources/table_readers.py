@@ -19,6 +19,7 @@ from pyarrow import ipc, parquet
 from ml_exporter.formats.arrow import readable
 from ml_exporter.formats.arrow_columns import view_of
 from ml_exporter.formats.csv import HeaderError
+from ml_exporter.sources.coded_pages import CodedColumns
 
 PARQUET = b"PAR1"
 ARROW = b"ARROW1"
@@ -40,6 +41,10 @@ class TableReader(Protocol):
 
     schema: pa.Schema
     rows: int
+
+    @property
+    def coded(self) -> CodedColumns | None:
+        """What reads columns as codes; None where the format knows no codes of numbers."""
 
     def batches(
         self, start: int, size: int, columns: Sequence[_Path], categories: Collection[_Path]
@@ -83,6 +88,7 @@ class _Parquet:
             raise HeaderError("its footer has a row group of less than no rows")
         self._starts = [0, *accumulate(rows)]
         self.rows = self._starts[-1]
+        self.coded = CodedColumns(file, self._metadata)
 
     def _open(
         self,
@@ -131,6 +137,8 @@ class _Parquet:
 
 
 class _ArrowFile:
+    coded = None
+
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         reader = self._open(None)
@@ -155,6 +163,8 @@ class _ArrowFile:
 
 
 class _ArrowStream:
+    coded = None
+
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         reader = self._open(None)

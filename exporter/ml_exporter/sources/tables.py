@@ -16,7 +16,7 @@ from ml_exporter.formats import HeaderError
 from ml_exporter.sources.identity import digest
 from ml_exporter.sources.matching import matches, open_file, problem, source_id
 from ml_exporter.sources.parts import Chunk, Part, SourceError, Start
-from ml_exporter.sources.table_file import ROWS, FileRows, TableFile, partition_keys
+from ml_exporter.sources.table_file import FileRows, TableFile, partition_keys
 from ml_exporter.store import Position
 
 _LOOK_AGAIN = 1.0  # seconds between looks at which files there are
@@ -222,7 +222,7 @@ def _chunk(file: TableFile) -> Chunk | None:
     if file.problem is not None:
         return Chunk(file, b"", end=True, problem=file.problem)
     left = file.rows - position.offset
-    rows = min(left, position.length if position.rows else ROWS)
+    rows = min(left, position.length if position.rows else file.stretch())
     table = FileRows(file, position.offset, rows)
     return Chunk(file, b"", end=rows == left, length=rows, table=table)
 

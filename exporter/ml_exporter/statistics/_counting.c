@@ -203,21 +203,64 @@ static PyObject *count_codes(PyObject *module, PyObject *args) {
     return NULL;
 }
 
+FAST static uint32_t greatest(const uint32_t *codes, Py_ssize_t size) {
+    uint32_t found = 0;
+    for (Py_ssize_t at = 0; at < size; at++) found = codes[at] > found ? codes[at] : found;
+    return found;
+}
+
+PyDoc_STRVAR(look_up_doc,
+"look_up(codes, table, results, counts)\n\n"
+"Fill a uint8 array with what a uint8 table has for each of some int32 codes, and add to an int64 array how\n"
+"many there are of each result, of which all in the table have a count.");
+
+static PyObject *look_up_codes(PyObject *module, PyObject *args) {
+    Py_buffer codes, table, results, counts;
+    if (!PyArg_ParseTuple(args, "y*y*w*w*", &codes, &table, &results, &counts)) return NULL;
+    const uint32_t *code = codes.buf;
+    const uint8_t *value = table.buf;
+    uint8_t *result = results.buf;
+    Py_ssize_t size = codes.len / 4, distinct = table.len, many = counts.len / 8;
+    int fits = results.len == size && distinct <= INT32_MAX;
+    for (Py_ssize_t at = 0; at < distinct; at++) fits &= value[at] < many;
+    fits = fits && (!size || greatest(code, size) < (uint32_t)distinct);
+    if (fits) {
+        int64_t turns[4][256] = {{0}}, *count = counts.buf;
+        for (Py_ssize_t at = 0; at < size; at++) turns[at & 3][result[at] = value[code[at]]]++;
+        for (Py_ssize_t at = 0; at < many && at < 256; at++)
+            count[at] += turns[0][at] + turns[1][at] + turns[2][at] + turns[3][at];
+    } else {
+        PyErr_SetString(PyExc_ValueError, "each code must be in the table, and what it says must have a count");
+    }
+    PyBuffer_Release(&codes);
+    PyBuffer_Release(&table);
+    PyBuffer_Release(&results);
+    PyBuffer_Release(&counts);
+    if (!fits) return NULL;
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(leave_doc,
 "leave(codes, table, left)\n\n"
-"Leave, of the bits in a uint64 array, those that a uint64 table has for the uint8 code of each.");
+"Leave, of the bits in a uint64 array, those that a uint64 table has for the code of each. Codes are uint8\n"
+"or int32.");
 
 static PyObject *leave(PyObject *module, PyObject *args) {
     Py_buffer codes, table, left;
     if (!PyArg_ParseTuple(args, "y*y*w*", &codes, &table, &left)) return NULL;
+    const uint8_t *small = codes.buf;
+    const uint32_t *large = codes.buf;
+    const uint64_t *of_codes = table.buf;
     uint64_t all[256] = {0}, *bits = left.buf;
-    const uint8_t *code = codes.buf;
-    Py_ssize_t size = codes.len;
-    int fits = left.len == size * 8 && table.len <= (Py_ssize_t)sizeof all;
-    if (fits) {
-        memcpy(all, table.buf, (size_t)table.len);
-        for (Py_ssize_t at = 0; at < size; at++) bits[at] &= all[code[at]];
+    Py_ssize_t size = left.len / 8, distinct = table.len / 8;
+    int fits = 1;
+    if (codes.len == size && distinct <= 256) {
+        memcpy(all, of_codes, (size_t)distinct * 8);
+        for (Py_ssize_t at = 0; at < size; at++) bits[at] &= all[small[at]];
+    } else if (codes.len == size * 4 && distinct <= INT32_MAX && greatest(large, size) < (uint32_t)distinct) {
+        for (Py_ssize_t at = 0; at < size; at++) bits[at] &= of_codes[large[at]];
     } else {
+        fits = 0;
         PyErr_SetString(PyExc_ValueError, "there must be a code for each of the bits");
     }
     PyBuffer_Release(&codes);
@@ -451,6 +494,7 @@ static PyMethodDef METHODS[] = {
     {"floats", floats, METH_VARARGS, floats_doc},
     {"interpolate", interpolate, METH_VARARGS, interpolate_doc},
     {"count_codes", count_codes, METH_VARARGS, count_codes_doc},
+    {"look_up", look_up_codes, METH_VARARGS, look_up_doc},
     {"leave", leave, METH_VARARGS, leave_doc},
     {"project", project, METH_VARARGS, project_doc},
     {"count_projected", count_projected, METH_VARARGS, count_projected_doc},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,12 +19,14 @@ BELOW, ABOVE = "<below>", "<above>"
 MISSING, INVALID = "<missing>", "<invalid>"
 OTHER, ANY = "<other>", "<any>"
 
+_NUMBERS_KEPT = 1 << 12  # texts: an edge is the label of many series
 _OUTER_DIGITS = 3
 _ALL_DIGITS = 17
 _MOST_COMPARED = 254  # edges; codes of more take two bytes, and a search is faster
 _ROUNDING = 1e-12  # of sums of weights
 
 
+@lru_cache(_NUMBERS_KEPT)
 def format_number(value: float) -> str:
     """A number as Prometheus 3 writes `le`: Go's shortest `g` form, with `.0` where it looks whole.
 
@@ -192,6 +195,18 @@ def _above(values: Floats, edges: Floats) -> Binned:
     found = np.searchsorted(edges, values, side="left").astype(np.uint32)
     found[np.isnan(values)] = edges.size + 1
     counts += np.bincount(found, minlength=counts.size)
+    return Binned(found, counts)
+
+
+def looked_up(codes: NDArray[np.int32], table: Codes, values: int) -> Binned:
+    """What a table has for each code: one of so many values, which are counted."""
+    counts = np.zeros(values, dtype=np.int64)
+    if table.dtype != np.uint8:
+        found = table.take(codes)
+        return Binned(found, counts + np.bincount(found, minlength=values))
+    found = np.empty(codes.size, dtype=np.uint8)
+    codes = np.ascontiguousarray(codes, dtype=np.int32)
+    counting.look_up(codes, table, found, counts)
     return Binned(found, counts)
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "floats",
     "interpolate",
     "leave",
+    "look_up",
     "project",
 ]
 
@@ -20,6 +21,7 @@ try:
         floats,
         interpolate,
         leave,
+        look_up,
         project,
     )
 except ImportError:
@@ -30,5 +32,6 @@ except ImportError:
         floats,
         interpolate,
         leave,
+        look_up,
         project,
     )

@@ -61,6 +61,12 @@ def leave(codes: Array, table: Array, left: Array, /) -> None:
     left &= table[codes]
 
 
+def look_up(codes: Array, table: Array, results: Array, counts: Array, /) -> None:
+    """Fill results with what a table has for each code, and add to counts how many are of each."""
+    results[:] = table[codes]
+    counts += np.bincount(results, minlength=counts.size)
+
+
 def project(codes: tuple[Array, ...], sizes: Array, tables: Array, values: Array, /) -> None:
     """Fill values (width + 1, rows) with components in thousandths, and, at last, their distance.
 

@@ -1,0 +1,6 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+def header(data: bytes, /) -> tuple[int, ...] | None: ...
+def codes(page: Any, optional: bool, first: int, distinct: int, codes: NDArray[Any], /) -> bool: ...
