@@ -1,7 +1,8 @@
 """Rows per second and peak memory of reading a prediction log, beside DuckDB and Polars.
 
 All compute the same counts of the same file, each as a process of its own on one core, in
-turns; the counts must be equal. whylogs, which needs an interpreter of its own, profiles the
+turns; the counts must be equal. The exporter runs twice: as it is, and by a baseline without what
+makes it count more than the others do. whylogs, which needs an interpreter of its own, profiles the
 same file in the first turn. Runs on Linux.
 """
 
@@ -32,8 +33,10 @@ LOGS = {
     "parquet": "log.parquet",
 }
 TITLES = {"jsonl": "JSON Lines", "nested": "Nested JSON Lines", "csv": "CSV", "parquet": "Parquet"}
-CONTESTANTS = ("ml-exporter", "duckdb", "polars")
+EXPORTERS = {"ml-exporter": "", "ml-exporter, same counts": "plain-"}  # prefixes of files
+CONTESTANTS = (*EXPORTERS, "duckdb", "polars")
 REFERENCE = "duckdb"
+COUNTED_BY_NO_OTHER = ("scores", "losses", "components", "regions")  # parts of a baseline
 
 CONFIG = """\
 models:
@@ -97,8 +100,9 @@ def prepare(folder: Path, rows: int, formats: list[str]) -> Path:
         )
     for format in formats:
         log = LOGS[format]
-        config = CONFIG.format(baseline=f"{format}-baseline.json", log=log)
-        (ready / f"{format}.yml").write_text(config)
+        for prefix in EXPORTERS.values():
+            config = CONFIG.format(baseline=f"{prefix}{format}-baseline.json", log=log)
+            (ready / f"{prefix}{format}.yml").write_text(config)
         subprocess.run(
             [
                 *(EXPORTER, "baseline", f"--config.file={format}.yml", "--model=flights"),
@@ -107,6 +111,9 @@ def prepare(folder: Path, rows: int, formats: list[str]) -> Path:
             cwd=ready,
             check=True,
         )
+        baseline = json.loads((ready / f"{format}-baseline.json").read_text())
+        plain = {key: of for key, of in baseline.items() if key not in COUNTED_BY_NO_OTHER}
+        (ready / f"plain-{format}-baseline.json").write_text(json.dumps(plain))
         with (ready / f"{format}-plan.json").open("w") as plan:
             subprocess.run(
                 [sys.executable, HERE / "plan.py", ready / f"{format}-baseline.json"],
@@ -119,8 +126,9 @@ def prepare(folder: Path, rows: int, formats: list[str]) -> Path:
 def measure(name: str, folder: Path, format: str, python: str = sys.executable) -> Run:
     output = folder / f"{name}.out"
     command: list[str | Path]
-    if name == "ml-exporter":
-        command = [EXPORTER, "run", "--once", f"--config.file={format}.yml", "--output=-"]
+    if name in EXPORTERS:
+        config = f"--config.file={EXPORTERS[name]}{format}.yml"
+        command = [EXPORTER, "run", "--once", config, "--output=-"]
     else:
         script = [HERE / "whylogs_profile.py"] if name == "whylogs" else [HERE / "peers.py", name]
         command = [python, *script, LOGS[format], f"{format}-plan.json"]
@@ -134,7 +142,7 @@ def measure(name: str, folder: Path, format: str, python: str = sys.executable) 
     if process.returncode:
         sys.exit(f"{name} failed with exit code {process.returncode}")
     text = output.read_text()
-    counts = read_exposition(text) if name == "ml-exporter" else json.loads(text)
+    counts = read_exposition(text) if name in EXPORTERS else json.loads(text)
     return Run(seconds, usage.ru_maxrss / 1024, counts)
 
 
