@@ -151,7 +151,7 @@ def test_little_is_left_to_become_more(capture: Capture) -> None:
     assert count(reader) == []
     now[0] += 0.3
     assert count(reader) == [2]
-    put(capture, 3, size=600_000)
+    put(capture, 3, size=SIZE // 8)
     assert count(reader) == [3]
     put(capture, 4)
     attachment.is_ending = True

@@ -15,10 +15,10 @@ from ml_exporter.sources.parts import Chunk, Part, Start, move
 from ml_exporter.sources.request_exemplars import RequestExemplars
 from ml_exporter.store import Position
 
-_CHUNK = 1 << 19  # bytes
+_CHUNK = 1 << 20  # bytes
 _MOST_CHUNKS = 16  # of other models' frames that one look passes over
 _LOOK_EVERY = 1.0  # seconds
-_REST = 0.25  # seconds for less than a chunk to gather: a step costs much, each row of it little
+_REST = 0.25  # seconds in which less than a chunk may gather: a small step costs as much
 
 
 class Attachment:
@@ -76,7 +76,9 @@ class Attachment:
 
     def is_worth_a_look(self, waiting: int, looked_at: float) -> bool:
         """Whether so many bytes that wait are enough for a step, or have waited long enough."""
-        return waiting >= _CHUNK or self.is_ending or self.now() - looked_at >= _REST
+        capture = self._capture
+        enough = _CHUNK if capture is None else min(_CHUNK, capture.size // 8)
+        return waiting >= enough or self.is_ending or self.now() - looked_at >= _REST
 
     def now(self) -> float:
         return self._clock()
