@@ -138,21 +138,17 @@ def rows_of_minute(timing: Timing, counter: str) -> str:
   0
 )
 or
-# it rose
+# what it has beyond what it had: nothing of that, if it fell and has risen again
 {current}
 - (
   {previous}
   <= {least}
-)
-or
-# it fell, and has risen beyond what it was
-{current}
-and
-{previous}
-or
-# it is new, and was born at 0
-{current}
-- {least}""",
+  or
+  0 * {previous}
+  or
+  # it is new, and was born at 0
+  {least}
+)""",
     )
 
 
