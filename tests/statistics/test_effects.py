@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -174,6 +175,26 @@ class TestProperties:
             assert not distance(*sides) > moved + 1e-12
 
 
-def test_places_are_as_many_as_the_bins_one_can_ask_for_and_in_order():
-    assert len(effects.PLACES) >= 100 + 1
-    assert list(effects.PLACES) == sorted(effects.PLACES)
+class TestPlaces:
+    @pytest.mark.parametrize("bins", [0, 1, 2, 3, 4, 5, 11, 21, 101, effects.MOST_PLACES])
+    def test_are_one_for_each_bin_in_order(self, bins):
+        places = effects.places(bins)
+        assert len(set(places)) == bins
+        assert places == sorted(places)
+
+    @pytest.mark.parametrize(
+        ("bins", "of_each_block"), [(1, [1]), (3, [1, 2]), (11, [3, 4, 4]), (101, [2, *[11] * 9])]
+    )
+    def test_only_the_first_block_is_shorter_than_there_are_blocks(self, bins, of_each_block):
+        blocks = Counter(block for block, _ in effects.places(bins))
+        assert list(blocks.values()) == of_each_block
+
+    @pytest.mark.parametrize("bins", [1, 2, 3, 11, 21, 101])
+    def test_every_block_and_every_field_ends_in_the_last_digit(self, bins):
+        last = dict(effects.places(bins))  # of each block, its last place
+        assert max(last) == effects.DIGITS[-1]
+        assert set(last.values()) == {effects.DIGITS[-1]}
+
+    def test_there_are_enough_for_the_bins_one_can_ask_for(self):
+        assert len(effects.places(100 + 1)) == 100 + 1
+        assert effects.places(effects.MOST_PLACES + 1) == []

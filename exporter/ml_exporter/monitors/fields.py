@@ -12,7 +12,7 @@ from ml_exporter.families import Family
 from ml_exporter.statistics import overdispersion
 from ml_exporter.statistics.bins import Counts
 from ml_exporter.statistics.drift import TESTS, critical_values, mid_ranks, weight
-from ml_exporter.statistics.effects import PLACES, bin_distances
+from ml_exporter.statistics.effects import bin_distances, places
 
 
 class FieldValues:
@@ -87,11 +87,10 @@ class FieldValues:
                     for bin, value in zip(one.ranked_bins, mid_ranks(ranked).tolist(), strict=True):
                         rank.set(value, *key, bin)
                     distances = bin_distances(one.edges, ranked).tolist()
-                    if len(distances) <= len(PLACES):
-                        for place, bin, value in zip(
-                            PLACES, one.ranked_bins, distances, strict=False
-                        ):
-                            distance.set(value, *key, bin, *place)
+                    for bin, value, place in zip(
+                        one.ranked_bins, distances, places(len(distances)), strict=False
+                    ):
+                        distance.set(value, *key, bin, *place)
             theory = critical_values(
                 one.tested_as, one.array(), weights=weights, false_alarms=false_alarms
             )

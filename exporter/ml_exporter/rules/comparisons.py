@@ -13,7 +13,7 @@ from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each, numb
 from ml_exporter.rules.drift import VALUES
 from ml_exporter.rules.groups import Alert, Group, Rule
 from ml_exporter.rules.promql import indent, without
-from ml_exporter.rules.shares import g_statistic
+from ml_exporter.rules.shares import Sample, g_statistic, psi, sample
 from ml_exporter.rules.timing import Timing, duration, span
 
 WINDOWS = ("24h", "7d")
@@ -23,19 +23,11 @@ _OF_FIELD = "role, field, baseline_id"
 _OF_BIN = "ignoring (bin) group_left ()"
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """The values of fields by bin, and how many each field has."""
-
-    values: str
-    rows: str
-
-
 def groups(timing: Timing) -> Iterable[Group]:
     for window in WINDOWS:
-        now = _Sample(f"{VALUES}:{window}", f"field:rows:{window}")
+        now = sample(f"{VALUES}:{window}", f"field:rows:{window}")
         week = f"offset {duration(timing.lengths['7d'])}"
-        before = _Sample(f"{now.values} {week}", f"{now.rows} {week}")
+        before = sample(f"{now.values} {week}", f"{now.rows} {week}")
         against = f"{window} against the same time a week before"
         rules = [*_comparison("drift", now, before, against, window)]
         if window == DAY:
@@ -43,11 +35,11 @@ def groups(timing: Timing) -> Iterable[Group]:
         yield Group(f"ml-exporter-comparisons-{window}", timing.interval(window), tuple(rules))
 
 
-def _rolling(timing: Timing, now: _Sample) -> Iterable[Rule]:
+def _rolling(timing: Timing, now: Sample) -> Iterable[Rule]:
     day, week = timing.lengths[DAY], timing.lengths["7d"]
     ended = f"offset {duration(day)}"
     # Less of a past than what is compared with it says little of what is usual.
-    before = _Sample(f"{VALUES}:7d {ended}", f"(field:rows:7d {ended} >= {now.rows})")
+    before = sample(f"{VALUES}:7d {ended}", f"(field:rows:7d {ended} >= {now.rows})")
     against = f"{DAY} against the seven days before, or as much of them as there is"
     yield from _comparison("rolling", now, before, against, DAY)
     yield Rule(
@@ -59,9 +51,9 @@ def _rolling(timing: Timing, now: _Sample) -> Iterable[Rule]:
     )
 
 
-def _versions(now: _Sample, window: str) -> Iterable[Rule]:
+def _versions(now: Sample, window: str) -> Iterable[Rule]:
     of_champion = f"ignoring ({_OF_FIELD}, bin)\nmodel:champion:7d"
-    champion = _Sample(f"field:champion_values:{window}", f"field:champion_rows:{window}")
+    champion = sample(f"field:champion_values:{window}", f"field:champion_rows:{window}")
     others = f"{now.values}\nunless {of_champion}"
     yield Rule(
         champion.values,
@@ -79,28 +71,23 @@ def _versions(now: _Sample, window: str) -> Iterable[Rule]:
     yield from _comparison("version", now, champion, against, window)
 
 
-def _comparison(
-    name: str, one: _Sample, other: _Sample, against: str, window: str
-) -> Iterable[Rule]:
+def _comparison(name: str, one: Sample, other: Sample, against: str, window: str) -> Iterable[Rule]:
     """How far the distributions of two samples are apart, and whether by chance."""
-    bins = "0.5 * field:baseline_bins"
+    counts = [f"({of.values} + 0.5)" for of in (one, other)]
     shares = [
-        f"({sample.values} + 0.5)\n/ {_OF_BIN} ({sample.rows} + {bins})" for sample in (one, other)
+        f"{count}\n/ {_OF_BIN} ({of.rows} + 0.5 * field:baseline_bins)"
+        for count, of in zip(counts, (one, other), strict=True)
     ]
-    difference, ratio = (
-        f"(\n{indent(shares[0])}\n  {sign}\n{indent(of_other)}\n)"
-        for sign, of_other in (("-", shares[1]), ("/", f"(\n{indent(shares[1])}\n)"))
-    )
     yield Rule(
         f"field:{name}_psi:{window}",
         f"Population stability index of the values of {against}.",
-        without("sum", "bin", f"{difference}\n* ln{ratio}"),
+        psi(shares[0], shares[1], " / ".join(counts)),
     )
     statistic = f"field:{name}_g_statistic:{window}"
     yield Rule(
         statistic,
         f"Likelihood-ratio statistic of the distribution of {against}.",
-        g_statistic(one.values, one.rows, other.values, other.rows),
+        g_statistic(one, other),
     )
     yield Rule(
         f"field:{name}_significance:{window}",

@@ -32,22 +32,20 @@ def statistics(window: str) -> Iterable[Rule]:
         return
     present, only = f"field:present_count:{window}", f"field:only_bin_count:{window}"
     yield Rule(
-        present,
-        f"Values that are neither missing nor invalid, over {window}.",
-        f"field:rows:{window} - field:missing_count:{window} - field:invalid_count:{window}",
-    )
-    yield Rule(
         only,
         f"Values of the bin that has all of those that are present, over {window}.",
         f'{VALUES}:{window}{{bin!~"<.*"}}\n== ignoring (bin) group_left ()\n({present} > 0)',
     )
-    of_bin = "ignoring (bin) group_left ()"
-    in_bin = log_ratios(only, present, BASELINE, _PRESENT, of_bin)
-    # Of the other bins only the baseline has rows.
-    in_others = (
-        f"(-({BASELINE} and {only}) + {of_bin} {_PRESENT})\n"
-        f"* {of_bin} ln(1 + {present} / {_PRESENT})"
+    before = f"field:only_bin_baseline_count:{window}"
+    yield Rule(
+        before,
+        f"Rows of the baseline in the bin that has all values that are present, over {window}.",
+        f"{BASELINE} and {only}",
     )
+    of_bin = "ignoring (bin) group_left ()"
+    in_bin = log_ratios(only, present, before, _PRESENT, of_bin)
+    # Of the other bins only the baseline has rows.
+    in_others = f"(-{before} + {of_bin} {_PRESENT})\n* {of_bin} ln(1 + {present} / {_PRESENT})"
     terms = f"{in_bin}\n+ {in_others}"
     yield Rule(
         f"field:constant_z:{window}",

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
-from ml_exporter.rules.shares import g_statistic, log_ratios
+from ml_exporter.rules.shares import Sample, entropy, g_statistic, log_ratios, psi
 from ml_exporter.rules.timing import Timing
 from ml_exporter.statistics.drift import LEAST_VARIANCE, STATISTICS
 from ml_exporter.thresholds import EFFECTS
@@ -17,6 +17,8 @@ from ml_exporter.thresholds import EFFECTS
 VALUES = "ml_field_values_total"  # with the window's name: values of the window, by bin
 BASELINE = "field:baseline_count"
 BASELINE_ROWS = "field:baseline_rows"
+BASELINE_RATIO = "field:baseline_ratio"
+BASELINE_ENTROPY = "field:baseline_entropy"
 RANK = "field:baseline_rank"
 RANKED_ROWS = "field:baseline_ranked_rows"
 CATEGORIES = "field:baseline_category_count"
@@ -30,9 +32,17 @@ def baseline(timing: Timing) -> Iterable[Rule]:
 
     yield Rule(BASELINE_ROWS, "Rows of the baseline.", joined("ml_field_baseline_rows"))
     yield Rule(
+        BASELINE_RATIO, "Share of the bin in the baseline.", joined("ml_field_baseline_ratio")
+    )
+    yield Rule(
         BASELINE,
         "Rows of the baseline, by bin.",
-        f"{joined('ml_field_baseline_ratio')}\n* ignoring (bin) group_left\n{BASELINE_ROWS}",
+        f"{BASELINE_RATIO}\n* ignoring (bin) group_left ()\n{BASELINE_ROWS}",
+    )
+    yield Rule(
+        BASELINE_ENTROPY,
+        "Entropy of the bins of the baseline, in bits.",
+        entropy(BASELINE, BASELINE_ROWS),
     )
     yield Rule("field:baseline_bins", "Bins of the field.", without("count", "bin", BASELINE))
     yield Rule(
@@ -80,15 +90,23 @@ def statistics(window: str) -> Iterable[Rule]:
     ranked = f"field:ranked_rows:{window}"
     yield _psi(values, rows, window)
     yield Rule(
+        f"field:entropy:{window}",
+        f"Entropy of the bins, in bits, over {window}.",
+        entropy(values, rows),
+    )
+    yield Rule(
         f"field:g_statistic:{window}",
         f"Likelihood-ratio statistic of the distribution against the baseline, over {window}.",
-        g_statistic(values, rows, BASELINE, BASELINE_ROWS),
+        g_statistic(
+            Sample(values, rows, f"field:entropy:{window}"),
+            Sample(BASELINE, BASELINE_ROWS, BASELINE_ENTROPY),
+        ),
     )
     yield from _category_z(values, rows, window)
     yield Rule(
         ranked,
         f"Values in bins that have a rank, over {window}.",
-        without("sum", "bin", f"{values} and {RANK}") + " > 0",
+        f"field:present_count:{window} > 0\nand\n{RANKED_ROWS}",
     )
     yield Rule(
         f"field:location_shift:{window}",
@@ -159,13 +177,12 @@ def _shift_z(of: str, what: str, shift: str, variance: str, window: str) -> Rule
 
 
 def _psi(values: str, rows: str, window: str) -> Rule:
+    of_baseline = "field:baseline_smoothed_ratio"
     share = f"({values} + 0.5)\n/ ignoring (bin) group_left () ({rows} + 0.5 * field:baseline_bins)"
-    ratio = "field:baseline_smoothed_ratio"
-    terms = f"(\n{indent(share)}\n  - {ratio}\n)\n* ln(\n{indent(share)}\n  / {ratio}\n)"
     return Rule(
         f"field:psi:{window}",
         f"Population stability index against the baseline, over {window}.",
-        without("sum", "bin", terms),
+        psi(share, of_baseline, f"\n{indent(share)}\n  / {of_baseline}\n"),
     )
 
 

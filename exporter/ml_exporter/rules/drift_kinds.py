@@ -11,7 +11,7 @@ from ml_exporter.rules.calibration import BASELINE, CRITICAL
 from ml_exporter.rules.degradation import LEAST_LABELLED
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.promql import indent, without
-from ml_exporter.rules.shares import g_statistic, two_shares_z
+from ml_exporter.rules.shares import g_statistic, sample, two_shares_z
 from ml_exporter.rules.timing import Timing, duration
 
 WINDOWS = ("24h", "7d")
@@ -28,12 +28,14 @@ def groups(timing: Timing) -> Iterable[Group]:
 
 def _given_outcomes(window: str) -> Iterable[Rule]:
     values = f"ml_labelled_score_values_total:{window}"
-    rows, before = (f"({without('sum', 'bin', counts)} > 0)" for counts in (values, BASELINE))
+    samples = (
+        sample(counts, f"({without('sum', 'bin', counts)} > 0)") for counts in (values, BASELINE)
+    )
     yield Rule(
         f"class:conditional_statistic:{window}",
         "Likelihood-ratio statistic of the scores of rows that are of a class, and of those that "
         f"aren't (`actual`), against the baseline's, over {window}.",
-        g_statistic(values, rows, BASELINE, before),
+        g_statistic(*samples),
     )
     significance = (
         f"class:conditional_statistic:{window}\n/ ignoring (actual, test) group_left ()\n"

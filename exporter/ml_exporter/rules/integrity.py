@@ -84,6 +84,19 @@ def shares(window: str) -> Iterable[Rule]:
                 count, f"field:rows:{window}", f"field:baseline_{share}_count", BASELINE_ROWS
             ),
         )
+    yield Rule(
+        f"field:present_count:{window}",
+        f"Values that are neither missing nor invalid, over {window}.",
+        "\n- ".join(
+            (
+                f"field:rows:{window}",
+                *(
+                    f"(field:{share}_count:{window} or 0 * field:rows:{window})"
+                    for share in ("missing", "invalid")
+                ),
+            )
+        ),
+    )
 
 
 def row_shares(window: str) -> Iterable[Rule]:

@@ -24,6 +24,11 @@ def indent(text: str, by: int = 2) -> str:
     return textwrap.indent(text, " " * by)
 
 
+def operand(expr: str) -> str:
+    """An expression in parentheses."""
+    return f"(\n{indent(expr)}\n)" if "\n" in expr else f"({expr})"
+
+
 def join_replicas(aggregate: str, expr: str, *also: str) -> str:
     """An aggregate over replicas, and over the labels in `also`."""
     labels = textwrap.fill(", ".join((*REPLICA_LABELS, *also)), 88)

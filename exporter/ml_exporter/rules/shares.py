@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from ml_exporter.rules.promql import indent, without
+from ml_exporter.rules.promql import indent, operand, without
 from ml_exporter.statistics.significance import Z_95
 
 SIGNS: Mapping[str, str] = {"lower": "-", "upper": "+"}
@@ -12,6 +14,7 @@ SIGNS: Mapping[str, str] = {"lower": "-", "upper": "+"}
 
 _Z2 = Z_95**2
 _TINY = "1e-9"
+_LEAST_SHARE = "1e-15"
 
 
 def share(part: str, whole: str, least: str = "> 0") -> str:
@@ -66,14 +69,52 @@ def signed_root(missing: str, *counts: tuple[str, str]) -> str:
     return f"sgn({missing})\n* sqrt(clamp_min(2 * (\n{indent(ratio)}\n), 0))"
 
 
-def g_statistic(values: str, rows: str, other_values: str, other_rows: str) -> str:
+@dataclass(frozen=True)
+class Sample:
+    """Counts by bin, how many that are in all, and the entropy of their shares in bits."""
+
+    values: str
+    rows: str
+    entropy: str
+
+
+def entropy(values: str, rows: str) -> str:
+    """The entropy of the shares of bins, in bits."""
+    return f"log2({rows})\n- {without('sum', 'bin', times_its_log(values))} / {rows}"
+
+
+def sample(values: str, rows: str) -> Sample:
+    """One whose entropy is recorded nowhere."""
+    return Sample(values, rows, entropy(values, rows))
+
+
+def times_its_log(count: str) -> str:
+    """`x log2 x`, 0 where x is 0."""
+    return f"{count} * log2(clamp_min({count}, {_LEAST_SHARE}))"
+
+
+def g_statistic(one: Sample, other: Sample) -> str:
     """Likelihood-ratio statistic of two samples having one distribution over their bins.
 
-    The twin is `ml_exporter.statistics.drift.g_statistic`.
+    It is the entropy of the pooled rows less that of each sample's, which asks far less of
+    Prometheus than the ratio of each count to what is expected of it. Rounding takes about 1e-15 of
+    the rows from it or adds them. The twin is `ml_exporter.statistics.drift.g_statistic`.
     """
-    of_bin = "ignoring (bin) group_left ()"
-    terms = log_ratios(values, rows, other_values, other_rows, of_bin)
-    return f"clamp_min(2 * {without('sum', 'bin', terms)}, 0)"
+    rows = f"({one.rows} + {other.rows})"
+    pooled = without("sum", "bin", times_its_log(f"({one.values} + {other.values})"))
+    apart = "".join(f"\n- {of.rows} * {operand(of.entropy)}" for of in (one, other))
+    bits = f"{rows} * log2({rows})\n- {pooled}{apart}"
+    return f"clamp_min(\n  {2 * math.log(2)!r} * (\n{indent(bits, 4)}\n  ),\n  0\n)"
+
+
+def psi(share: str, other_share: str, ratio: str) -> str:
+    """Population stability index of the shares of bins in two samples.
+
+    `ratio` is the one's to the other, but for a factor that all bins of a field have in common:
+    it has no part in the sum, as both shares add up to 1.
+    """
+    difference = f"(\n{indent(share)}\n  - {other_share}\n)"
+    return without("sum", "bin", f"{difference}\n* ln({ratio})")
 
 
 def log_ratios(count: str, rows: str, other_count: str, other_rows: str, of_cell: str = "") -> str:

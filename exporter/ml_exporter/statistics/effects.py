@@ -14,12 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DIGITS = "0123456789a"
-PLACES = tuple((block, place) for block in DIGITS for place in DIGITS)
-"""The places of ranked bins in their order, as two digits: ten bins and `<below>` are one block.
-
-A rule selects all bins up to one by their digits. There are more places than bins that a
-configuration can ask for; what a file has beyond them has no `ks` and no `wasserstein`.
-"""
+MOST_PLACES = len(DIGITS) ** 2
+"""More than the bins that a configuration can ask for; a file may have more of them."""
 
 ROBUST = 1.8
 """Deequ's c(alpha) for alpha = 0.003: how many standard errors its robust distances forgive."""
@@ -128,6 +124,20 @@ def bin_distances(edges: ArrayLike, baseline: ArrayLike) -> NDArray[np.float64]:
     deviation = math.sqrt(variance)
     # A constant's deviation is rounding at most.
     return np.diff(middles) / deviation if deviation > 1e-12 else np.zeros(middles.size - 1)
+
+
+def places(bins: int) -> list[tuple[str, str]]:
+    """The places of so many ranked bins in their order, as two digits: a block, and one within it.
+
+    A rule selects all bins up to one by their digits. There are as many blocks as bins in a block,
+    which makes least of such sums; and the last block and the last bin of each have the greatest
+    digit, so that no sum is of a digit beyond them. Empty for more than `MOST_PLACES`.
+    """
+    if bins > MOST_PLACES:
+        return []
+    width = math.isqrt(bins - 1) + 1 if bins else 0
+    digits = DIGITS[len(DIGITS) - width :]
+    return [(block, place) for block in digits for place in digits][width**2 - bins :]
 
 
 def _counts(counts: ArrayLike) -> NDArray[np.float64]:
