@@ -47,8 +47,8 @@ MODEL_COUNTERS = (
         "Rows that violate a constraint, by field and constraint,",
     ),
 )
-FIELD_COUNTERS = (
-    Counter("ml_field_values_total", "ml_field_values_total", "Values, by field and bin,"),
+FIELD_VALUES = Counter(
+    "ml_field_values_total", "ml_field_values_total", "Values, by field and bin,"
 )
 
 _HOUR_ENDS = "hour:ends"
@@ -63,12 +63,16 @@ def of_window(timing: Timing, counters: Sequence[Counter], window: str) -> Itera
         yield _hour_ends(timing, counters[0])
     for counter in counters:
         if window == "1h":
-            yield Rule(
-                f"{counter.name}:1m",
-                f"{counter.what} of the last minute, exactly.",
-                rows_of_minute(timing, counter.name),
-            )
+            yield _minute(timing, counter)
         yield from sums(timing, counter, window, counters[0])
+
+
+def pieces(timing: Timing, counter: Counter) -> Iterable[Rule]:
+    """The minutes and hours of a counter whose windows are summed by groups that are slower."""
+    yield _hour_ends(timing, counter)
+    yield _minute(timing, counter)
+    hour = f"sum_over_time({counter.name}:1m[{span(timing.lengths['1h'])}])"
+    yield _hour(counter, hour, counter)
 
 
 def sums(timing: Timing, counter: Counter, window: str, first: Counter) -> Iterable[Rule]:
@@ -76,20 +80,40 @@ def sums(timing: Timing, counter: Counter, window: str, first: Counter) -> Itera
 
     `first` is the group's first counter.
     """
+    yield sum_of(timing, counter, window, late=window != "1h")
+    if window == "1h":
+        yield _hour(counter, f"{counter.windows}:1h", first)
+
+
+def sum_of(timing: Timing, counter: Counter, window: str, late: bool = True) -> Rule:
+    """What a counter counted in a window.
+
+    It is `late` in other groups than that of the pieces: they can't know whether its last
+    evaluation is stored yet.
+    """
     piece, name = ("hour", counter.windows) if window == "7d" else ("1m", counter.name)
-    # Other groups than that of the hour can't know whether its last evaluation is stored yet.
-    late = f" offset {duration(timing.settle)}" if window != "1h" else ""
-    yield Rule(
+    offset = f" offset {duration(timing.settle)}" if late else ""
+    return Rule(
         f"{counter.windows}:{window}",
         f"{counter.what} of the last {window}.",
-        f"sum_over_time({name}:{piece}[{span(timing.lengths[window])}]{late})",
+        f"sum_over_time({name}:{piece}[{span(timing.lengths[window])}]{offset})",
     )
-    if window == "1h":
-        yield Rule(
-            f"{counter.windows}:hour",
-            f"{counter.what} of the last hour, once an hour.",
-            f'{counter.windows}:1h\nand on ()\n{_HOUR_ENDS}{{of="{first.windows}"}}',
-        )
+
+
+def _minute(timing: Timing, counter: Counter) -> Rule:
+    return Rule(
+        f"{counter.name}:1m",
+        f"{counter.what} of the last minute, exactly.",
+        rows_of_minute(timing, counter.name),
+    )
+
+
+def _hour(counter: Counter, rows: str, first: Counter) -> Rule:
+    return Rule(
+        f"{counter.windows}:hour",
+        f"{counter.what} of the last hour, once an hour.",
+        f'{rows}\nand on ()\n{_HOUR_ENDS}{{of="{first.windows}"}}',
+    )
 
 
 def _hour_ends(timing: Timing, first: Counter) -> Rule:

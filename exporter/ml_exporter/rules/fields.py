@@ -20,9 +20,11 @@ def groups(timing: Timing) -> Iterable[Group]:
         *(*constancy.baseline(), *components.baseline(timing)),
     )
     yield Group("ml-exporter-baselines", duration(timing.slow), baseline)
+    pieces = tuple(counts.pieces(timing, counts.FIELD_VALUES))
+    yield Group("ml-exporter-field-counts", duration(timing.minute), pieces)
     for window in WINDOWS:
         rules = (
-            *counts.of_window(timing, counts.FIELD_COUNTERS, window),
+            counts.sum_of(timing, counts.FIELD_VALUES, window),
             Rule(
                 f"field:rows:{window}",
                 f"Values of the field, over {window}: one a row.",
@@ -36,4 +38,6 @@ def groups(timing: Timing) -> Iterable[Group]:
             *drift.judgements(window),
             *components.figures(window),
         )
-        yield Group(f"ml-exporter-fields-{window}", timing.interval(window), rules)
+        # Of many fields, figures of the last hour are too dear for each minute.
+        interval = timing.interval("24h" if window == "1h" else window)
+        yield Group(f"ml-exporter-fields-{window}", interval, rules)
