@@ -81,6 +81,7 @@ def test_requests_that_failed_are_no_rows_and_are_told_of_once(capture: Capture)
     assert (failed.trace, failed.code, failed.path) == ("a", 503, "/predict")
     assert count(reader) == [1, 2]
     fail(capture, "b")
+    attachment.is_ending = True  # and doesn't wait for more
     assert reader.next() is None
     assert reader.lag() == 0
     assert [one.trace for one in attachment.failed["credit"].take()] == ["b"]

@@ -190,6 +190,7 @@ class TestTables:
         [
             ([0, 4], [4, 0], 1.0, 1.0),
             ([4, 0], [0, 4], 0.0, (1 / 5 + 2 / 6 + 3 / 7 + 4 / 8) / 4),
+            ([1, 1], [0, 0], math.nan, 1.0),
             ([1], [1], 0.5, (1 + 1 / 2) / 2),
             (
                 [1, 1],
@@ -200,8 +201,9 @@ class TestTables:
         ],
     )
     def test_by_hand(self, positives, negatives, auc, precision):
-        assert scores.roc_auc(positives, negatives) == auc
-        assert scores.average_precision(positives, negatives) == pytest.approx(precision, abs=1e-3)
+        assert scores.roc_auc(positives, negatives) == pytest.approx(auc, abs=0, nan_ok=True)
+        found = scores.average_precision(positives, negatives)
+        assert found == pytest.approx(precision, abs=0 if precision == 1 else 1e-3)
 
     @pytest.mark.parametrize(
         ("positives", "negatives"), [([2], [5]), ([3, 1], [2, 3]), ([1, 2, 2], [4, 0, 2])]

@@ -152,7 +152,8 @@ class BinnedScores:
             return f"(\n  {total}\n  - ignoring (bin) group_right ()\n{indent(up_to)}\n)"
 
         of_class, rows = self.in_bin("true"), f"({self.in_bin()} > 0)"
-        others = f"clamp_min({of_class} - 1, 0)\n/ clamp_min({rows} - 1, 1)"
+        of_rest = self.in_bin("false")
+        others = f"clamp_min(1 - {of_rest} / clamp_min({rows} - 1, 1), 0)"
         hits_above, all_above = above(self.positives, "true"), above(self.rows)
         below = indent(all_above, 6).lstrip()
         return (

@@ -66,7 +66,8 @@ def average_precision(positives: ArrayLike, negatives: ArrayLike) -> float:
     hits_above = (of_class.sum() - np.cumsum(of_class))[filled]
     above = (rows.sum() - np.cumsum(rows))[filled]
     p, n = of_class[filled], rows[filled]
-    others = np.maximum(p - 1, 0) / np.maximum(n - 1, 1)
+    # s, and 1 where all are of the class.
+    others = np.maximum(1 - (n - p) / np.maximum(n - 1, 1), 0)
     inverses = _harmonic(above + n) - _harmonic(above)
     precision = others + (hits_above + 1 - (above + 1) * others) / n * inverses
     return float(p @ precision / of_class.sum())
