@@ -76,6 +76,10 @@ class CodedColumn(Column):
     def take(self, rows: NDArray[np.intp]) -> CodedColumn:
         return CodedColumn(self._codes[rows], self._distinct)
 
+    def without_contents(self) -> CodedColumn:
+        """The same: a list among numbers and texts stands for no text, and is empty."""
+        return self
+
     def texts(self) -> list[str] | None:
         values = self.values
         return list(values) if all(isinstance(value, str) and value for value in values) else None  # type: ignore[arg-type]
