@@ -11,7 +11,9 @@ import sysconfig
 from pathlib import Path
 
 
-def run_sanitized(source: Path, script: str, folder: Path) -> None:
+def run_sanitized(
+    source: Path, script: str, folder: Path, *arguments: str, **environment: str
+) -> None:
     """The script imports the extension by its name, and prints `done` at its end."""
     compiler = sysconfig.get_config_var("CC").split()[0]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -24,8 +26,8 @@ def run_sanitized(source: Path, script: str, folder: Path) -> None:
     ).stdout.strip()
     (folder / "script.py").write_text(script)
     done = subprocess.run(
-        [sys.executable, folder / "script.py"],
-        env={"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"},
+        [sys.executable, folder / "script.py", *arguments],
+        env={"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", **environment},
         capture_output=True,
         text=True,
         check=False,

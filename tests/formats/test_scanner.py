@@ -2,9 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
-import sysconfig
 from datetime import UTC, datetime
 
 import numpy as np
@@ -21,6 +18,7 @@ from ml_exporter.formats.rows import Layout, assemble
 from ml_exporter.formats.spans import NUMBER, TEXT, SpanColumn
 from ml_exporter.formats.timestamps import parse_timestamps
 from tests.formats.feeding import plain
+from tests.sanitizers import run_sanitized
 from tests.support import ROOT
 
 SOURCE = ROOT / "exporter/ml_exporter/formats/_scanner.c"
@@ -279,22 +277,4 @@ print('done')
 
 def test_no_bytes_make_it_leave_its_bounds(tmp_path) -> None:
     """Built with the sanitizers for addresses and undefined behaviour, which stop the process."""
-    compiler = sysconfig.get_config_var("CC").split()[0]
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    include = sysconfig.get_paths()["include"]
-    library = tmp_path / "_scanner.so"
-    command = [compiler, "-g", "-O1", "-std=c11", *sanitizers, "-shared", "-fPIC", f"-I{include}"]
-    subprocess.run([*command, SOURCE, "-o", library], check=True)
-    runtime = subprocess.run(
-        [compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    script = tmp_path / "fuzz.py"
-    script.write_text(FUZZ)
-    done = subprocess.run(
-        [sys.executable, script, tmp_path, "1"],
-        env={"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-3000:]
+    run_sanitized(SOURCE, FUZZ, tmp_path, str(tmp_path), "1")

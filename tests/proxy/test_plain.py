@@ -2,9 +2,6 @@
 
 import asyncio
 import dataclasses
-import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import bcrypt
@@ -22,6 +19,7 @@ from ml_exporter.proxy.routes import Routes
 from ml_exporter.proxy_settings import ModelName
 from tests.proxy.test_heads import SMUGGLED
 from tests.proxy.wires import Pair, pair
+from tests.sanitizers import run_sanitized
 from tests.support import ROOT
 
 SOURCE = ROOT / "exporter/ml_exporter/proxy/_plain.c"
@@ -383,26 +381,5 @@ print("done" if accepted else "nothing was accepted")
 
 def test_no_bytes_make_it_leave_its_bounds(tmp_path: Path) -> None:
     """Built with the sanitizers for addresses and undefined behaviour, which stop the process."""
-    compiler = sysconfig.get_config_var("CC").split()[0]
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    include = sysconfig.get_paths()["include"]
-    command = [compiler, "-g", "-O1", "-std=c11", *sanitizers, "-shared", "-fPIC", f"-I{include}"]
-    subprocess.run([*command, SOURCE, "-o", tmp_path / "_plain.so"], check=True)
-    runtime = subprocess.run(
-        [compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    script = tmp_path / "fuzz.py"
-    script.write_text(FUZZ)
-    done = subprocess.run(
-        [sys.executable, script, tmp_path, "1"],
-        # Python's own allocator would hide where an object ends.
-        env={
-            "LD_PRELOAD": runtime,
-            "ASAN_OPTIONS": "detect_leaks=0",
-            "PYTHONMALLOC": "malloc",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-3000:]
+    # Python's own allocator would hide where an object ends.
+    run_sanitized(SOURCE, FUZZ, tmp_path, str(tmp_path), "1", PYTHONMALLOC="malloc")
