@@ -36,12 +36,13 @@ from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.pipeline import Pipeline
 from ml_exporter.proxied import Proxied
 from ml_exporter.rules import Links, rule_files
-from ml_exporter.rules.groups import Alert, Rule
+from ml_exporter.rules.groups import Alert
 from ml_exporter.rules.timing import WINDOWS
 from ml_exporter.sources.capture import Attachment
 from ml_exporter.store import Store
 from ml_exporter.training import profile
 from ml_exporter.version import Budget
+from tests.recorded import recorded
 from tests.support import ROOT, find_tool
 
 FOLDER = ROOT / "grafana/dashboards"
@@ -360,18 +361,11 @@ def exposed(folder: Path) -> set[str]:
 
 
 def test_every_series_exists(tmp_path):
-    recorded = {
-        rule.record
-        for groups in rule_files().values()
-        for group in groups
-        for rule in group.rules
-        if isinstance(rule, Rule)
-    }
     asked = set().union(*map(series_of, EXPRESSIONS))
     asked |= set().union(*(series_of(annotation["expr"]) for annotation in ANNOTATIONS))
     for name in BUILT:
         asked |= set().union(*(series_of(one.get("query", "")) for one in variables(name).values()))
-    assert asked - OF_PROMETHEUS - recorded - exposed(tmp_path) == set()
+    assert asked - OF_PROMETHEUS - recorded() - exposed(tmp_path) == set()
 
 
 def test_every_alert_is_looked_for():

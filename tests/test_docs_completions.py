@@ -7,18 +7,13 @@ from pathlib import Path
 from ml_exporter.config import load
 from ml_exporter.rules import rule_files
 from ml_exporter.rules.groups import Rule
+from tests.recorded import recorded
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/completions.md").read_text()
 CONFIGURATION, FIELDS = re.findall(r"```ya?ml\n(.*?)```", PAGE, re.DOTALL)
 QUERIES = re.search(r"```promql\n(.*?)```", PAGE, re.DOTALL)
-RECORDED = {
-    rule.record
-    for groups in rule_files().values()
-    for group in groups
-    for rule in group.rules
-    if isinstance(rule, Rule)
-}
+RECORDED = recorded()
 
 
 def test_its_configuration_is_valid(tmp_path: Path) -> None:
