@@ -20,6 +20,7 @@ import pytest
 from ml_exporter import Monitor
 from ml_exporter.client import wire
 from ml_exporter.client.arguments import model_of
+from ml_exporter.client.counting import Counting
 from ml_exporter.client.hub import ROW, Hub
 from ml_exporter.pipeline import Pipeline
 from tests.support import free_port, get, wait_until
@@ -60,6 +61,24 @@ def test_what_a_full_queue_has_no_room_for_is_counted() -> None:
         hub.put("m", ROW, ())
     assert len(hub._queue) == 10
     assert hub._dropped == Counter(queue_full=3)
+
+
+def test_a_model_may_come_at_any_moment(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Hub._watch
+    others: list[Monitor] = []
+
+    def come(hub: Hub, counting: Counting) -> None:
+        watch(hub, counting)
+        if not others:  # just after the look at which models there are
+            arguments = {**BINARY, "first_scrape_wait": 0, "queue": 100}
+            others.append(Monitor("late", **arguments))
+            others[0].log({"x": 1}, prediction="1")
+
+    monkeypatch.setattr(Hub, "_watch", come)
+    monitor.log({"x": 1}, prediction="1")
+    wait_until(lambda: sample(monitor, "ml_predictions_total") == 2)
+    assert dropped(monitor, "unknown_model") == 0
+    others[0].close()
 
 
 def test_nothing_that_is_observed_raises(

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -271,6 +271,8 @@ class Hub:
                 self._serve_if_possible()
         if not self._outgoing:
             self._outgoing.extend(self._written())
+        if isinstance(role, Chief) and self._is_unknown(self._outgoing):
+            self._watch(role.counting)  # a model that came after the last look
         while self._outgoing:
             role.take(self._outgoing[0])
             self._outgoing.popleft()
@@ -345,6 +347,10 @@ class Hub:
         if writers.keys() != self._is_watching:
             counting.watch([writer.model for writer in writers.values()], self.state)
             self._is_watching = set(writers)
+
+    def _is_unknown(self, outgoing: Iterable[Lines]) -> bool:
+        """Whether a model of these isn't counted yet."""
+        return not {lines.model for lines in outgoing} <= self._is_watching
 
     def _serve(self) -> None:
         from ml_exporter.client.http import MetricsServer
