@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ml_exporter.statistics import counting
+from ml_exporter.statistics.entropy import rel_entr
 from ml_exporter.statistics.tails import chi_squared_isf
 
 LEAST_IN_BIN = 5  # rows of the window, for its bin to be compared by likelihood
@@ -109,12 +110,10 @@ def bin_statistic(
     counts = counts[:, (counts[:2].sum(axis=0) >= LEAST_IN_BIN) & (counts[2:].sum(axis=0) > 0)]
     if not counts.size:
         return math.nan
-    from scipy import special  # whoever only counts needn't wait for it
-
     a, b, c, d = counts
     total, window, baseline, hits, misses = a + b + c + d, a + b, c + d, a + c, b + d
     expected = (hits * window, misses * window, hits * baseline, misses * baseline)
-    terms = (special.rel_entr(n, e / total) for n, e in zip(counts, expected, strict=True))
+    terms = (rel_entr(n, e / total) for n, e in zip(counts, expected, strict=True))
     with np.errstate(divide="ignore"):  # without hits or misses the statistic is 0 anyway
         of_outcomes = total / hits + total / misses - 1
     factor = 1 + (total / window + total / baseline - 1) * of_outcomes / (6 * total)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER, Floats
+from ml_exporter.statistics.entropy import rel_entr
 from ml_exporter.statistics.tails import chi_squared_isf
 
 Test = Literal[
@@ -285,11 +286,9 @@ def _counts(counts: ArrayLike) -> Floats:
 
 
 def _g_statistic(w: Floats, r: Floats) -> Floats:
-    from scipy import special  # whoever only counts needn't wait for it
-
     n, m = w.sum(-1, keepdims=True), r.sum(-1, keepdims=True)
     pooled = (w + r) / np.maximum(n + m, 1)
-    g = 2 * np.sum(special.rel_entr(w, pooled * n) + special.rel_entr(r, pooled * m), axis=-1)
+    g = 2 * np.sum(rel_entr(w, pooled * n) + rel_entr(r, pooled * m), axis=-1)
     # Equal shares may round to just below zero.
     return np.where((n * m)[..., 0] > 0, np.maximum(g, 0.0), np.nan)
 

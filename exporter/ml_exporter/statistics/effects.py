@@ -13,6 +13,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ml_exporter.statistics.entropy import rel_entr
+
 DIGITS = "0123456789a"
 MOST_PLACES = len(DIGITS) ** 2
 """More than the bins that a configuration can ask for; a file may have more of them."""
@@ -32,10 +34,8 @@ def js_distance(window: ArrayLike, baseline: ArrayLike) -> float:
     p, q = _shares(window, baseline)
     if not p.size:
         return math.nan
-    from scipy import special  # whoever only counts needn't wait for it
-
     middle = (p + q) / 2
-    divergence = np.sum(special.rel_entr(p, middle) + special.rel_entr(q, middle)) / 2
+    divergence = np.sum(rel_entr(p, middle) + rel_entr(q, middle)) / 2
     return math.sqrt(max(0.0, float(divergence)) / math.log(2))
 
 

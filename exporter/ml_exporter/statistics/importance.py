@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ml_exporter.statistics.entropy import entr, rel_entr
+
 
 def uncertainty_coefficient(counts: ArrayLike) -> float:
     """The share of a target's entropy that a field takes away: from 0 to 1 (it tells all).
@@ -23,11 +25,9 @@ def uncertainty_coefficient(counts: ArrayLike) -> float:
     of_field, of_target = table.sum(axis=1), table.sum(axis=0)
     if np.count_nonzero(of_target) < 2:
         return math.nan
-    from scipy import special  # whoever only counts needn't wait for it
-
-    entropy = float(special.entr(of_target / rows).sum())
+    entropy = float(entr(of_target / rows).sum())
     independent = np.outer(of_field, of_target) / rows
-    information = float(special.rel_entr(table, independent).sum()) / rows
+    information = float(rel_entr(table, independent).sum()) / rows
     freedom = (np.count_nonzero(of_field) - 1) * (np.count_nonzero(of_target) - 1)
     share = float(information - freedom / (2 * rows)) / entropy
     return min(max(share, 0.0), 1.0)

@@ -17,6 +17,7 @@ import numpy as np
 
 from ml_exporter.statistics.bins import Floats
 from ml_exporter.statistics.drift import Test
+from ml_exporter.statistics.tails import beta_median, chi_squared_isf
 
 LENGTHS: Mapping[str, int] = {"1h": 1, "24h": 24, "7d": 168}
 """Hours of the windows that are judged, the shortest first."""
@@ -46,19 +47,17 @@ def overdispersion(test: Test, statistics: Floats, cells: int) -> float:
 
     H. A. David, H. N. Nagaraja, Order Statistics (2003), section 2.1.
     """
-    from scipy import special  # whoever only counts needn't wait for it
-
     if statistics.size < LEAST_WINDOWS or not cells:
         return math.nan
     draws = statistics.size - 1
     place = max(_LEAST_GREATEST, round(_GREATEST * statistics.size))
     found = float(np.partition(statistics, -place)[-place])
-    alpha = float(special.betaincinv(place, draws - place + 1, 0.5))
+    alpha = beta_median(place, draws - place + 1)
     if test == "distribution":
-        return found / float(special.chdtri(cells, alpha))
+        return found / chi_squared_isf(alpha, cells)
     if test == "category":  # the greatest of so many
         alpha = -math.expm1(math.log1p(-alpha) / cells)
-    return found / math.sqrt(float(special.chdtri(1, alpha)))
+    return found / math.sqrt(chi_squared_isf(alpha, 1))
 
 
 def critical_values(
