@@ -1,9 +1,9 @@
 import json
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,13 +71,13 @@ class TestGolden:
 class TestId:
     @pytest.mark.parametrize("change", [{"model": "x"}, {"version": None}, {"rows": 7}])
     def test_is_not_of_names(self, change):
-        assert msgspec.structs.replace(small(), **change).id == small().id
+        assert replace(small(), **change).id == small().id
 
     def test_is_of_what_values_are_judged_by(self):
         first, *others = small().fields
         counts = first.counts | {"<missing>": first.counts["<missing>"] + 1}
-        changed = msgspec.structs.replace(first, counts=counts)
-        assert msgspec.structs.replace(small(), fields=[changed, *others]).id != small().id
+        changed = replace(first, counts=counts)
+        assert replace(small(), fields=[changed, *others]).id != small().id
 
     def test_is_not_of_the_portions_the_rows_came_in(self):
         rows = [
@@ -314,16 +314,17 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("data", "message"),
         [
-            pytest.param(b"", "not a baseline: Input data was truncated", id="empty"),
             pytest.param(
-                b"[]", "not a baseline: Expected `object`, got `array`", id="another document"
+                b"", "not a baseline: Expecting value: line 1 column 1 (char 0)", id="empty"
             ),
             pytest.param(
-                b"{}", "not a baseline: Object missing required field `format`", id="empty object"
+                b"[]", "not a baseline: $: expected an object, got a list", id="another document"
             ),
+            pytest.param(b"{}", "not a baseline: $.format: is missing", id="empty object"),
             pytest.param(
                 b"\xff",
-                "not a baseline: JSON is malformed: invalid character (byte 0)",
+                "not a baseline: 'utf-8' codec can't decode byte 0xff in position 0: "
+                "invalid start byte",
                 id="no text",
             ),
             pytest.param(
@@ -333,12 +334,14 @@ class TestLoading:
             ),
             pytest.param(
                 at("fields", 0, "role", value="target"),
-                "not a baseline: Invalid enum value 'target' - at `$.fields[0].role`",
+                'not a baseline: $.fields[0].role: expected "feature", "prediction", "score", '
+                '"label", "component", "segment", "region", "attribution", "ranked" or '
+                '"completion", got "target"',
                 id="role",
             ),
             pytest.param(
                 at("fields", 0, "counts", "<missing>", value=1.5),
-                "not a baseline: Expected `int`, got `float` - at `$.fields[0].counts[...]`",
+                'not a baseline: $.fields[0].counts["<missing>"]: expected a whole number, got 1.5',
                 id="fraction of a row",
             ),
             pytest.param(

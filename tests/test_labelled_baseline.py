@@ -1,8 +1,9 @@
 """Scores by outcome and errors, of the rows that a baseline is made of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from msgspec.structs import replace
 from sklearn import metrics
 
 from ml_exporter.baseline import BaselineError, Request, decode, encode

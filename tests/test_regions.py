@@ -1,6 +1,6 @@
 import math
+from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -256,7 +256,7 @@ class TestFitting:
             fitted = builder.fit([], {})
             rows = sum(region.rows for region in fitted.regions)
             assert 100 <= rows <= 200
-            found.add(encode(msgspec.structs.replace(known.baseline, regions=fitted)))
+            found.add(encode(replace(known.baseline, regions=fitted)))
         assert len(found) == 1
 
     @pytest.mark.parametrize("leave_out", [LABEL, PREDICTION])
@@ -331,7 +331,7 @@ class TestFile:
         again = decode(encode(baseline))
         assert again == baseline
         assert again.id == baseline.id
-        assert again.id != msgspec.structs.replace(baseline, regions=None).id
+        assert again.id != replace(baseline, regions=None).id
 
     @pytest.mark.parametrize(
         ("changes", "problem"),
@@ -339,22 +339,22 @@ class TestFile:
             ({"splits": []}, "one region more"),
             ({"regions": [Region(name="a", rows=9)] * (MOST_REGIONS + 1)}, "no more"),
             ({"regions": [Region(name="a", rows=9)] * 2}, "different names"),
-            ({"splits": [msgspec.structs.replace(BY_AGE, region=1)]}, "splits[0]"),
-            ({"splits": [msgspec.structs.replace(BY_AGE, new=2)]}, "splits[0]"),
+            ({"splits": [replace(BY_AGE, region=1)]}, "splits[0]"),
+            ({"splits": [replace(BY_AGE, new=2)]}, "splits[0]"),
             ({"regions": [Region(name="a", rows=9), Region(name="b", rows=0)]}, "needs rows"),
             ({"share": 1.5}, "share must be between 0 and 1"),
         ],
     )
     def test_what_is_wrong_is_said(self, changes, problem):
-        broken = msgspec.structs.replace(regions(BY_AGE), **changes)
-        baseline = msgspec.structs.replace(tumours().baseline, regions=broken)
+        broken = replace(regions(BY_AGE), **changes)
+        baseline = replace(tumours().baseline, regions=broken)
         with pytest.raises(BaselineError, match=r"^regions: ") as error:
             decode(encode(baseline))
         assert problem in str(error.value)
 
 
 def test_scores_count_as_ten_rows():
-    found = msgspec.structs.replace(
+    found = replace(
         regions(BY_AGE),
         regions=[
             Region(name="a", rows=90, answers=[Answers("yes", 90, 60, 70.0)]),
@@ -362,5 +362,5 @@ def test_scores_count_as_ten_rows():
         ],
     )
     assert found.corrections(["yes", "no"]).tolist() == [[-0.1, 0.0], [0.0, 0.1]]
-    half = msgspec.structs.replace(found, share=0.5)
+    half = replace(found, share=0.5)
     assert half.corrections(["yes", "no"]).tolist() == [[-0.05, 0.0], [0.0, 0.05]]

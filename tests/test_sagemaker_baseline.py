@@ -275,19 +275,18 @@ class TestRoles:
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (b"{", "not a baseline: Input data was truncated"),
-        (b"[]", "not a baseline: Expected `object`, got `array`"),
-        (b'{"x": 0}', "not a baseline: Object missing required field `format`"),
+        (b"[", "not a baseline: Expecting value: line 1 column 2 (char 1)"),
+        (b"[]", "not a baseline: $: expected an object, got a list"),
+        (b'{"x": 0}', "not a baseline: $.format: is missing"),
         (
             b'{"features": []}',
-            "not what Model Monitor writes: Object missing required field `dataset`",
+            "not what Model Monitor writes: $.dataset: is missing",
         ),
         (b'{"dataset": {"item_count": 5}, "features": []}', "there are no features"),
         (document({"name": "x"}, rows=0), "dataset.item_count is 0"),
         (
             b'{"dataset": {"item_count": "5"}, "features": []}',
-            "not what Model Monitor writes: Expected `float`, got `str`"
-            " - at `$.dataset.item_count`",
+            'not what Model Monitor writes: $.dataset.item_count: expected a number, got "5"',
         ),
         (b'{"dataset": {"item_count": -5}, "features": []}', "-5.0 is no count"),
         (b'{"dataset": {"item_count": NaN}, "features": []}', "nan is no count"),
@@ -341,7 +340,7 @@ def test_constraints_that_can_not_be_read(tmp_path: Path) -> None:
         sagemaker_baseline.load(path, request(), {})
     assert str(caught.value) == (
         f"{path}: constraints.json beside it: not what Model Monitor writes:"
-        " Expected `array`, got `int` - at `$.features`"
+        " $.features: expected a list, got 1"
     )
 
 
@@ -526,7 +525,7 @@ class TestCommand:
         assert main(["check"]) == 1
         assert capsys.readouterr().err == (
             f"ml-exporter.yml:5: models[0].baseline: {tmp_path}/statistics.json: not what Model"
-            " Monitor writes: Object missing required field `item_count` - at `$.dataset`\n"
+            " Monitor writes: $.dataset.item_count: is missing\n"
         )
 
 

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import asdict
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from ml_exporter.baseline import BaselineError
@@ -138,7 +138,7 @@ def test_categories_may_have_a_threshold_of_their_own(judged):
 
 def test_what_a_constraints_json_begins_with_is_the_default():
     assert decode_monitoring(b'{"features": []}') == Monitoring()
-    written = msgspec.to_builtins(Monitoring())
+    written = asdict(Monitoring())
     assert written["datatype_check_threshold"] == 1.0
     with pytest.raises(BaselineError, match="datatype_check_threshold"):
         decode_monitoring(b'{"monitoring_config": {"datatype_check_threshold": "all"}}')

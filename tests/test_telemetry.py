@@ -424,9 +424,7 @@ class TestReload:
         (tmp_path / "b.json").write_text("{}")
         text = models("m").replace("    fields", "    baseline: b.json\n    fields") + STATE
         errors = running.reload(text)
-        assert errors == [
-            f"{tmp_path}/b.json: not a baseline: Object missing required field `format`"
-        ]
+        assert errors == [f"{tmp_path}/b.json: not a baseline: $.format: is missing"]
         running.append("m.jsonl", *rows(1))
         running.count()
         assert running.seen() == 4

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from ml_exporter import config
@@ -63,7 +63,7 @@ class TestSeries:
     def test_are_exposed_as_far_as_the_budget_goes(
         self, model: config.Model, left_out: int
     ) -> None:
-        baseline = msgspec.structs.replace(made(model), components=None)
+        baseline = replace(made(model), components=None)
         costs = [FieldValues.series(field) for field in baseline.fields]
         budget = Budget(sum(costs) - left_out)
         version = Version(model, "1", None, config.Limits(), budget)

@@ -12,13 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter import typed
 from ml_exporter.batch import PREDICTION, Column, Field, FieldType, Role
 from ml_exporter.components import Components
 from ml_exporter.extractors import Extractor
+from ml_exporter.json_text import indented
 from ml_exporter.labelled_baseline import Errors, Losses, ScoreBins
 from ml_exporter.regions import Regions
 from ml_exporter.segments import BinnedField, Segment, SegmentRows, Segments
@@ -39,7 +40,8 @@ class BaselineError(Exception):
     """A baseline that can't be read or made, and why."""
 
 
-class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+@dataclass(frozen=True, kw_only=True)
+class BaselineField:
     """One field: its type, and its values counted by bin.
 
     `counts` has every bin of the field, special ones included, in the order of exposition.
@@ -54,8 +56,8 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     counts: dict[str, int]
     # By the length of a window and the test, of the baseline's own windows: the greatest statistic,
     # and by how much statistics are wider than of independent rows, where they are.
-    extremes: dict[str, dict[Test, float]] = {}
-    overdispersions: dict[str, dict[Test, float]] = {}
+    extremes: dict[str, dict[Test, float]] = dataclasses.field(default_factory=dict)
+    overdispersions: dict[str, dict[Test, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def key(self) -> Field:
@@ -106,7 +108,8 @@ class BaselineField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return (column.numbers if self.edges is not None else column.categories).wrong_type
 
 
-class Outcome(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Outcome:
     """A cell of the confusion matrix."""
 
     actual: str
@@ -114,7 +117,8 @@ class Outcome(msgspec.Struct, frozen=True):
     count: int
 
 
-class Importance(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Importance:
     """How much each feature tells of the prediction: `statistics.importance`, from 0 to 1.
 
     Of rows without predictions it is of the label.
@@ -124,7 +128,8 @@ class Importance(msgspec.Struct, frozen=True):
     shares: dict[str, float]  # by feature
 
 
-class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
     """The fields and outcomes of a reference data set."""
 
     format: str
@@ -132,13 +137,15 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
     version: str | None = None
     rows: int
     fields: list[BaselineField]
-    classes: list[str] = []
-    confusion: list[Outcome] = []
-    scores: list[ScoreBins] = []  # of each class that has scores
+    classes: list[str] = dataclasses.field(default_factory=list)
+    confusion: list[Outcome] = dataclasses.field(default_factory=list)
+    # Of each class that has scores.
+    scores: list[ScoreBins] = dataclasses.field(default_factory=list)
     losses: Losses | None = None  # of all classes' scores
     errors: Errors | None = None  # of a regression
-    segments: list[SegmentRows] = []
-    attributions: dict[str, float] = {}  # mean absolute attribution, by feature
+    segments: list[SegmentRows] = dataclasses.field(default_factory=list)
+    # Mean absolute attribution, by feature.
+    attributions: dict[str, float] = dataclasses.field(default_factory=dict)
     importance: Importance | None = None
     components: Components | None = None  # relations between features
     regions: Regions | None = None  # where the model is right more or less often than it thinks
@@ -154,13 +161,13 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaul
         if wide := [field.overdispersions for field in self.fields if field.overdispersions]:
             judged_by.append(["overdispersions", wide])
         if self.scores:
-            judged_by.append([msgspec.to_builtins(one) for one in self.scores])
+            judged_by.append([typed.plain(one) for one in self.scores])
         if self.errors is not None:
             judged_by.append([self.errors.edges, self.errors.mean_actual])
         if self.regions is not None:
-            judged_by.append([msgspec.to_builtins(self.regions)])
+            judged_by.append([typed.plain(self.regions)])
         if self.components is not None:
-            judged_by.append(["components", msgspec.to_builtins(self.components)])
+            judged_by.append(["components", typed.plain(self.components)])
         return hashlib.sha256(json.dumps(judged_by).encode()).hexdigest()[:8]
 
     @cached_property
@@ -197,8 +204,8 @@ def load(path: Path) -> Baseline:
 
 def decode(data: bytes) -> Baseline:
     try:
-        baseline = msgspec.json.decode(data, type=Baseline)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        baseline = typed.read(data, Baseline)
+    except (ValueError, RecursionError) as error:
         raise BaselineError(f"not a baseline: {error}") from None
     if baseline.format != FORMAT:
         raise BaselineError(f"format is {baseline.format!r}; this version reads {FORMAT!r}")
@@ -248,7 +255,7 @@ def _check_components(baseline: Baseline) -> None:
 
 
 def encode(baseline: Baseline) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(baseline), indent=1) + b"\n"
+    return indented(typed.plain(baseline), 1)
 
 
 def _problem(field: BaselineField) -> str | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-import msgspec
 import numpy as np
 
 from ml_exporter.batch import Batch, Field
@@ -83,7 +83,7 @@ class ComponentsBuilder:
         second = {key: column[~first] for key, column in columns.items()}
         values = Projection(directions, counted).of_codes(second)
         of = [*directions.components, Component(name=DISTANCE)]
-        return msgspec.structs.replace(
+        return replace(
             directions,
             components=[_counted(*one, bins) for one in zip(of, values, strict=True)],
         )
@@ -173,7 +173,7 @@ def _loadings(inputs: Sequence[Input], values: Floats) -> dict[str, float | dict
 def _counted(component: Component, values: Floats, bins: int) -> Component:
     edges = quantile_edges(values, bins)
     counts = [*count_bins(values, edges).tolist(), 0, 0]
-    return msgspec.structs.replace(
+    return replace(
         component,
         edges=edges.tolist(),
         counts=dict(zip([*bin_labels(edges), MISSING, INVALID], counts, strict=True)),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 
 from ml_exporter.batch import Batch, Column, Field
@@ -36,7 +37,8 @@ class Binned(Protocol):
     def counts(self) -> dict[str, int]: ...
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+@dataclass(frozen=True, kw_only=True)
+class Input:
     """A number's normal score, or whether a category is this one: less `mean`, over `deviation`."""
 
     field: str
@@ -53,7 +55,8 @@ class Loading(NamedTuple):
     value: float
 
 
-class Component(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+@dataclass(frozen=True, kw_only=True)
+class Component:
     """A direction that rows vary in, or the distance over all; its values are counted by bin.
 
     `variance` is that of inputs of variance 1, on the rows that the direction is fitted on.
@@ -61,12 +64,13 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str
     variance: float = 0.0  # of the distance there is none
-    loadings: dict[str, float | dict[str, float]] = {}  # of a number; of a category by name
-    edges: list[float] = []
-    counts: dict[str, int] = {}
+    # Of a number; of a category by name.
+    loadings: dict[str, float | dict[str, float]] = dataclasses.field(default_factory=dict)
+    edges: list[float] = dataclasses.field(default_factory=list)
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
     # As a field has them.
-    extremes: dict[str, dict[Test, float]] = {}
-    overdispersions: dict[str, dict[Test, float]] = {}
+    extremes: dict[str, dict[Test, float]] = dataclasses.field(default_factory=dict)
+    overdispersions: dict[str, dict[Test, float]] = dataclasses.field(default_factory=dict)
 
     def every_loading(self) -> Iterator[Loading]:
         for field, loading in self.loadings.items():
@@ -84,7 +88,8 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return list(found.values())[:most]
 
 
-class Components(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Components:
     """All components of a baseline; `rows` are those that the directions were fitted on.
 
     A value is `Σ loading (input - mean) / deviation`, over the root of the variance. A feature

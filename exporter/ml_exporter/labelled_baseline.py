@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +29,8 @@ _ALL_SCORE_BINS = 500  # of all classes together
 _ERROR_BINS = 20
 
 
-class ScoreBins(msgspec.Struct, frozen=True, omit_defaults=True):
+@dataclass(frozen=True)
+class ScoreBins:
     """The scores of one class, on labelled rows, by whether they are of it.
 
     Bins are named by their inclusive upper edge, as a histogram's buckets are: `edges[1:]` and
@@ -40,7 +41,8 @@ class ScoreBins(msgspec.Struct, frozen=True, omit_defaults=True):
     edges: list[float]  # k + 1
     positives: list[int]  # k + 1, the last of +Inf
     negatives: list[int]
-    sums: list[float] = []  # of the scores themselves, kept within [0, 1]; older files have none
+    # Of the scores themselves, kept within [0, 1]; older files have none.
+    sums: list[float] = field(default_factory=list)
 
     @property
     def bins(self) -> list[str]:
@@ -77,7 +79,8 @@ def score_sums(values: Floats, edges: Floats) -> Floats:
     )
 
 
-class Losses(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Losses:
     """Sums of what the scores of labelled rows lost."""
 
     rows: int
@@ -85,7 +88,8 @@ class Losses(msgspec.Struct, frozen=True):
     brier_score: float
 
 
-class Errors(msgspec.Struct, frozen=True, omit_defaults=True):
+@dataclass(frozen=True)
+class Errors:
     """The errors of a regression on labelled rows, as sums."""
 
     rows: int
@@ -98,7 +102,8 @@ class Errors(msgspec.Struct, frozen=True, omit_defaults=True):
     over: float
     under: float
     squared_deviation: float  # of the truth about its mean
-    counts: list[int] = []  # absolute errors up to each edge, and all; older files have none
+    # Absolute errors up to each edge, and all; older files have none.
+    counts: list[int] = field(default_factory=list)
 
     @property
     def problem(self) -> str | None:

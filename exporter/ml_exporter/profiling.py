@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import get_args
 
-import msgspec
 import numpy as np
 
 from ml_exporter import usual_windows
@@ -126,7 +126,7 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
     straying = windows.straying()
     of_scores = [one for counter in scores.values() if any((one := counter.result()).positives)]
     counted = [
-        msgspec.structs.replace(
+        replace(
             field,
             counts=dict(zip(field.counts, totals[key].tolist(), strict=True)),
             **straying[key]._asdict(),
@@ -156,10 +156,10 @@ def build(batches: Callable[[], Iterable[Batch]], request: Request) -> Baseline:
 
 
 def _with_straying(components: Components, of: Mapping[Field, Straying]) -> Components:
-    return msgspec.structs.replace(
+    return replace(
         components,
         components=[
-            msgspec.structs.replace(one, **of[Field("component", one.name)]._asdict())
+            replace(one, **of[Field("component", one.name)]._asdict())
             for one in components.components
         ],
     )

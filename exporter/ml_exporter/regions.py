@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +26,8 @@ _MOST_NAMES = 3  # categories that one condition names
 _WEIGHT_OF_SCORES = 10  # rows: how much what scores say counts beside the rows of a leaf
 
 
-class Split(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+@dataclass(frozen=True, kw_only=True)
+class Split:
     """A region in two: some of its rows stay, the others become region `new`.
 
     Of a number there stay values of at most `at`, and rows without a value if `missing`. Of a
@@ -38,8 +40,8 @@ class Split(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     field: str
     at: float | None = None
     missing: bool = False
-    among: list[str] = []
-    others: list[str] = []
+    among: list[str] = dataclasses.field(default_factory=list)
+    others: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def key(self) -> Field:
@@ -53,7 +55,8 @@ class Split(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return value not in self.among and (not known or value in self.others)
 
 
-class Answers(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Answers:
     """Labelled rows of a region with one predicted class, and how many were right."""
 
     predicted: str
@@ -62,15 +65,18 @@ class Answers(msgspec.Struct, frozen=True):
     expected: float  # to be right, by what scores say, or by the prediction alone
 
 
-class Region(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+@dataclass(frozen=True, kw_only=True)
+class Region:
     name: str
     rows: int
-    answers: list[Answers] = []  # of a classifier
+    # Of a classifier.
+    answers: list[Answers] = dataclasses.field(default_factory=list)
     absolute: float = 0.0  # of a regression: sums of errors
     squared: float = 0.0
 
 
-class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
+@dataclass(frozen=True, kw_only=True)
+class Regions:
     """All regions of a baseline; `preferred` is the estimator that knew held-out rows better.
 
     What regions know beyond scores counts by a `share`, the one that knew held-out rows best.
@@ -82,7 +88,7 @@ class Regions(msgspec.Struct, frozen=True, kw_only=True, dict=True, omit_default
     regions: list[Region]
     preferred: Estimator
     share: float = 1.0  # how much of it counts that answers were right more often than expected
-    held_out: dict[Estimator, float] = {}
+    held_out: dict[Estimator, float] = dataclasses.field(default_factory=dict)
 
     def of(self, batch: Batch) -> Column:
         """The name of each row's region."""
@@ -237,7 +243,8 @@ def region_names(splits: Sequence[Split], missing: Collection[Field]) -> list[st
     return names
 
 
-class _Condition(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class _Condition:
     """What holds for the values of one field in a region."""
 
     above: float | None = None

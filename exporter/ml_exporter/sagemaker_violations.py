@@ -6,11 +6,12 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-interpreting-viola
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Literal
 
-import msgspec
 import numpy as np
 
+from ml_exporter.json_text import indented
 from ml_exporter.sagemaker_baseline.monitoring import ENABLED, Monitoring
 from ml_exporter.statistics import effects
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER
@@ -30,20 +31,16 @@ Check = Literal[
 ]
 
 
-class ConstraintViolation(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class ConstraintViolation:
     feature_name: str
     constraint_check_type: Check
     description: str
 
 
-class _Document(msgspec.Struct, frozen=True):
-    violations: list[ConstraintViolation]
-
-
 def encode_violations(found: Iterable[ConstraintViolation]) -> bytes:
     """The file of what was found, of one window."""
-    document = _Document(list(found))
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    return indented({"violations": [asdict(one) for one in found]}, 2)
 
 
 def constraint_violations(

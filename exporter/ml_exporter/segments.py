@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,7 +81,8 @@ def _fields(node: Node, features: Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-class BinnedField(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class BinnedField:
     """How the values of a feature are segments: the names of a category, the bins of a number."""
 
     names: Sequence[str]
@@ -166,7 +166,8 @@ def _renamed(categories: Categories, names: Sequence[str]) -> Categories:
     return Categories(codes[categories.codes], list(distinct))
 
 
-class SegmentRows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+@dataclass(frozen=True, kw_only=True)
+class SegmentRows:
     """A segment in the baseline: its rows, and how right the model was on the labelled ones."""
 
     field: str

@@ -60,7 +60,7 @@ def sums_of(found):
 
 
 def baseline_errors(**changes):
-    known = dict.fromkeys(BaselineErrors.__struct_fields__, 1) | {"edges": [1.0, 4.0]}
+    known = dict.fromkeys(BaselineErrors.__dataclass_fields__, 1) | {"edges": [1.0, 4.0]}
     return BaselineErrors(**(known | changes))
 
 

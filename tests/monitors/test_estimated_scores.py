@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
@@ -41,8 +40,8 @@ def chances(known):
 
 def by_scores(known):
     """The same baseline, whose scores are the better estimator."""
-    regions = msgspec.structs.replace(known.baseline.regions, preferred="scores")
-    return replace(known, baseline=msgspec.structs.replace(known.baseline, regions=regions))
+    regions = replace(known.baseline.regions, preferred="scores")
+    return replace(known, baseline=replace(known.baseline, regions=regions))
 
 
 @CLASSIFIERS

@@ -1,7 +1,6 @@
 import math
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
@@ -176,7 +175,7 @@ def test_scores_on_no_scale_are_taken_for_the_nearest():
 
 def test_without_scores_regions_begin_at_the_confusion_matrix():
     known = tumours()
-    baseline = msgspec.structs.replace(known.baseline, scores=[])
+    baseline = replace(known.baseline, scores=[])
     found = monitor(known, baseline)
     found.update(without(known.production, SCORE))
     assert {of for _, of, *_ in samples(found)} == {"regions"}
@@ -186,7 +185,7 @@ def test_without_scores_regions_begin_at_the_confusion_matrix():
 @MODELS
 def test_a_baseline_without_labels_has_no_estimators(make):
     known = make()
-    bare = msgspec.structs.replace(known.baseline, scores=[], regions=None, confusion=[])
+    bare = replace(known.baseline, scores=[], regions=None, confusion=[])
     found = monitor(known, bare)
     found.update(known.production)
     assert samples(found) == {}
@@ -198,9 +197,7 @@ def test_of_many_classes_each_has_three_cells():
     names = [f"c{number:02}" for number in range(30)]
     bins = [ScoreBins(name, [0.0, 0.5, 1.0], [1, 9, 0], [9, 1, 0]) for name in names]
     known = digits()
-    baseline = msgspec.structs.replace(
-        known.baseline, classes=names, confusion=[], scores=bins, regions=None
-    )
+    baseline = replace(known.baseline, classes=names, confusion=[], scores=bins, regions=None)
     found = Estimates("m", "1", baseline, names, None)
     scores = np.random.default_rng(1).dirichlet(np.ones(30), 500)
     fields = {Field("score", name): Column(scores[:, n].tolist()) for n, name in enumerate(names)}

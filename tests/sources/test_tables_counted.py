@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
@@ -187,9 +187,9 @@ class TestTraining:
             assert not rejected
             made.append(baseline)
         assert made[0].rows == 300
-        expected, *losses = (msgspec.to_builtins(one.losses) for one in made)
+        expected, *losses = (asdict(one.losses) for one in made)
         assert losses == [pytest.approx(expected)] * 2  # they are summed up in other batches
-        made = [msgspec.structs.replace(one, losses=None) for one in made]
+        made = [replace(one, losses=None) for one in made]
         assert made[0] == made[1] == made[2]
         counted.close()
 

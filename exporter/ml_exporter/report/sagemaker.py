@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-from msgspec.structs import replace
+from dataclasses import replace
 
 from ml_exporter.report.judging import Report
 from ml_exporter.sagemaker_violations import (

@@ -7,10 +7,10 @@ model-monitor-byoc-constraints.html. Counts may have a fraction of zero.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-import msgspec
-
+from ml_exporter import typed
 from ml_exporter.baseline import BaselineError
 
 MOST_DISTINCT = 100_000  # values that are told apart; text with more of them has no categories
@@ -19,7 +19,8 @@ STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 Schema = TypeVar("Schema")
 
 
-class Common(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Common:
     num_present: float
     num_missing: float = 0.0
 
@@ -28,73 +29,87 @@ class Common(msgspec.Struct, frozen=True):
         return whole_count(self.num_present), whole_count(self.num_missing)
 
 
-class Bucket(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Bucket:
     lower_bound: float
     upper_bound: float
     count: float
 
 
-class Sketch(msgspec.Struct, frozen=True):
-    data: list[list[float]] = []
+@dataclass(frozen=True)
+class Sketch:
+    data: list[list[float]] = field(default_factory=list)
 
 
-class Kll(msgspec.Struct, frozen=True):
-    buckets: list[Bucket] = []
+@dataclass(frozen=True)
+class Kll:
+    buckets: list[Bucket] = field(default_factory=list)
     sketch: Sketch = Sketch()
 
 
-class NumberDistribution(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class NumberDistribution:
     kll: Kll = Kll()
 
 
-class Numerical(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Numerical:
     common: Common
     min: float | str | None = None
     max: float | str | None = None
     distribution: NumberDistribution = NumberDistribution()
 
 
-class Value(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Value:
     value: str | float
     count: float
 
 
-class Categorical(msgspec.Struct, frozen=True):
-    buckets: list[Value] = []
+@dataclass(frozen=True)
+class Categorical:
+    buckets: list[Value] = field(default_factory=list)
 
 
-class TextDistribution(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class TextDistribution:
     categorical: Categorical = Categorical()
 
 
-class Textual(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Textual:
     common: Common
     distinct_count: float = 0.0
     distribution: TextDistribution = TextDistribution()
 
 
-class Feature(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Feature:
     name: str
     inferred_type: str = "Unknown"
     numerical_statistics: Numerical | None = None
     string_statistics: Textual | None = None
 
 
-class Dataset(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Dataset:
     item_count: float
 
 
-class Statistics(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Statistics:
     dataset: Dataset
     features: list[Feature]
 
 
-class Constraint(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Constraint:
     name: str
     inferred_type: str = "Unknown"
 
 
-class Constraints(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Constraints:
     features: list[Constraint]
 
 
@@ -107,8 +122,8 @@ def parse(data: bytes) -> object:
 
 def convert(data: bytes, schema: type[Schema]) -> Schema:
     try:
-        return msgspec.convert(parse(data), schema)
-    except (msgspec.ValidationError, RecursionError) as error:
+        return typed.convert(parse(data), schema)
+    except (typed.Unfit, RecursionError) as error:
         raise BaselineError(f"not what Model Monitor writes: {error}") from None
 
 

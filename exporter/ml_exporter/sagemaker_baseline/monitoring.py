@@ -5,14 +5,15 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-constraints.h
 
 from __future__ import annotations
 
-import msgspec
+from dataclasses import dataclass
 
 from ml_exporter.sagemaker_baseline.files import convert
 
 ENABLED = "Enabled"
 
 
-class Comparison(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Comparison:
     """How distributions are compared; ChiSquared isn't known, and compared by LInfinity."""
 
     perform_comparison: str = ENABLED
@@ -28,7 +29,8 @@ class Comparison(msgspec.Struct, frozen=True):
         return self.comparison_threshold
 
 
-class Monitoring(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Monitoring:
     """Thresholds are the least shares: of values of the right type, and of known categories."""
 
     evaluate_constraints: str = ENABLED
@@ -38,7 +40,8 @@ class Monitoring(msgspec.Struct, frozen=True):
     distribution_constraints: Comparison = Comparison()
 
 
-class _File(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class _File:
     monitoring_config: Monitoring = Monitoring()
 
 

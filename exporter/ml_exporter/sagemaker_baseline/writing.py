@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from ml_exporter.baseline import Baseline, BaselineField
 from ml_exporter.batch import Batch, Column, Field, category_name
+from ml_exporter.json_text import indented
 from ml_exporter.sagemaker_baseline.files import CONSTRAINTS, MOST_DISTINCT, STATISTICS
 from ml_exporter.sagemaker_baseline.monitoring import Comparison, Monitoring
 from ml_exporter.sagemaker_baseline.sketch import Sketch
@@ -160,9 +161,9 @@ def describe(
         )
     dataset = {"item_count": baseline.rows}
     return {
-        STATISTICS: _encode({"version": 0.0, "dataset": dataset, "features": statistics}),
-        CONSTRAINTS: _encode(
-            {"version": 0.0, "features": constraints, "monitoring_config": _MONITORING}
+        STATISTICS: indented({"version": 0.0, "dataset": dataset, "features": statistics}, 2),
+        CONSTRAINTS: indented(
+            {"version": 0.0, "features": constraints, "monitoring_config": asdict(_MONITORING)}, 2
         ),
     }
 
@@ -175,7 +176,3 @@ def _named(field: BaselineField) -> dict[str, int]:
         for name, count in field.counts.items()
         if name not in special
     }
-
-
-def _encode(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
