@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter import json_text
 from ml_exporter.statistics import counting
 from ml_exporter.statistics.bins import (
     INVALID,
@@ -30,7 +30,23 @@ WatchedRole = Literal["feature", "prediction", "score", "label", "component"]
 Role = WatchedRole | Literal["segment", "region", "attribution", "ranked", "completion"]
 FieldType = Literal["number", "category"]
 
-ABSENT = msgspec.UNSET  # the row has no such field at all; null is None
+
+class _Absent:
+    """The type of ABSENT, of which there is one in each process."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __reduce__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = _Absent()  # the row has no such field at all; null is None
 
 LONGEST_NAME = 200  # characters; no longer text is made a category, or a label, of its own
 
@@ -39,7 +55,6 @@ Value = TypeVar("Value")
 _FEW_PAIRS = 1 << 16  # of names: no more are counted in an array of them all
 
 _WHOLE_DECIMAL = re.compile(r"[+-]?\d+\.0*")
-_DECIMALS = msgspec.json.Decoder(list[float | None])
 
 
 class Field(NamedTuple):
@@ -249,7 +264,7 @@ class Column:
     def numbers(self) -> Numbers:
         try:
             return self._numbers_of_text() if self.text else self._numbers_of_json()
-        except (OverflowError, msgspec.DecodeError):
+        except (OverflowError, json_text.NotJson):
             return self._numbers_one_by_one()
 
     def _numbers_of_json(self) -> Numbers:
@@ -268,7 +283,7 @@ class Column:
         if ",," in listed:
             missing = texts.count("")
             listed = listed.replace(",,", ",null,").replace(",,", ",null,")
-        values = np.array(_DECIMALS.decode(f"[{listed[1:-1]}]"), dtype=np.float64)
+        values = np.array(json_text.decimals(f"[{listed[1:-1]}]"), dtype=np.float64)
         if values.size != len(texts) or np.count_nonzero(np.isnan(values)) != missing:
             return self._numbers_one_by_one()  # a text of its own said "null", or "1,2"
         return Numbers(values, missing, invalid=0, wrong_type=0)
@@ -347,8 +362,10 @@ def category_name(value: object) -> str:
     A whole number has no fraction, a boolean is `true` or `false`, and a name that begins
     with `<` is given a backslash, so that it can't be taken for a special bin.
     """
+    if value is ABSENT:
+        return MISSING
     match value:
-        case None | msgspec.UNSET | "":
+        case None | "":
             return MISSING
         case bool():
             return "true" if value else "false"

@@ -9,10 +9,10 @@ from itertools import chain, pairwise, takewhile
 from operator import add
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter import message_pack
 from ml_exporter.batch import (
     ABSENT,
     CARRIED,
@@ -28,11 +28,7 @@ from ml_exporter.statistics.bins import MISSING, Floats
 
 _AT_ONCE = 4 << 20  # bytes put together at once
 _ROWS = 1024  # taken apart at once
-_FIXMAP, _MAP_16, _ARRAY_32, _FLOAT_64 = 0x80, b"\xde", b"\xdd", b"\xcb"
-_MOST_OF_FIXMAP = 15  # entries
-_EMPTY = bytes([_FIXMAP])
 _ROLES: dict[str, Role] = {role: role for role in CARRIED}
-_DECODER = msgspec.msgpack.Decoder(list[dict[str, float | str]])
 
 _Mask = NDArray[np.bool_]
 _Places = NDArray[np.intp]  # of rows among all
@@ -122,36 +118,23 @@ def pack(batch: Batch) -> list[bytes]:
     counts = np.full(batch.rows, len(names))
     for _, numbers in scores:
         counts += ~np.isnan(numbers)
-    heads = [_head(count) for count in range(len(carried) + 1)]
+    heads = [message_pack.head(count) for count in range(len(carried) + 1)]
     packed = [heads[count] for count in counts.tolist()]
     for key, categories in names:
-        entries = [key + _text(name) for name in categories.names]
+        entries = [key + message_pack.text(name) for name in categories.names]
         packed = [*map(add, packed, map(entries.__getitem__, categories.codes.tolist()))]
     # Numbers are last: rows with the same names begin alike, and all rows end alike.
     return [*map(add, packed, chain.from_iterable(_entries(scores)))] if scores else packed
 
 
 def _key(key: Field) -> bytes:
-    return _text(f"{key.role}/{key.name}")
-
-
-def _text(text: str) -> bytes:
-    """Without lone surrogates, which are no UTF-8."""
-    return msgspec.msgpack.encode(text.encode("utf-8", "replace").decode())
-
-
-def _head(entries: int) -> bytes:
-    if not entries:
-        return b""
-    if entries <= _MOST_OF_FIXMAP:
-        return bytes([_FIXMAP | entries])
-    return _MAP_16 + entries.to_bytes(2, "big")
+    return message_pack.text(f"{key.role}/{key.name}")
 
 
 def _entries(scores: Sequence[tuple[bytes, Floats]]) -> Iterator[list[bytes]]:
     """Those of each row, one after the other; some rows at a time."""
     rows = scores[0][1].size
-    parts = [key + _FLOAT_64 + bytes(8) for key, _ in scores]
+    parts = [key + message_pack.FLOAT_64 + bytes(8) for key, _ in scores]
     widths = np.array([len(part) for part in parts])
     template = np.frombuffer(b"".join(parts), dtype=np.uint8)
     at_once = max(1, _AT_ONCE // template.size)
@@ -214,11 +197,11 @@ class _End(NamedTuple):
 
     @staticmethod
     def of(row: bytes) -> _End:
-        entries = _decode([row])[0]
+        entries = message_pack.maps([row])[0]
         last = [*takewhile(lambda key: isinstance(entries[key], float), reversed(entries))]
         numbers, template, free = {}, b"", b""
         for key in reversed(last):
-            known = _text(key) + _FLOAT_64
+            known = message_pack.text(key) + message_pack.FLOAT_64
             numbers[key] = len(template) + len(known)
             template += known + bytes(8)
             free += bytes(len(known)) + b"\1" * 8
@@ -241,7 +224,7 @@ class _Columns:
         known: Collection[str],
     ) -> None:
         """What rows at some places have, but for what is known; `codes` tell which row each is."""
-        maps = _decode(distinct)
+        maps = message_pack.maps(distinct)
         for text in dict.fromkeys(chain.from_iterable(maps)):
             if text in known:
                 continue
@@ -266,24 +249,3 @@ def _field(text: str) -> Field | None:
     """What a key stands for, if that is carried still."""
     role, slash, name = text.partition("/")
     return Field(_ROLES[role], name) if slash and role in _ROLES else None
-
-
-def _decode(rows: Sequence[bytes]) -> list[dict[str, float | str]]:
-    """Maps of rows; one that can't be read has nothing."""
-    try:
-        return _decode_all(rows)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return [_decode_one(row) for row in rows]
-
-
-def _decode_one(row: bytes) -> dict[str, float | str]:
-    try:
-        return _decode_all([row])[0]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-
-
-def _decode_all(rows: Sequence[bytes]) -> list[dict[str, float | str]]:
-    """All as one array, which is decoded much faster than each by itself."""
-    size = len(rows).to_bytes(4, "big")
-    return _DECODER.decode(b"".join([_ARRAY_32, size, *(row or _EMPTY for row in rows)]))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +17,20 @@ import pytest
 
 from ml_exporter.client.arguments import model_of
 from ml_exporter.client.lines import Writer, line
+
+
+class Tier(Enum):
+    PAID = "paid"
+
+
+@dataclass
+class Dose:
+    amount: float
+
+
+class Tag(str):
+    """A text of a class of its own."""
+
 
 BINARY = {"task": "binary", "positive": "1"}
 
@@ -29,6 +45,8 @@ BINARY = {"task": "binary", "positive": "1"}
         (np.str_("a"), "a"),
         (np.array([1, 2]), [1, 2]),
         (Decimal("1.50"), 1.5),
+        (Decimal("1E+3"), 1000.0),
+        (Decimal(10**30), 10**30),
         (True, True),
         (None, None),
         (pd.NA, None),
@@ -39,7 +57,16 @@ BINARY = {"task": "binary", "positive": "1"}
         (datetime(2026, 3, 1, tzinfo=UTC), "2026-03-01T00:00:00Z"),
         (pd.Timestamp(2026, 3, 1), "2026-03-01T00:00:00"),
         (date(2026, 3, 1), "2026-03-01"),
+        (time(1, 2, 3, 500_000, UTC), "01:02:03.500000Z"),
+        (timedelta(days=1, seconds=2.5), "P1DT2.5S"),
+        (timedelta(seconds=-0.25), "-PT0.25S"),
+        (timedelta(0), "P0D"),
         (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (b"bytes", "Ynl0ZXM="),
+        ({"a"}, ["a"]),
+        (Tier.PAID, "paid"),
+        (Dose(1.5), {"amount": 1.5}),
+        (Tag("a"), "a"),
         (object(), {}),
         ({"a": {1: 2.5}}, {"a": {"1": 2.5}}),
         (math.inf, math.inf),

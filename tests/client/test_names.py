@@ -13,7 +13,7 @@ LIGHT = {"numpy", "prometheus_client"}
 PROGRAM = """
 import sys
 {statement}
-roots = {{name.partition(".")[0] for name in sys.modules}}
+roots = {{name.partition(".")[0] for name, module in sys.modules.items() if module}}
 print(*sorted(root for root in roots if root not in sys.stdlib_module_names))
 """
 
@@ -55,8 +55,9 @@ def test_to_import_it_costs_nothing() -> None:
     assert imported("from ml_exporter.client import MonitorMiddleware") <= LIGHT
 
 
-def test_to_use_it_takes_numpy_and_the_decoder() -> None:
+def test_to_use_it_takes_no_more() -> None:
     statement = """
+sys.modules["msgspec"] = None  # it is used where it is installed
 from ml_exporter import Monitor
 monitor = Monitor("m", task="binary", positive="1", learn={"rows": 50}, first_scrape_wait=0)
 monitor.start_http_server(0, "127.0.0.1")
@@ -65,4 +66,4 @@ for row in range(100):
 monitor.register()
 monitor.close()
 """
-    assert imported(statement) <= {*LIGHT, "msgspec", "typing_extensions"}
+    assert imported(statement) <= LIGHT

@@ -6,12 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
 
-import msgspec
-
+from ml_exporter import json_text
 from ml_exporter.client import paths
+from ml_exporter.client.plain_values import plain
 from ml_exporter.client.wire import Lines, Stream
 from ml_exporter.client.wrapping import Unnamed
 from ml_exporter.config import Model, VersionField
@@ -149,34 +148,24 @@ class Writer:
 def line(row: dict[str, Any]) -> bytes:
     """A row as a line of JSON, in which NaN is not null."""
     try:
-        data = _encoder.encode(row)
+        data = _encode(row)
         is_strict = b"null" not in data or data.count(b"null") <= list(row.values()).count(None)
-    except (TypeError, ValueError, msgspec.MsgspecError):
+    except (TypeError, ValueError, json_text.NotJson):
         is_strict = False
     return data + b"\n" if is_strict else _lenient_line(row)
 
 
 def _lenient_line(row: dict[str, Any]) -> bytes:
     named = {str(name): value for name, value in row.items()}
-    return json.dumps(named, default=_plain, skipkeys=True).encode() + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    """What JSON knows in place of a value of NumPy or pandas; an object is of no type at all."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    if isinstance(value, datetime):  # also of pandas
-        return value.isoformat().replace("+00:00", "Z")
     try:
-        return msgspec.json.decode(_bare_encoder.encode(value))
-    except (TypeError, msgspec.MsgspecError):
-        return {}
+        data = _lenient.encode(named).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which whoever reads it rejects
+        data = json.dumps(named, default=plain, skipkeys=True).encode()
+    return data + b"\n"
 
 
-_bare_encoder = msgspec.json.Encoder(decimal_format="number")
-_encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number")
+_encode = json_text.encoder(plain)
+_lenient = json.JSONEncoder(default=plain, skipkeys=True, ensure_ascii=False)
 
 
 def _label(id: Any, label: Any, time: Any) -> dict[str, Any]:

@@ -7,8 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
+from ml_exporter import json_text
 from ml_exporter.batch import ABSENT
 from ml_exporter.formats.lines import BOM
 
@@ -94,18 +93,18 @@ class Message:
 def json_value(text: bytes) -> Any:
     """A JSON value; NaN, Infinity and numbers of any size are read too. Raises Rejected."""
     try:
-        return msgspec.json.decode(text)
+        return json_text.decode(text)
     except UnicodeError:
         raise Rejected("encoding") from None
     except RecursionError:
         raise Rejected("too_deep") from None
-    except msgspec.DecodeError:
+    except json_text.NotJson:
         return _lenient_value(text)
 
 
 def _lenient_value(text: bytes) -> Any:
     try:
-        value = json.loads(text.removeprefix(BOM).decode(), parse_int=integer)
+        value = json.loads(text.removeprefix(BOM).decode(), parse_int=json_text.integer)
         if b"\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except UnicodeError:
@@ -115,11 +114,6 @@ def _lenient_value(text: bytes) -> Any:
     except ValueError:
         raise Rejected("malformed") from None
     return value
-
-
-def integer(digits: str) -> float:
-    """An int, but for one too large for anything."""
-    return int(digits) if len(digits) < 300 else float(digits)
 
 
 def _decompress(data: bytes, encoding: str) -> bytes:

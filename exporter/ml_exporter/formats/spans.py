@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter import json_text
 from ml_exporter.batch import (
     ABSENT,
     Categories,
@@ -27,7 +27,6 @@ from ml_exporter.batch import (
     numbers_of,
 )
 from ml_exporter.formats import _scanner
-from ml_exporter.formats.messages import integer
 from ml_exporter.statistics.bins import Floats
 
 Offsets = NDArray[np.int32]
@@ -38,8 +37,6 @@ _SEED = secrets.randbits(64)
 
 
 _SAMPLE = 1 << 14  # bytes
-
-_PARTS = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
 
 # What a span holds; the quotes around a text are not in it.
 ABSENT_, NULL, TRUE, FALSE, NUMBER, TEXT, ESCAPED, OBJECT, LIST = range(9)
@@ -235,7 +232,7 @@ class SpanColumn(Column):
         nested = np.flatnonzero(self._kinds >= OBJECT)
         starts, stops = self._starts[nested], self._starts[nested] + self._lengths[nested]
         for row, start, stop in zip(nested.tolist(), starts.tolist(), stops.tolist(), strict=True):
-            counts[row] = len(_PARTS.decode(self._data[start:stop]))
+            counts[row] = json_text.size(self._data[start:stop])
         return counts
 
     @property
@@ -253,7 +250,7 @@ class SpanColumn(Column):
         if kind == ESCAPED:  # text that isn't its own bytes: "\n" in JSON, `""` in CSV
             if self.text:
                 return token.decode().replace('""', '"')
-            return msgspec.json.decode(b'"%b"' % token)
+            return json_text.decode(b'"%b"' % token)
         return _CONSTANTS[kind]()
 
 
@@ -271,9 +268,9 @@ _CONSTANTS: dict[int, Callable[[], object]] = {
 def _number(token: bytes) -> Any:
     """What JSON's parsers make of a number: NaN and numbers of any size, too."""
     try:
-        return msgspec.json.decode(token)
-    except msgspec.DecodeError:
-        return json.loads(token, parse_int=integer)
+        return json_text.decode(token)
+    except json_text.NotJson:
+        return json.loads(token, parse_int=json_text.integer)
 
 
 def _as_many(parts: Sized) -> bytes:
@@ -283,13 +280,13 @@ def _as_many(parts: Sized) -> bytes:
 
 def _token(value: object, text: bool) -> tuple[int, bytes]:
     """A value as a span of bytes of its own."""
+    if value is ABSENT:
+        return ABSENT_, b""
     match value:
-        case msgspec.UNSET:
-            return ABSENT_, b""
         case str():
             if text or ('"' not in value and "\\" not in value and value.isprintable()):
                 return TEXT, value.encode()
-            return ESCAPED, msgspec.json.encode(value)[1:-1]
+            return ESCAPED, json_text.encode(value)[1:-1]
         case None:
             return NULL, b""
         case bool():

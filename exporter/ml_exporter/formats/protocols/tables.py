@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from ml_exporter import json_text
 from ml_exporter.batch import ABSENT, number_of_text
 from ml_exporter.formats.exchanges import LONGEST_PREFIX, MOST_COLUMNS, Rows
-from ml_exporter.formats.messages import LARGEST_BODY, Rejected, integer
+from ml_exporter.formats.messages import LARGEST_BODY, Rejected
 from ml_exporter.formats.rows import MOST_FEATURES
 
 MOST_ROWS = 100_000  # of one exchange
@@ -172,7 +173,7 @@ def value_of_text(text: str) -> object:
         return text
     digits = text.removeprefix("-")
     # A whole number may be a long id, of which a float would lose the end.
-    return integer(text) if digits.isascii() and digits.isdecimal() else number
+    return json_text.integer(text) if digits.isascii() and digits.isdecimal() else number
 
 
 def check_rows(rows: int) -> None:
