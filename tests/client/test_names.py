@@ -55,15 +55,23 @@ def test_to_import_it_costs_nothing() -> None:
     assert imported("from ml_exporter.client import MonitorMiddleware") <= LIGHT
 
 
-def test_to_use_it_takes_no_more() -> None:
-    statement = """
+USED = """
 sys.modules["msgspec"] = None  # it is used where it is installed
+{hidden}
 from ml_exporter import Monitor
-monitor = Monitor("m", task="binary", positive="1", learn={"rows": 50}, first_scrape_wait=0)
+monitor = Monitor("m", task="binary", positive="1", learn={{"rows": 50}}, first_scrape_wait=0)
 monitor.start_http_server(0, "127.0.0.1")
 for row in range(100):
-    monitor.log({"x": row}, prediction="1")
-monitor.register()
+    monitor.log({{"x": row}}, prediction="1")
+{registered}
 monitor.close()
 """
-    assert imported(statement) <= LIGHT
+
+
+def test_to_use_it_takes_numpy() -> None:
+    hidden = 'sys.modules["prometheus_client"] = None'
+    assert imported(USED.format(hidden=hidden, registered="")) <= {"numpy"}
+
+
+def test_to_register_it_takes_prometheus_client() -> None:
+    assert imported(USED.format(hidden="", registered="monitor.register()")) <= LIGHT

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client.core import Metric
-
 if TYPE_CHECKING:
+    from prometheus_client import Metric
+
     from ml_exporter.families import Frozen
 
 
@@ -30,6 +30,8 @@ def dump(samples: list[Frozen]) -> bytes:
 
 
 def load(data: bytes) -> Iterator[Metric]:
+    from prometheus_client import Metric  # which whoever has a registry has imported
+
     for name, help, kind, samples in json.loads(data):
         metric = Metric(name.removesuffix("_total") if kind == "counter" else name, help, kind)
         for suffix, labels, value in samples:

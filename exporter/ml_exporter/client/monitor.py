@@ -12,8 +12,7 @@ from ml_exporter.client.hub import EXCHANGE, LABEL, ROW, TABLE
 from ml_exporter.client.hubs import hub_of
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.core import Metric
+    from prometheus_client import CollectorRegistry, Metric
 
     from ml_exporter.client.exchanges import Copied, Reading
     from ml_exporter.client.wrapping import WatchedModel
