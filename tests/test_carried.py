@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_exporter import carried
-from ml_exporter.batch import ABSENT, PREDICTION, REGION, SCORE, Batch, Column, Field
+from ml_exporter.batch import (
+    ABSENT,
+    EXPECTED_ERROR,
+    PREDICTION,
+    REGION,
+    SCORE,
+    Batch,
+    Column,
+    Field,
+)
 from ml_exporter.carried import Names, Scores, pack, unpack
 from ml_exporter.statistics.bins import MISSING
 
@@ -44,6 +53,18 @@ def batch(**columns: Sequence[object]) -> Batch:
 def test_a_row_is_a_map(columns: dict[str, list[object]], packed: dict[str, object]) -> None:
     (row,) = pack(batch(**columns))
     assert msgspec.msgpack.decode(row) == packed
+
+
+def test_an_expected_error_is_a_number_as_scores_are() -> None:
+    columns: dict[Field, Column] = {
+        REGION: Names.of(["a", "b"]),
+        EXPECTED_ERROR: Scores(np.array([2.5, math.nan])),
+    }
+    rows = pack(Batch(2, columns))
+    first, second = map(msgspec.msgpack.decode, rows)
+    assert first == {"region/region": "a", "expected/error": 2.5}
+    assert second == {"region/region": "b"}
+    assert unpack(rows)[EXPECTED_ERROR].values == [2.5, None]
 
 
 def test_a_row_is_small() -> None:

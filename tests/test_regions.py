@@ -11,8 +11,10 @@ from ml_exporter.batch import ABSENT, LABEL, PREDICTION, SCORE, Batch, Column, F
 from ml_exporter.profiling import build
 from ml_exporter.region_fitting import RegionsBuilder
 from ml_exporter.regions import (
+    MOST_LEAVES,
     MOST_REGIONS,
     Answers,
+    ErrorTree,
     Region,
     Regions,
     Split,
@@ -41,6 +43,34 @@ def regions(*splits, rows=10):
         regions=[Region(name=name, rows=rows) for name in names],
         preferred="regions",
     )
+
+
+COUNTRIES = ["DE", "FR", "IT", "<other>", "<missing>"]
+
+
+def random_splits(random, leaves):
+    splits = []
+    for new in range(1, leaves):
+        of = {"region": int(random.integers(new)), "new": new, "role": "feature"}
+        if random.random() < 0.5:
+            at, missing = float(random.integers(60)), bool(random.integers(2))
+            splits.append(Split(**of, field="age", at=at, missing=missing))
+        else:
+            stay = random.random(len(COUNTRIES)) < 0.5
+            among = [name for name, stays in zip(COUNTRIES, stay, strict=True) if stays]
+            others = [name for name in COUNTRIES if name not in among]
+            splits.append(Split(**of, field="country", among=among, others=others))
+    return splits
+
+
+def leaf_of(splits, age, country):
+    number = None if age is None or math.isnan(age) else float(age)
+    name = "<missing>" if country is None else country
+    leaf = 0
+    for split in splits:
+        if split.region == leaf and split.moves(number if split.field == "age" else name):
+            leaf = split.new
+    return leaf
 
 
 class TestRows:
@@ -87,32 +117,31 @@ class TestRows:
     @pytest.mark.parametrize("seed", range(5))
     def test_are_found_as_by_one_split_after_the_other(self, seed):
         random = np.random.default_rng(seed)
-        names = ["DE", "FR", "IT", "<other>", "<missing>"]
-        splits = []
-        for new in range(1, MOST_REGIONS):
-            of = {"region": int(random.integers(new)), "new": new, "role": "feature"}
-            if random.random() < 0.5:
-                at, missing = float(random.integers(60)), bool(random.integers(2))
-                splits.append(Split(**of, field="age", at=at, missing=missing))
-            else:
-                stay = random.random(len(names)) < 0.5
-                among = [name for name, stays in zip(names, stay, strict=True) if stays]
-                others = [name for name in names if name not in among]
-                splits.append(Split(**of, field="country", among=among, others=others))
+        splits = random_splits(random, MOST_REGIONS)
         ages = [None, math.nan, *random.integers(-1, 61, 300).tolist()]
-        countries = random.choice(np.array([*names[:3], "XX", None]), len(ages)).tolist()
-        one_by_one = []
-        for age, country in zip(ages, countries, strict=True):
-            number = None if age is None or math.isnan(age) else float(age)
-            name = "<missing>" if country is None else country
-            at = 0
-            for split in splits:
-                if split.region == at and split.moves(number if split.field == "age" else name):
-                    at = split.new
-            one_by_one.append(at)
+        countries = random.choice(np.array([*COUNTRIES[:3], "XX", None]), len(ages)).tolist()
+        one_by_one = [leaf_of(splits, *row) for row in zip(ages, countries, strict=True)]
         batch = Batch(len(ages), {AGE: Column(ages), COUNTRY: Column(countries)})
         assert regions(*splits).codes(batch).tolist() == one_by_one
         assert len(set(one_by_one)) > 5
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_errors_are_expected_as_by_one_tree_after_the_other(self, seed):
+        random = np.random.default_rng(seed)
+        trees = []
+        for leaves in [*range(2, MOST_LEAVES + 1), *range(2, MOST_LEAVES + 1)]:
+            splits = random_splits(random, leaves)
+            trees.append(ErrorTree(splits, random.normal(0.3, 1, leaves).tolist()))
+        ages = [None, math.nan, *random.integers(-1, 61, 300).tolist()]
+        countries = random.choice(np.array([*COUNTRIES[:3], "XX", None]), len(ages)).tolist()
+        one_by_one = [
+            sum(tree.adds[leaf_of(tree.splits, *row)] for tree in trees)
+            for row in zip(ages, countries, strict=True)
+        ]
+        batch = Batch(len(ages), {AGE: Column(ages), COUNTRY: Column(countries)})
+        found = msgspec.structs.replace(regions(BY_AGE), trees=trees).expected_errors(batch)
+        assert found.tolist() == pytest.approx(np.maximum(one_by_one, 0))
+        assert min(one_by_one) < 0 < max(one_by_one)
 
     def test_a_column_of_them_is_one_of_text(self):
         column = regions(BY_AGE).of(Batch(3, {AGE: Column([1, 40, 2])}))
@@ -230,6 +259,31 @@ class TestFitting:
             assert absolute == pytest.approx(errors[codes == code].mean())
             assert squared == pytest.approx(np.square(errors[codes == code]).mean())
 
+    def test_trees_expect_the_errors_of_the_rows_in_sum(self):
+        known = progression()
+        found = known.baseline.regions
+        predicted, actual = (known.rows.fields[key].numbers.values for key in (PREDICTION, LABEL))
+        errors = np.abs(predicted - actual)
+        expected = found.expected_errors(known.rows)
+        assert expected.sum() == pytest.approx(errors.sum())
+        assert found.square_ratio * np.square(expected).sum() == pytest.approx(
+            np.square(errors).sum()
+        )
+
+    def test_trees_see_what_is_within_a_bin(self):
+        rng = np.random.default_rng(5)
+        x, said = rng.random((2, 4000))
+        is_large = x > 0.96  # which is less than one of the ten bins of the baseline
+        columns = {Field("feature", "x"): x, PREDICTION: said}
+        columns[LABEL] = said + rng.laplace(0, np.where(is_large, 10, 1))
+        rows = Batch(4000, {key: Column(values.tolist()) for key, values in columns.items()})
+        types = {PREDICTION: "number", LABEL: "number"}
+        found = build(lambda: [rows], Request("m", "1", types, {}, bins=10, categories=50)).regions
+        expected = found.expected_errors(rows)
+        assert expected[is_large].mean() == pytest.approx(10, rel=0.1)
+        assert expected[~is_large].mean() == pytest.approx(1, rel=0.1)
+        assert found.errors[found.codes(rows), 0].max() < 8
+
     @MODELS
     @pytest.mark.parametrize("size", [1, 37, 1000])
     def test_does_not_depend_on_how_rows_come(self, make, size):
@@ -342,6 +396,10 @@ class TestFile:
             ({"splits": [replace(BY_AGE, region=1)]}, "splits[0]"),
             ({"splits": [replace(BY_AGE, new=2)]}, "splits[0]"),
             ({"regions": [Region(name="a", rows=9), Region(name="b", rows=0)]}, "needs rows"),
+            ({"trees": [ErrorTree([BY_AGE], [1.0])]}, "trees[0]: needs two to 8 leaves"),
+            ({"trees": [ErrorTree([], [1.0])]}, "trees[0]: needs two to 8 leaves"),
+            ({"trees": [ErrorTree([BY_COUNTRY], [1.0, 2.0])]}, "trees[0]: splits[0]"),
+            ({"square_ratio": -1.0}, "square_ratio can't be negative"),
             ({"share": 1.5}, "share must be between 0 and 1"),
         ],
     )

@@ -27,7 +27,7 @@ from ml_exporter.statistics.bins import (
 )
 
 WatchedRole = Literal["feature", "prediction", "score", "label", "component"]
-Role = WatchedRole | Literal["segment", "region", "attribution", "ranked", "completion"]
+Role = WatchedRole | Literal["segment", "region", "expected", "attribution", "ranked", "completion"]
 FieldType = Literal["number", "category"]
 
 
@@ -68,9 +68,9 @@ PREDICTION = Field("prediction", "prediction")
 SCORE = Field("score", "score")
 LABEL = Field("label", "label")
 REGION = Field("region", "region")
-CARRIED: frozenset[Role] = frozenset(
-    {"score", "segment", "region", "ranked"}
-)  # until the label comes
+EXPECTED_ERROR = Field("expected", "error")
+CARRIED_NUMBERS: frozenset[Role] = frozenset({"score", "expected"})  # until the label comes
+CARRIED: frozenset[Role] = CARRIED_NUMBERS | {"segment", "region", "ranked"}
 
 
 class Numbers:

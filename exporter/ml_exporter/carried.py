@@ -16,6 +16,7 @@ from ml_exporter import message_pack
 from ml_exporter.batch import (
     ABSENT,
     CARRIED,
+    CARRIED_NUMBERS,
     Batch,
     Categories,
     Column,
@@ -106,15 +107,20 @@ class Scores(Column):
 def pack(batch: Batch) -> list[bytes]:
     """What each row has of the columns that are carried: MessagePack, empty where that is nothing.
 
-    It is a map. A score is a float64 under `score/NAME`, if the row has one; anything else is its
-    name, such as `DE` under `segment/country`. So a row tells itself what it has, whatever is
-    carried by now. https://github.com/msgpack/msgpack/blob/master/spec.md
+    It is a map. A score is a float64 under `score/NAME`, if the row has one, as is its expected
+    error under `expected/error`; anything else is its name, such as `DE` under `segment/country`.
+    So a row tells itself what it has, whatever is carried by now.
+    https://github.com/msgpack/msgpack/blob/master/spec.md
     """
     carried = {key: column for key, column in batch.fields.items() if key.role in CARRIED}
     if not carried:
         return [b""] * batch.rows
-    scores = [(_key(key), c.numbers.values) for key, c in carried.items() if key.role == "score"]
-    names = [(_key(key), c.categories) for key, c in carried.items() if key.role != "score"]
+    scores = [
+        (_key(key), c.numbers.values) for key, c in carried.items() if key.role in CARRIED_NUMBERS
+    ]
+    names = [
+        (_key(key), c.categories) for key, c in carried.items() if key.role not in CARRIED_NUMBERS
+    ]
     counts = np.full(batch.rows, len(names))
     for _, numbers in scores:
         counts += ~np.isnan(numbers)
@@ -229,17 +235,19 @@ class _Columns:
             if text in known:
                 continue
             values = [entries.get(text) for entries in maps]
-            if text.startswith("score/"):
+            if (key := _field(text)) is None:
+                continue
+            if key.role in CARRIED_NUMBERS:
                 numbers = [value if isinstance(value, float) else math.nan for value in values]
                 self.put_numbers(text, places, np.array(numbers)[codes])
-            elif key := _field(text):
+            else:
                 if key not in self.names:
                     self.names[key] = np.full(self._rows, None)
                 names = [value if isinstance(value, str) else None for value in values]
                 self.names[key][places] = np.array(names, dtype=np.object_)[codes]
 
     def put_numbers(self, text: str, places: _Places, numbers: Floats) -> None:
-        if (key := _field(text)) and key.role == "score":
+        if (key := _field(text)) and key.role in CARRIED_NUMBERS:
             if key not in self.scores:
                 self.scores[key] = np.full(self._rows, np.nan)
             self.scores[key][places] = numbers

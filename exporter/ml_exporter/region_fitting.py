@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Field
 from ml_exporter.calibrated_scores import Expectation, class_codes, known_classes
+from ml_exporter.error_fitting import of_errors
 from ml_exporter.labelled_baseline import ScoreBins, score_counts, score_sums
 from ml_exporter.region_sample import Binned, Inputs, Sample, category_codes, number_codes
 from ml_exporter.regions import MOST_REGIONS, Answers, Estimator, Region, Regions, corrected
@@ -17,18 +18,18 @@ from ml_exporter.statistics.bins import Floats
 
 _LEAST_ROWS = 50  # of a region, and of a part of the baseline that estimators are compared on
 _MOST_ROWS = 50_000  # of the sample
-_MOST_VALUES = 20_000_000  # of the sample, over all fields
+_MOST_CODES = 20_000_000  # of the sample, over all fields
+_MOST_VALUES = 5_000_000  # of a regression, whose numbers are kept as they are
 _FOLDS = 5  # of the sample, in the order of its rows
 _MOST_TARGETS = 10  # classes that the tree is told apart
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of what regions know, that are tried; 0 is scores alone
-_LEAST_ERROR = 0.01  # of the mean one: smaller errors are alike
 
 
 class RegionsBuilder:
     """Collects labelled rows while a baseline counts them, and fits the regions at the end.
 
     `fields` are those of the baseline; `classes` has none for a regression. It keeps every
-    so-manieth row, at most 50,000, as the bins of its values.
+    so-manieth row, at most 50,000, as the bins of its values, or of a regression as its numbers.
     """
 
     def __init__(
@@ -37,7 +38,8 @@ class RegionsBuilder:
         self._fields = [one for one in fields if one.key.role in ("feature", "prediction", "score")]
         self._classes = known_classes(classes, positive) if classes else []
         self._positive = positive
-        self._most = max(1, min(_MOST_ROWS, _MOST_VALUES // max(len(self._fields), 1)))
+        values = _MOST_CODES if self._classes else _MOST_VALUES
+        self._most = max(1, min(_MOST_ROWS, values // max(len(self._fields), 1)))
         self._blocks: list[Sample] = []
         self._size = 0
         self._stride = 1
@@ -73,7 +75,7 @@ class RegionsBuilder:
             return None
         sample = Sample.joined(self._blocks)
         if not self._classes:
-            return _of_errors(Inputs.of(self._fields, sample), sample)
+            return of_errors(self._fields, sample)
         known = Expectation(self._classes, self._positive, scores, confusion)
         # What scores know is known before; regions tell by the inputs what they don't know.
         inputs = [one for one in self._fields if one.key.role != "score"]
@@ -85,7 +87,7 @@ class RegionsBuilder:
             column = batch.column(one.key)
             if one.edges is None:
                 codes[one.key] = category_codes(column, one.bins)
-            elif one.key.role == "feature":
+            elif one.key.role == "feature" and self._classes:
                 codes[one.key] = number_codes(column.numbers.values, one.edges[1:])
             else:
                 values[one.key] = column.numbers.values
@@ -228,32 +230,6 @@ def _refitted(
         cell = names[truth], names[guess]
         confusion[cell] = confusion.get(cell, 0.0) + 1
     return known.like(refitted, confusion)
-
-
-def _of_errors(inputs: Inputs, sample: Sample) -> Regions | None:
-    predicted, actual = sample.truth
-    errors = np.abs(predicted - actual)
-    mean = float(errors.mean())
-    if not mean:
-        return None
-    # On a logarithm, as errors have heavy tails.
-    targets = np.log(errors + _LEAST_ERROR * mean)[:, None]
-    splits = _grow(inputs, targets)
-    if not splits:
-        return None
-    described, names = inputs.described(splits)
-    leaves = _leaves(inputs, splits)
-    rows, absolute, squared = (
-        np.bincount(leaves, weights, len(names)) for weights in (None, errors, np.square(errors))
-    )
-    return Regions(
-        splits=described,
-        regions=[
-            Region(name=name, rows=int(n), absolute=float(a), squared=float(s))
-            for name, n, a, s in zip(names, rows, absolute, squared, strict=True)
-        ],
-        preferred="regions",
-    )
 
 
 def _grow(

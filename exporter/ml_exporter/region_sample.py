@@ -14,7 +14,7 @@ from ml_exporter.regions import Split, region_names
 from ml_exporter.statistics import trees
 from ml_exporter.statistics.bins import ANY, MISSING, OTHER, Floats, bin_codes, quantile_edges
 
-_FINE_BINS = 50  # of scores and predicted numbers
+_FINE_BINS = 50  # of scores and predicted numbers, and of all numbers if they are to be fine
 
 
 class Binned(Protocol):
@@ -70,7 +70,8 @@ class Inputs:
     codes: list[trees.Codes] = field(default_factory=list)
 
     @staticmethod
-    def of(fields: Iterable[Binned], sample: Sample) -> Inputs:
+    def of(fields: Iterable[Binned], sample: Sample, fine: bool = False) -> Inputs:
+        """The bins of features are those of the baseline, unless they are to be `fine`."""
         inputs = Inputs()
         for one in fields:
             uppers = None if one.edges is None else one.edges[1:]
@@ -79,7 +80,8 @@ class Inputs:
                 present = values[~np.isnan(values)]
                 if not present.size:
                     continue
-                uppers = quantile_edges(present, _FINE_BINS)[1:].tolist()
+                if fine or uppers is None or one.key.role != "feature":
+                    uppers = quantile_edges(present, _FINE_BINS)[1:].tolist()
                 codes = number_codes(values, uppers)
             else:
                 codes = sample.codes[one.key]

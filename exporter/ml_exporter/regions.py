@@ -12,15 +12,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import Batch, Categories, Column, Field, Role
-from ml_exporter.carried import Names
+from ml_exporter.batch import EXPECTED_ERROR, REGION, Batch, Categories, Column, Field, Role
+from ml_exporter.carried import Names, Scores
 from ml_exporter.statistics import counting
 from ml_exporter.statistics.bins import ANY, OTHER, Floats, format_number
 
 Estimator = Literal["scores", "regions"]
 
 MOST_REGIONS = 64  # a bit each
+MOST_LEAVES = 8  # of a tree of errors, a bit each: eight trees have as many bits
 
+_WORD = 64  # bits
+_TREES_IN_WORD = _WORD // MOST_LEAVES
 _LONGEST_NAME = 120  # characters of a region's name
 _MOST_NAMES = 3  # categories that one condition names
 _WEIGHT_OF_SCORES = 10  # rows: how much what scores say counts beside the rows of a leaf
@@ -75,9 +78,27 @@ class Region:
     squared: float = 0.0
 
 
+@dataclass(frozen=True)
+class ErrorTree:
+    """A small tree, and what it adds to the absolute error that is expected of a leaf's rows."""
+
+    splits: list[Split]  # its leaves are numbered as regions are
+    adds: list[float]
+
+    @property
+    def problem(self) -> str | None:
+        if not 1 < len(self.adds) == len(self.splits) + 1 <= MOST_LEAVES:
+            return f"needs two to {MOST_LEAVES} leaves, one more than splits"
+        return _problem_of_splits(self.splits)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Regions:
     """All regions of a baseline; `preferred` is the estimator that knew held-out rows better.
+
+    Of a regression `trees` add up to the absolute error that is expected of a row. The squared one
+    is its square times `square_ratio`, as if errors had the same shape everywhere. Older files have
+    no trees.
 
     What regions know beyond scores counts by a `share`, the one that knew held-out rows best.
     `held_out` has, of a classifier's estimators, the squared sum of what each missed in a part of
@@ -87,8 +108,17 @@ class Regions:
     splits: list[Split]
     regions: list[Region]
     preferred: Estimator
+    trees: list[ErrorTree] = dataclasses.field(default_factory=list)
+    square_ratio: float = 1.0
     share: float = 1.0  # how much of it counts that answers were right more often than expected
     held_out: dict[Estimator, float] = dataclasses.field(default_factory=dict)
+
+    def columns(self, batch: Batch) -> dict[Field, Column]:
+        """What is known of each row, and goes along with it until its label comes."""
+        columns: dict[Field, Column] = {REGION: self.of(batch)}
+        if self.trees:
+            columns[EXPECTED_ERROR] = Scores(self.expected_errors(batch))
+        return columns
 
     def of(self, batch: Batch) -> Column:
         """The name of each row's region."""
@@ -100,31 +130,36 @@ class Regions:
 
     def codes(self, batch: Batch) -> NDArray[np.int32]:
         """The place of each row's region in `regions`."""
-        left = np.full(batch.rows, (1 << len(self.regions)) - 1, dtype=np.uint64)
-        for key, test in self._tests:
-            test.leave(batch.column(key), left)
+        (left,) = self._bits_of_regions.left(batch)
         # One bit is left, and as many are below it as its place says.
         below: NDArray[np.uint8] = np.bitwise_count(left - np.uint64(1))
         return below.astype(np.int32)
 
-    @cached_property
-    def _tests(self) -> list[tuple[Field, _NumberTest | _CategoryTest]]:
-        """What the value of each field leaves of the regions, as bits: all fields leave one.
+    def expected_errors(self, batch: Batch) -> Floats:
+        """The absolute error that is expected of each row, by all trees together."""
+        left = self._bits_of_trees.left(batch).astype("<u8", copy=False)
+        of_trees = left.view(np.uint8).reshape(len(left), batch.rows, _TREES_IN_WORD)
+        errors = np.zeros(batch.rows)
+        for number, adds in enumerate(self._adds):
+            word, place = divmod(number, _TREES_IN_WORD)
+            errors += adds.take(of_trees[word, :, place])
+        return np.maximum(errors, 0.0, out=errors)
 
-        C. Lucchese et al., QuickScorer: a fast algorithm to rank documents with additive ensembles
-        of regression trees (2015).
-        """
-        within = [1 << number for number in range(len(self.regions))]
-        sides: dict[tuple[Field, bool], list[_Sides]] = {}
-        for split in reversed(self.splits):
-            stay, move = within[split.region], within[split.new]
-            is_number = split.at is not None
-            sides.setdefault((split.key, is_number), []).append(_Sides(split, stay, move))
-            within[split.region] |= move
-        return [
-            (key, (_NumberTest if is_number else _CategoryTest)(of_field))
-            for (key, is_number), of_field in sides.items()
-        ]
+    @cached_property
+    def _bits_of_regions(self) -> _Bits:
+        return _Bits([self.splits], MOST_REGIONS)
+
+    @cached_property
+    def _bits_of_trees(self) -> _Bits:
+        return _Bits([tree.splits for tree in self.trees], MOST_LEAVES)
+
+    @cached_property
+    def _adds(self) -> Floats:
+        """What each tree adds by the one bit that is left of it."""
+        table = np.zeros((len(self.trees), 1 << MOST_LEAVES))
+        for of_tree, tree in zip(table, self.trees, strict=True):
+            of_tree[1 << np.arange(len(tree.adds))] = tree.adds
+        return table
 
     def corrections(self, classes: Sequence[str]) -> Floats:
         """By how much more often the model is right than scores say: (regions, predicted)."""
@@ -151,11 +186,15 @@ class Regions:
             return "there must be one region more than there are splits"
         if len(set(self.names)) < len(self.regions):
             return "regions must have different names"
-        for number, split in enumerate(self.splits, 1):
-            if not 0 <= split.region < number or split.new != number:
-                return f"splits[{number - 1}]: must split one of the regions before into {number}"
+        if problem := _problem_of_splits(self.splits):
+            return problem
+        for number, tree in enumerate(self.trees):
+            if tree.problem:
+                return f"trees[{number}]: {tree.problem}"
         if any(region.rows < 1 for region in self.regions):
             return "each region needs rows"
+        if self.square_ratio < 0:
+            return "square_ratio can't be negative"
         if not 0 <= self.share <= 1:
             return "share must be between 0 and 1"
         return None
@@ -179,8 +218,52 @@ def corrected(probabilities: Floats, predicted: NDArray[np.int64], surplus: Floa
     return result
 
 
+def _problem_of_splits(splits: Sequence[Split]) -> str | None:
+    for number, split in enumerate(splits, 1):
+        if not 0 <= split.region < number or split.new != number:
+            return f"splits[{number - 1}]: must split one of the regions before into {number}"
+    return None
+
+
+class _Bits:
+    """The leaves of some trees as bits, so many for each tree: of each tree a row leaves one.
+
+    They are in words of 64 bits. What the value of a field leaves of the leaves is looked up.
+
+    C. Lucchese et al., QuickScorer: a fast algorithm to rank documents with additive ensembles of
+    regression trees (2015).
+    """
+
+    def __init__(self, trees: Sequence[Sequence[Split]], bits: int) -> None:
+        words = -(-len(trees) * bits // _WORD)
+        self._all = np.zeros((words, 1), dtype=np.uint64)
+        sides: dict[tuple[Field, bool], list[list[_Sides]]] = {}
+        for number, splits in enumerate(trees):
+            word, first = divmod(number * bits, _WORD)
+            within = [1 << first + leaf for leaf in range(len(splits) + 1)]
+            self._all[word] |= np.uint64(sum(within))
+            for split in reversed(splits):
+                stay, move = within[split.region], within[split.new]
+                of_field = sides.setdefault(
+                    (split.key, split.at is not None), [[] for _ in range(words)]
+                )
+                of_field[word].append(_Sides(split, stay, move))
+                within[split.region] |= move
+        self._tests = [
+            (key, (_NumberTest if is_number else _CategoryTest)(of_field))
+            for (key, is_number), of_field in sides.items()
+        ]
+
+    def left(self, batch: Batch) -> NDArray[np.uint64]:
+        """The bits that are left, of shape (words, rows)."""
+        left = np.repeat(self._all, batch.rows, axis=1)
+        for key, test in self._tests:
+            test.leave(batch.column(key), left)
+        return left
+
+
 class _Sides(NamedTuple):
-    """A split, and the regions on either side of it, after all splits, as bits."""
+    """A split, and the leaves on either side of it, after all splits, as bits."""
 
     split: Split
     stay: int
@@ -188,39 +271,54 @@ class _Sides(NamedTuple):
 
 
 def _left(sides: Sequence[_Sides], value: float | str | None) -> int:
-    """The regions that a value of a field leaves. None is no number, or a name not known."""
+    """The leaves that a value of a field leaves. None is no number, or a name not known."""
     excluded = 0
     for one in sides:
         excluded |= one.stay if one.split.moves(value) else one.move
-    return ~excluded & (1 << MOST_REGIONS) - 1
+    return ~excluded & (1 << _WORD) - 1
+
+
+def _tables(
+    sides: Sequence[Sequence[_Sides]], values: Sequence[float | str | None]
+) -> list[NDArray[np.uint64] | None]:
+    """What each of the values leaves, by word; None where the field tells nothing of a word."""
+    return [
+        np.array([_left(of_word, value) for value in values], dtype=np.uint64) if of_word else None
+        for of_word in sides
+    ]
 
 
 class _NumberTest:
-    """The regions that are left by the bin of a number."""
+    """The leaves that are left by the bin of a number."""
 
-    def __init__(self, sides: Sequence[_Sides]) -> None:
-        self._uppers = tuple(sorted({one.split.at for one in sides if one.split.at is not None}))
-        values = [*self._uppers, math.inf, None]
-        self._of_bins = np.array([_left(sides, value) for value in values], dtype=np.uint64)
+    def __init__(self, sides: Sequence[Sequence[_Sides]]) -> None:
+        every = {one.split.at for of_word in sides for one in of_word}
+        self._uppers = tuple(sorted(upper for upper in every if upper is not None))
+        self._of_bins = _tables(sides, [*self._uppers, math.inf, None])
 
     def leave(self, column: Column, left: NDArray[np.uint64]) -> None:
-        # There are fewer uppers than regions.
-        counting.leave(column.numbers.codes(self._uppers), self._of_bins, left)
+        codes = column.numbers.codes(self._uppers)
+        for table, of_word in zip(self._of_bins, left, strict=True):
+            if table is not None:
+                counting.leave(codes, table, of_word)
 
 
 class _CategoryTest:
-    """The regions that are left by the name of a category."""
+    """The leaves that are left by the name of a category."""
 
-    def __init__(self, sides: Sequence[_Sides]) -> None:
-        names = {name for one in sides for name in (*one.split.among, *one.split.others)}
-        self._of_names = {name: _left(sides, name) for name in names}
-        self._of_others = _left(sides, None)
+    def __init__(self, sides: Sequence[Sequence[_Sides]]) -> None:
+        splits = [one.split for of_word in sides for one in of_word]
+        names = dict.fromkeys(name for one in splits for name in (*one.among, *one.others))
+        self._places = {name: place for place, name in enumerate(names)}
+        self._of_names = _tables(sides, [*names, None])
 
     def leave(self, column: Column, left: NDArray[np.uint64]) -> None:
         categories = column.categories
-        of_names = [self._of_names.get(name, self._of_others) for name in categories.names]
+        places = [self._places.get(name, len(self._places)) for name in categories.names]
         codes = np.ascontiguousarray(categories.codes, dtype=np.int32)
-        counting.leave(codes, np.array(of_names, dtype=np.uint64), left)
+        for table, of_word in zip(self._of_names, left, strict=True):
+            if table is not None:
+                counting.leave(codes, table[places], of_word)
 
 
 def region_names(splits: Sequence[Split], missing: Collection[Field]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ml_exporter.baseline import Baseline, segments_of
-from ml_exporter.batch import REGION, Batch, Field
+from ml_exporter.batch import Batch, Field
 from ml_exporter.config import Limits, Model
 from ml_exporter.families import Family
 from ml_exporter.learning import Learner
@@ -126,7 +126,7 @@ class Version:
             return batch
         columns = self._segments.of(batch)
         if self.baseline.regions is not None:
-            columns[REGION] = self.baseline.regions.of(batch)
+            columns |= self.baseline.regions.columns(batch)
         return replace(batch, fields={**batch.fields, **columns}) if columns else batch
 
     def update(self, batch: Batch) -> None:

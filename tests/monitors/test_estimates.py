@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from ml_exporter.batch import LABEL, PREDICTION, REGION, SCORE, Batch, Column, Field
+from ml_exporter.batch import (
+    EXPECTED_ERROR,
+    LABEL,
+    PREDICTION,
+    REGION,
+    SCORE,
+    Batch,
+    Column,
+    Field,
+)
 from ml_exporter.labelled_baseline import ScoreBins
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
 from tests.estimating import digits, progression, tumours
@@ -40,6 +49,25 @@ def test_are_born_at_zero(make):
     before = samples(found).keys()
     found.update(known.production)
     assert samples(found).keys() == before
+
+
+@MODELS
+def test_series_are_as_many_as_the_docs_say(make):
+    known = make()
+    of = ("m", "1", known.baseline, known.classes, known.positive)
+    bins = known.baseline.scores
+    parts = (
+        Estimates(*of, score_bins=bins),
+        Estimates(*of, labelled=True),
+        EstimatorInfo(*of, false_alarms=0.01),
+    )
+    series = sum(len(family) for part in parts for family in part.families)
+    if not known.classes:
+        assert series == 9
+        return
+    of_bins = 4 * sum(len(one.edges) for one in bins)
+    assert series == 4 * (len(known.classes) ** 2 + 2) + 20 + 2 * len(bins) + of_bins
+    assert series == 250 or known.positive is None
 
 
 @CLASSIFIERS
@@ -106,6 +134,35 @@ def test_of_the_baseline_itself_regions_know_how_often_it_is_right(make):
     assert counted["ml_estimated_squared_error_total", "regions"] == pytest.approx(squared)
 
 
+def test_without_trees_of_errors_a_region_has_the_errors_of_its_rows():
+    known = progression()
+    older = msgspec.structs.replace(known.baseline.regions, trees=[])
+    found = monitor(known, msgspec.structs.replace(known.baseline, regions=older))
+    found.update(known.production)
+    means = older.errors[older.codes(known.production)].sum(axis=0)
+    assert samples(found) == pytest.approx(
+        {
+            ("ml_estimated_predictions_total", "regions"): known.production.rows,
+            ("ml_estimated_absolute_error_total", "regions"): means[0],
+            ("ml_estimated_squared_error_total", "regions"): means[1],
+        }
+    )
+
+
+def test_errors_are_not_expected_where_there_is_no_prediction():
+    known = progression()
+    found = monitor(known)
+    some = {
+        **known.production.fields,
+        PREDICTION: Column([None] * (known.production.rows - 1) + [99.0]),
+    }
+    found.update(replace(known.production, fields=some))
+    (*_, expected) = known.baseline.regions.expected_errors(replace(known.production, fields=some))
+    counted = samples(found)
+    assert counted["ml_estimated_predictions_total", "regions"] == 1
+    assert counted["ml_estimated_absolute_error_total", "regions"] == pytest.approx(expected)
+
+
 @MODELS
 @pytest.mark.parametrize("size", [1, 50])
 def test_do_not_depend_on_how_rows_come(make, size):
@@ -128,8 +185,9 @@ def test_of_labelled_rows_are_the_same_by_what_was_carried(make):
         if key.role in ("score", "prediction", "label")
     }
     # As a store gives it back.
-    names = list(known.baseline.regions.of(known.production).values)
-    labelled.update(replace(known.production, fields={**carried, REGION: Column(names)}))
+    for key, column in known.baseline.regions.columns(known.production).items():
+        carried[key] = Column(list(column.values))
+    labelled.update(replace(known.production, fields=carried))
     assert {("ml_labelled" + n[2:], *of): v for (n, *of), v in samples(found).items()} == (
         pytest.approx(samples(labelled))
     )
@@ -144,7 +202,7 @@ def test_labelled_rows_from_before_the_baseline_are_not_counted(make):
     )
     assert set(samples(labelled).values()) == {0.0}
     rows = known.production.rows
-    blank = {REGION: Column([None] * rows)}
+    blank = {key: Column([None] * rows) for key in (REGION, EXPECTED_ERROR)}
     labelled.update(replace(known.production, fields={**known.production.fields, **blank}))
     assert samples(labelled)["ml_labelled_estimated_predictions_total", "regions"] == 0
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ml_exporter.batch import LABEL, PREDICTION, REGION, Batch
+from ml_exporter.batch import LABEL, PREDICTION, Batch
 from ml_exporter.estimate_verdicts import judged_estimate
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
@@ -76,10 +76,10 @@ class Recorder:
 
 
 def carrying(known: Known, batch: Batch) -> Batch:
-    """A batch with the column that goes along until labels come."""
+    """A batch with the columns that go along until labels come."""
     regions = known.baseline.regions
     assert regions is not None
-    return replace(batch, fields={**batch.fields, REGION: regions.of(batch)})
+    return replace(batch, fields={**batch.fields, **regions.columns(batch)})
 
 
 class Watched:

@@ -3,10 +3,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from ml_exporter.statistics.bins import quantile_edges
-from ml_exporter.statistics.trees import Input, Split, grow, leaves_of
+from ml_exporter.statistics.trees import Input, Split, boost, grow, leaves_of
 
 
 def binned(data, bins=10):
@@ -104,3 +105,47 @@ def test_is_the_same_every_time():
     assert [(s.leaf, s.feature, s.left.tolist()) for s in first] == [
         (s.leaf, s.feature, s.left.tolist()) for s in again
     ]
+
+
+def boosted(codes, inputs, target, weight=0.0, least=10):
+    found = boost(
+        codes, inputs, target,
+        most_trees=12, rate=0.3, weight=weight, most_leaves=5, least_rows=least,
+    )  # fmt: skip
+    added = (one.adds[leaves_of(one.splits, codes, target.size)] for one in found)
+    return found, sum(added, np.zeros(target.size))
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_diabetes])
+def test_explains_as_much_as_scikit_learns_boosting(load):
+    data = load()
+    codes, inputs = binned(data.data)
+    target = data.target * 1.0
+    _, found = boosted(codes, inputs, target)
+    of_trees = {"max_leaf_nodes": 5, "min_samples_leaf": 10}
+    peer = GradientBoostingRegressor(n_estimators=12, learning_rate=0.3, random_state=0, **of_trees)
+    x = np.stack(codes, axis=1)
+    missed = np.square(target - peer.fit(x, target).predict(x)).sum()
+    assert np.square(target - found).sum() < 1.02 * missed
+
+
+@pytest.mark.parametrize("weight", [0.0, 50.0])
+def test_what_trees_add_up_to_has_the_mean_of_the_target(weight):
+    data = load_diabetes()
+    _, found = boosted(*binned(data.data), data.target * 1.0, weight)
+    assert found.mean() == pytest.approx(data.target.mean())
+
+
+def test_less_is_added_where_rows_are_few():
+    data = load_diabetes()
+    codes, inputs = binned(data.data)
+    spreads = [
+        boosted(codes, inputs, data.target * 1.0, weight)[1].std() for weight in (0, 20, 200)
+    ]
+    assert spreads == sorted(spreads, reverse=True)
+    assert spreads[2] < 0.9 * spreads[0]
+
+
+def test_there_are_no_trees_where_nothing_can_be_split():
+    codes, inputs = [np.zeros(100, dtype=np.uint8)], [Input(2, 1)]
+    assert boosted(codes, inputs, np.arange(100.0))[0] == []

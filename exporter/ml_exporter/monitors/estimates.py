@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_exporter.baseline import Baseline
-from ml_exporter.batch import PREDICTION, REGION, Batch
+from ml_exporter.batch import EXPECTED_ERROR, PREDICTION, REGION, Batch
 from ml_exporter.calibrated_scores import Expectation, class_codes
 from ml_exporter.families import Family
 from ml_exporter.labelled_baseline import ScoreBins
@@ -29,9 +29,9 @@ class Estimates:
     """Counts what the estimators of a baseline expect of predictions.
 
     `labelled` says that the rows are those whose label has come: the same sums over them are
-    compared with what came true. Their scores and regions were carried along; a row without is
-    not counted. `classes` has none for a regression. There may be no estimator at all. By
-    `score_bins` the preferred one counts what it expects of scores.
+    compared with what came true. Their scores, regions and expected errors were carried along; a
+    row without is not counted. `classes` has none for a regression. There may be no estimator at
+    all. By `score_bins` the preferred one counts what it expects of scores.
     """
 
     def __init__(
@@ -197,12 +197,29 @@ class Estimates:
         column = batch.fields.get(PREDICTION)
         if column is None:
             return
-        region = self._codes(batch, regions)[~np.isnan(column.numbers.values)]
-        region = region[region >= 0]
-        absolute, squared = regions.errors[region].sum(axis=0).tolist()
-        self._predictions.inc(region.size, "regions")
+        predicted = ~np.isnan(column.numbers.values)
+        if regions.trees:
+            errors = self._expected_errors(batch, regions)
+            errors = errors[predicted & ~np.isnan(errors)]
+            rows, absolute = errors.size, float(errors.sum())
+            squared = regions.square_ratio * float(np.square(errors).sum())
+        else:
+            region = self._codes(batch, regions)[predicted]
+            region = region[region >= 0]
+            rows = region.size
+            absolute, squared = regions.errors[region].sum(axis=0).tolist()
+        self._predictions.inc(rows, "regions")
         self._absolute.inc(absolute, "regions")
         self._squared.inc(squared, "regions")
+
+    def _expected_errors(self, batch: Batch, regions: Regions) -> Floats:
+        """The absolute error that is expected of each row, NaN where that isn't known."""
+        column = batch.fields.get(EXPECTED_ERROR)
+        if column is not None:
+            return column.numbers.values
+        if self._labelled:
+            return np.full(batch.rows, np.nan)
+        return regions.expected_errors(batch)
 
     def _codes(self, batch: Batch, regions: Regions) -> NDArray[np.int64]:
         """The region of each row, -1 where that isn't known."""

@@ -1,4 +1,4 @@
-"""A decision tree of values in bins, grown leaf by leaf where it explains most."""
+"""Decision trees of values in bins, grown leaf by leaf where they explain most."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ class Split:
     right: int
     feature: int
     left: NDArray[np.bool_]  # (bins,)
+
+
+@dataclass(frozen=True)
+class Addend:
+    """A tree of a sum, and what it adds in each of its leaves."""
+
+    splits: list[Split]
+    adds: Floats
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,44 @@ def grow(
         consider(leaf)
         consider(splits[-1].right)
     return splits
+
+
+def boost(
+    codes: Sequence[Codes],
+    inputs: Sequence[Input],
+    target: Floats,
+    *,
+    most_trees: int,
+    rate: float,
+    weight: float,
+    most_leaves: int,
+    least_rows: int,
+) -> list[Addend]:
+    """Trees whose sum is the target's mean, given the bins; all as `grow` has them, but for these.
+
+    Each tree is grown on what those before it leave of the target, of shape (rows,), and of each
+    leaf's mean a share is added, `rate`, after so many rows (`weight`) without anything left have
+    been added to it. There are none where nothing can be split.
+
+    J. H. Friedman, Greedy function approximation: a gradient boosting machine (2001); weights as
+    T. Chen and C. Guestrin, XGBoost: a scalable tree boosting system (2016).
+    """
+    mean = target.mean()
+    left = target - mean
+    found: list[Addend] = []
+    while len(found) < most_trees:
+        splits = grow(codes, inputs, left[:, None], most_leaves=most_leaves, least_rows=least_rows)
+        if not splits:
+            break
+        leaves = leaves_of(splits, codes, target.size)
+        sums, rows = np.bincount(leaves, left), np.bincount(leaves)
+        adds = rate * sums / (rows + weight)
+        left -= adds[leaves]
+        found.append(Addend(splits, adds))
+    if found:
+        # Means that are pulled to nothing don't add up to that of all rows.
+        found[0] = Addend(found[0].splits, found[0].adds + mean + left.mean())
+    return found
 
 
 def leaves_of(splits: Sequence[Split], codes: Sequence[Codes], rows: int) -> NDArray[np.int32]:
