@@ -335,7 +335,7 @@ class TestLoading:
             pytest.param(
                 at("fields", 0, "role", value="target"),
                 'not a baseline: $.fields[0].role: expected "feature", "prediction", "score", '
-                '"label", "component", "segment", "region", "attribution", "ranked" or '
+                '"label", "component", "segment", "region", "expected", "attribution", "ranked" or '
                 '"completion", got "target"',
                 id="role",
             ),

@@ -139,7 +139,7 @@ class TestRows:
             for row in zip(ages, countries, strict=True)
         ]
         batch = Batch(len(ages), {AGE: Column(ages), COUNTRY: Column(countries)})
-        found = msgspec.structs.replace(regions(BY_AGE), trees=trees).expected_errors(batch)
+        found = replace(regions(BY_AGE), trees=trees).expected_errors(batch)
         assert found.tolist() == pytest.approx(np.maximum(one_by_one, 0))
         assert min(one_by_one) < 0 < max(one_by_one)
 

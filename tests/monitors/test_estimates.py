@@ -136,8 +136,8 @@ def test_of_the_baseline_itself_regions_know_how_often_it_is_right(make):
 
 def test_without_trees_of_errors_a_region_has_the_errors_of_its_rows():
     known = progression()
-    older = msgspec.structs.replace(known.baseline.regions, trees=[])
-    found = monitor(known, msgspec.structs.replace(known.baseline, regions=older))
+    older = replace(known.baseline.regions, trees=[])
+    found = monitor(known, replace(known.baseline, regions=older))
     found.update(known.production)
     means = older.errors[older.codes(known.production)].sum(axis=0)
     assert samples(found) == pytest.approx(
