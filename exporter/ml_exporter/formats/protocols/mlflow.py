@@ -35,7 +35,7 @@ FREE = FreeValues(
 
 
 def inputs(request: Message) -> Rows:
-    if request.media_type == "text/csv":
+    if _is_csv(request):
         return _csv(request.text())
     match request.json:
         case {"dataframe_split": dict(split)}:
@@ -75,6 +75,13 @@ def _split(split: dict[str, Any]) -> Rows:
     if not isinstance(rows, list):
         raise Rejected("malformed")
     return table(rows, split.get("columns"))
+
+
+def _is_csv(request: Message) -> bool:
+    """A log that kept no headers has CSV as what is no JSON, and more than a line."""
+    if request.media_type:
+        return request.media_type == "text/csv"
+    return request.json_or_none() is None and b"\n" in request.content.rstrip()
 
 
 def _csv(text: str) -> Rows:
