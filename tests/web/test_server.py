@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 from flask import Flask
@@ -148,6 +149,13 @@ def test_a_head_beyond_all_bounds_is_refused(serve: Serve) -> None:
         with suppress(ConnectionError):
             assert client.recv(100).startswith(b"HTTP/1.1 413 ")
     assert get(f"http://127.0.0.1:{port}/-/healthy")[0] == 200
+
+
+@pytest.mark.parametrize(("size", "status"), [(4 << 20, 404), (9 << 20, 404), (17 << 20, 413)])
+def test_who_sends_in_vain_gets_the_answer(serve: Serve, size: int, status: int) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", serve().port, timeout=30)) as client:
+        client.request("POST", "/nowhere", bytes(size), {"Connection": "close"})
+        assert client.getresponse().status == status
 
 
 @pytest.fixture

@@ -29,6 +29,9 @@ _TIMEOUT = 10  # seconds that a client may keep a connection without a word
 _HEAD_TIME = 10.0  # seconds in which the head of a request must be there, however it drips
 _REQUEST_TIME = 60.0  # seconds for all the rest of it, and its answer
 _LOOK_EVERY = 0.5  # seconds
+_MOST_DISCARDED = 256 << 20  # bytes that a client may still send when it has been refused
+_PIECE = 64 << 10  # bytes of them at once
+_SILENCE = 2.0  # seconds without any of them
 _STOP_TIMEOUT = 1  # seconds that such a client is waited for at the end
 
 
@@ -71,10 +74,31 @@ class _Request(HTTPRequest):
     def parse_request(self) -> None:
         with self.server.deadlines.within(self.conn, _HEAD_TIME):
             super().parse_request()
+        if not self.ready:
+            self._hear_out()
 
     def respond(self) -> None:
         with self.server.deadlines.within(self.conn, _REQUEST_TIME):
             super().respond()
+        if self.close_connection and not self._was_read():
+            self._hear_out()
+
+    def _was_read(self) -> bool:
+        if self.chunked_read:
+            return bool(self.rfile.closed)
+        return getattr(self.rfile, "remaining", 1) == 0
+
+    def _hear_out(self) -> None:
+        """Read on after the answer: who closes on what is unread resets, and the answer is lost.
+
+        https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+        """
+        left = _MOST_DISCARDED
+        with self.server.deadlines.within(self.conn, _REQUEST_TIME), suppress(OSError):
+            self.conn.socket.settimeout(_SILENCE)
+            self.conn.socket.shutdown(socket.SHUT_WR)
+            while left > 0 and (piece := self.conn.rfile.read1(min(left, _PIECE))):
+                left -= len(piece)
 
 
 class _Connection(HTTPConnection):
