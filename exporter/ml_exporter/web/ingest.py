@@ -127,7 +127,7 @@ def ingest_pages(inlets: Inlets) -> Blueprint:
     def take(route: Route) -> Response:
         inlet = inlets.find(route, request.args.get("model"))
         encoding = request.headers.get("Content-Encoding", "")
-        body = bodies.inflate(request.get_data(cache=False), encoding)
+        body = bodies.inflate(_body(), encoding)
         content_type = request.headers.get("Content-Type", "")
         with looking:
             if inlet.format == "cloudevents":
@@ -166,6 +166,18 @@ def ingest_pages(inlets: Inlets) -> Blueprint:
         return refuse(Refused(413, f"the body is larger than {bodies.LARGEST_BODY >> 20} MiB"))
 
     return pages
+
+
+def _body() -> bytes:
+    """What was sent; raises RequestEntityTooLarge.
+
+    Of a body in pieces, whose length nobody said, what is beyond the bound would be left out.
+    """
+    body = request.get_data(cache=False)
+    may_be_cut = request.content_length is None and len(body) == bodies.LARGEST_BODY
+    if may_be_cut and request.input_stream.read(1):
+        raise RequestEntityTooLarge
+    return body
 
 
 def _keep(inlet: Inlet, lines: Sequence[bytes], failing: set[Path]) -> None:
