@@ -92,7 +92,10 @@ class TestEvents:
         assert event.data is not None
         assert event.data.json == {"a": 1}
 
-    @pytest.mark.parametrize(("content_type", "body"), [(EVENT, b"{}"), (EVENTS, b"[{}]")])
+    @pytest.mark.parametrize(
+        ("content_type", "body"),
+        [(EVENT, b"{}"), (EVENTS, b"[{}]"), (JSON, b"[{}]"), (LINES[0], b"\n{}\n")],
+    )
     def test_in_structured_mode(self, content_type: str, body: bytes) -> None:
         assert bodies.events(body, f"{content_type}; charset=UTF-8", {}) == [b"{}"]
 
@@ -100,7 +103,8 @@ class TestEvents:
         ("content_type", "headers", "status", "error"),
         [
             ("application/cloudevents+avro", CE, 415, "send application/cloudevents+json or"),
-            (JSON, {}, 400, "has no ce- headers"),
+            (JSON, {}, 400, "is no JSON"),
+            ("text/plain", {}, 400, "has no ce- headers"),
             (JSON, {"Ce-Id": "%FF"}, 400, "not percent-encoded UTF-8"),
             (EVENT, {}, 400, "is no JSON"),
         ],

@@ -69,6 +69,8 @@ def events(body: bytes, content_type: str, headers: Mapping[str, str]) -> list[b
         attributes = attributes_of(headers)
     except Rejected:
         raise Refused(400, "a ce- header is not percent-encoded UTF-8") from None
+    if not attributes and media_type in (JSON, *LINES):
+        return rows(body, content_type)  # in structured mode, and only the type says otherwise
     if not attributes:
         raise Refused(400, f"the body has no ce- headers; send those, or {EVENT}")
     return [event_line(attributes, content_type, body)]
