@@ -171,6 +171,7 @@ def test_a_whole_life(exporter: Exporter) -> None:
     assert status == 500
     misspelt = "ml-exporter.yml:4: models[0].positiv: unknown key; did you mean 'positive'?"
     assert misspelt in answer.splitlines()
+    assert exporter.scrape()[RELOADED] == 0
     exporter.append(10)
     assert exporter.has_counted(120)[RELOADED] == 0
     exporter.write(CONFIG + "state: {path: elsewhere}\n")

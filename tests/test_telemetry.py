@@ -425,10 +425,10 @@ class TestReload:
         text = models("m").replace("    fields", "    baseline: b.json\n    fields") + STATE
         errors = running.reload(text)
         assert errors == [f"{tmp_path}/b.json: not a baseline: $.format: is missing"]
+        assert running.seen("ml_exporter_config_last_reload_successful") == 0
         running.append("m.jsonl", *rows(1))
         running.count()
         assert running.seen() == 4
-        assert running.seen("ml_exporter_config_last_reload_successful") == 0
         make_baseline(tmp_path)
         assert running.reload(text) == []
         assert running.seen() == 4

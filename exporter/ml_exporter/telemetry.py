@@ -293,10 +293,11 @@ class Telemetry:
         return []
 
     def reload_failed(self, errors: list[str]) -> None:
-        """A configuration was not taken up."""
+        """A configuration was not taken up: the next scrape says so."""
         for error in errors:
             log.error("configuration not reloaded", extra={"error": error})
         self.info.loaded(False, time.time())
+        self.commit()
 
     def families(self) -> list[Family]:
         of_models = (family for pipeline in self.pipelines for family in pipeline.families)
