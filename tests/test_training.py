@@ -48,6 +48,9 @@ def keys(baseline):
     [
         *(("a.jsonl", "jsonl"), ("a.ndjson", "jsonl"), ("a.json", "jsonl"), ("a.CSV", "csv")),
         *(("b/*.tsv", "tsv"), ("a.log", "default"), ("a", "default"), ("csv", "default")),
+        *(("a.jsonl.gz", "jsonl"), ("a.csv.1.ZST", "csv"), ("a.json-20260301", "jsonl")),
+        *(("b.csv/*.jsonl*", "jsonl"), ("*.csv.[0-9]*", "csv"), ("*.csv.parquet", "parquet")),
+        *(("a.jsonl.bz2", "default"), ("a.csvx", "default"), ("b.csv/*", "default")),
     ],
 )
 def test_format_is_told_by_the_extension(path, format):

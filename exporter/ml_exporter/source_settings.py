@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,7 +48,9 @@ _FORMATS = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
-_COMPRESSIONS = (".gz", ".zst")
+# What compression and rotation append, and globs for it: `.jsonl.gz`, `.jsonl.1`, `.jsonl*`.
+_APPENDED = r"(?:\.gz|\.zst|[-_.\d*?\[\]!])*"
+_EXTENSION = re.compile(rf"({'|'.join(map(re.escape, _FORMATS))}){_APPENDED}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -131,10 +134,10 @@ def read_source(node: Node, folder: Path) -> SourceSettings:
 
 def format_of(path: str, default: str = "") -> str:
     """The format that the extension of a path tells, or else the default."""
-    stem, extension = os.path.splitext(path.lower())
-    if extension in _COMPRESSIONS:
-        extension = os.path.splitext(stem)[1]
-    return _FORMATS.get(extension, default)
+    name = os.path.basename(path)
+    dots = (place for place, letter in enumerate(name) if letter == ".")
+    found = (_EXTENSION.fullmatch(name, place) for place in dots)
+    return next((_FORMATS[one[1].lower()] for one in found if one), default)
 
 
 def _file_source(section: Section, folder: Path) -> FileSource:
