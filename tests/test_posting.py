@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,19 @@ class Client:
         self._connection.close()
 
 
+def post_and_leave(port: int, head_and_body: bytes) -> tuple[int, dict[str, Any]]:
+    """Status and answer to what is said of predictions before nothing more comes."""
+    with socket.create_connection(("127.0.0.1", port), 10) as sender:
+        sender.sendall(
+            b"POST /api/v1/predictions HTTP/1.1\r\nHost: x\r\n"
+            b"Content-Type: application/x-ndjson\r\n" + head_and_body
+        )
+        sender.shutdown(socket.SHUT_WR)
+        response = http.client.HTTPResponse(sender)
+        response.begin()
+        return response.status, json.loads(response.read())
+
+
 def rows(ids: range) -> list[dict[str, Any]]:
     return [{"id": id, "p": "ab"[id % 2], "x": id % 7} for id in ids]
 
@@ -132,6 +146,22 @@ def test_predictions_and_labels(exporter: Exporter) -> None:
         pieces = (json.dumps(row).encode().ljust(1 << 16) + b"\n" for row in rows(range(200, 400)))
         posted = client.post("predictions", pieces, "application/x-ndjson", encode_chunked=True)
         assert posted[:2] == (413, {"error": "the body is larger than 8 MiB"})
+    with Client(exporter) as client:  # in one piece
+        posted = client.post("predictions", iter([b" " * (17 << 20)]), encode_chunked=True)
+        assert posted[:2] == (413, {"error": "the body is larger than 8 MiB"})
+
+    # Whose sender goes away before its end, that is not taken: it will be sent again.
+    whole = json.dumps(rows(range(200, 201))[0]).encode() + b"\n"
+    for head, error in (
+        (b"Content-Length: 1000\r\n\r\n", "is shorter than Content-Length says"),
+        (b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % 1000, "ends in the middle of a piece"),
+        (
+            b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % (len(whole) - 2),
+            "ends in the middle of a piece",
+        ),
+    ):
+        status, answer = post_and_leave(exporter.port, head + whole)
+        assert (status, answer) == (400, {"error": f"the body {error}"})
     with Client(exporter) as client:
         assert client.post("predictions", [{"x": 1}])[0] == 400
         assert client.post("events?model=m", {})[:2] == (

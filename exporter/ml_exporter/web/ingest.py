@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from ml_exporter.config import EventSource, Model, SourceSettings
 from ml_exporter.formats import Decoded, Layout, decoder
@@ -169,14 +169,22 @@ def ingest_pages(inlets: Inlets) -> Blueprint:
 
 
 def _body() -> bytes:
-    """What was sent; raises RequestEntityTooLarge.
+    """What was sent; raises Refused.
 
-    Of a body in pieces, whose length nobody said, what is beyond the bound would be left out.
+    What is beyond the bound of a body in pieces, and what didn't come of one whose length was said,
+    would be left out without a word.
     """
-    body = request.get_data(cache=False)
-    may_be_cut = request.content_length is None and len(body) == bodies.LARGEST_BODY
-    if may_be_cut and request.input_stream.read(1):
-        raise RequestEntityTooLarge
+    try:
+        body = request.get_data(cache=False)
+    except ClientDisconnected as error:
+        if "Too Large" in str(error.__context__):  # a piece beyond what the server reads
+            raise RequestEntityTooLarge from None
+        raise Refused(400, "the body ends in the middle of a piece") from None
+    if request.content_length is None:
+        if len(body) == bodies.LARGEST_BODY and request.input_stream.read(1):
+            raise RequestEntityTooLarge
+    elif len(body) < request.content_length:
+        raise Refused(400, "the body is shorter than Content-Length says")
     return body
 
 
