@@ -11,8 +11,8 @@ from ml_exporter import config
 from ml_exporter.baseline import Baseline
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Column, Field
 from ml_exporter.given_baselines import request
-from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.figures import baseline_performance
+from ml_exporter.monitors.selection import cost
 from ml_exporter.profiling import build
 from ml_exporter.version import Budget, Version
 
@@ -47,6 +47,12 @@ def made(model: config.Model) -> Baseline:
     return build(lambda: [rows], request(model, "1", config.Limits()))
 
 
+def exposed_in_any_case(model: config.Model, baseline: Baseline) -> int:
+    version = Version(model, "1", None, config.Limits(), Budget(0))
+    version.judge_by(baseline, "file")
+    return sum(map(len, version.families))
+
+
 class TestBudget:
     def test_is_taken_from_as_far_as_it_goes(self) -> None:
         budget = Budget(10)
@@ -64,8 +70,9 @@ class TestSeries:
         self, model: config.Model, left_out: int
     ) -> None:
         baseline = replace(made(model), components=None)
-        costs = [FieldValues.series(field) for field in baseline.fields]
-        budget = Budget(sum(costs) - left_out)
+        costs = [cost(field) for field in baseline.fields]
+        limit = exposed_in_any_case(model, baseline) + sum(costs) - left_out
+        budget = Budget(limit)
         version = Version(model, "1", None, config.Limits(), budget)
         version.judge_by(baseline, "file")
         fields = {
@@ -75,9 +82,19 @@ class TestSeries:
             for labels in family.label_sets
         }
         assert len(fields) == len(baseline.fields) - left_out
-        assert budget.suppressed == (costs[-1] if left_out else 0)
+        assert (budget.suppressed >= costs[-1]) is bool(left_out)
         version.withdraw()
-        assert (budget.left, budget.suppressed) == (sum(costs) - left_out, 0)
+        assert (budget.left, budget.suppressed) == (limit, 0)
+
+    @pytest.mark.parametrize("limit", range(50, 400, 25))
+    def test_are_no_more_than_the_budget_allows(self, model: config.Model, limit: int) -> None:
+        baseline = made(model)
+        budget = Budget(limit)
+        version = Version(model, "1", None, config.Limits(), budget)
+        version.judge_by(baseline, "file")
+        there = sum(map(len, version.families))
+        assert there <= max(limit, exposed_in_any_case(model, baseline))
+        assert budget.left == limit - there
 
     def test_are_of_what_is_read(self, model: config.Model) -> None:
         version = Version(model, "1", [PREDICTION, X], config.Limits(), Budget(1000))

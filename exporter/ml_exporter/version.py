@@ -169,17 +169,25 @@ class Version:
             monitor.expect(classes)
 
     def _set_baseline_monitors(self, state: str) -> None:
-        self._judged = for_baseline(
-            self._model, self.name, state, self.baseline, self._watched, self._take
-        )
+        of = (self._model, self.name, state, self.baseline, self._watched)
+        self._judged = for_baseline(*of, lambda series: False)  # what is exposed in any case
+        self._charge()
+        self._judged = for_baseline(*of, self._take)
+        self._charge()
         if self._notable is not None:
             of_judged = self._judged.of_predictions
             components = [one for one in of_judged if isinstance(one, ComponentValues)]
             self._notable.judge_by(self.baseline, self._watched, *components[:1])
         self._segments = None
         if self.baseline is not None:
-            of = self.baseline
-            self._segments = segments_of(self._model.segments, of.fields, of.segments)
+            known = self.baseline
+            self._segments = segments_of(self._model.segments, known.fields, known.segments)
+
+    def _charge(self) -> None:
+        """Take from the budget just what there is."""
+        there = sum(map(len, self.families))
+        self._budget.left -= there - self._taken
+        self._taken = there
 
     def _take(self, series: int) -> bool:
         if self._budget.take(series):

@@ -135,8 +135,7 @@ def for_baseline(
     fields = [
         one
         for one in (_fields(baseline) if baseline else ())
-        if (watched is None or one.key in watched or one.key == LABEL)
-        and take(FieldValues.series(one))
+        if (watched is None or one.key in watched or one.key == LABEL) and take(cost(one))
     ]
     of_predictions = [one for one in fields if one.key != LABEL]
     selection = Selection(
@@ -189,6 +188,11 @@ def for_baseline(
         values = ComponentValues(*of, baseline, components, model.false_alarms)
         selection.of_predictions.append(values)
     return selection
+
+
+def cost(field: BaselineField) -> int:
+    """How many series a field has: of its values, violations of its schema, and its importance."""
+    return FieldValues.series(field) + 3
 
 
 def _of_own_time(model: Model) -> list[Threshold]:
