@@ -17,7 +17,7 @@ from ml_exporter.config import (
     VersionField,
     format_of,
 )
-from ml_exporter.training import profile
+from ml_exporter.training import format_of_data, profile
 from tests.reference import count_one_by_one
 
 LOG = FileSource("log.jsonl", "jsonl")
@@ -77,6 +77,62 @@ def test_real_data(tmp_path):
         ("0", "1"): int((frame["actual"] == 0).sum()),
         ("1", "1"): int((frame["actual"] == 1).sum()),
     }
+
+
+def of_requests(**fields):
+    """A model whose source is a log of requests with their responses."""
+    given = {"prediction": "prediction", "label": None, "features": {"x": "x", "c": "c"}}
+    return replace(model(**given | fields), source=FileSource("log.jsonl", "kserve-v1"))
+
+
+def exchange(*instances, predictions):
+    return {"request": {"instances": list(instances)}, "response": {"predictions": predictions}}
+
+
+class TestDataLikeTheSource:
+    ROWS = ({"x": 1, "c": "u", "prediction": "a"}, {"x": 2, "c": "v", "prediction": "b"})
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            [exchange({"x": 1, "c": "u"}, {"x": 2, "c": "v"}, predictions=["a", "b"])],
+            [exchange([1, "u"], predictions=["a"]), exchange([2, "v"], predictions=["b"])],
+        ],
+    )
+    def test_has_the_same_fields(self, write, lines):
+        path = write(*lines)
+        assert format_of_data(of_requests(), path) == "kserve-v1"
+        made, _ = profile(of_requests(), Limits(), path, "kserve-v1")
+        of_rows, _ = profile(of_requests(), Limits(), write(*self.ROWS, name="rows.jsonl"), "jsonl")
+        assert made.id == of_rows.id
+        assert keys(made) == {tuple(PREDICTION), ("feature", "x"), ("feature", "c")}
+
+    def test_may_be_rows_all_the_same(self, write):
+        assert format_of_data(of_requests(), write(*self.ROWS)) == "jsonl"
+        assert format_of_data(of_requests(), "nowhere.jsonl") == "jsonl"
+        assert format_of_data(of_requests(), "nowhere.csv") == "csv"
+        assert format_of_data(of_requests(), "nowhere.log") == "kserve-v1"
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            (exchange({"x": 1}, predictions=["a"]), "has no field 'c'"),
+            (exchange(predictions=[]), "no rows"),
+        ],
+    )
+    def test_must_have_rows_with_all_features(self, write, line, message):
+        path = write(line)
+        with pytest.raises(BaselineError) as error:
+            profile(of_requests(), Limits(), path, "kserve-v1")
+        assert str(error.value) == f"{path}: {message}"
+
+    @pytest.mark.parametrize("header", [[], ["predicted,age"]])
+    def test_may_have_no_header(self, write, header):
+        source = FileSource("log.csv", "csv", columns=("predicted", "age"))
+        one = replace(model(features={"age": "age"}), source=source)
+        made, _ = profile(one, Limits(), write(*header, "1,7", "0,9", name="data.csv"), "csv")
+        assert made.rows == 2
+        assert keys(made) == {tuple(PREDICTION), ("feature", "age")}
 
 
 class TestFields:

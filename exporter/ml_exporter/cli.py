@@ -131,8 +131,8 @@ def _serve(options: argparse.Namespace, plan: Plan) -> int:
 
 def _baseline(options: argparse.Namespace) -> int:
     from ml_exporter.baseline import BaselineError, encode
-    from ml_exporter.config import ConfigError, format_of, load
-    from ml_exporter.training import describe_for_sagemaker, profile
+    from ml_exporter.config import ConfigError, load
+    from ml_exporter.training import describe_for_sagemaker, format_of_data, profile
 
     if options.format == "sagemaker" and options.output == "-":
         options.parser.error("--format=sagemaker writes two files: name a folder with --output")
@@ -143,7 +143,7 @@ def _baseline(options: argparse.Namespace) -> int:
         if name not in models:
             said = f"no model {name!r}" if name else "--model is needed"
             return _fail(f"{options.config_file}: {said}; there are {', '.join(models)}")
-        format = format_of(options.input, models[name].source.format)
+        format = format_of_data(models[name], options.input)
         with _progress() as progress:
             read = (models[name], config.limits, options.input, format, progress)
             if options.format == "sagemaker":

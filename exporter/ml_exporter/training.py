@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from ml_exporter import sagemaker_baseline
 from ml_exporter.baseline import Baseline, BaselineError
@@ -14,9 +15,26 @@ from ml_exporter.formats.rows import Layout
 from ml_exporter.given_baselines import request
 from ml_exporter.learning import without_labels_yet
 from ml_exporter.profiling import build
+from ml_exporter.source_settings import ROW_FORMATS, format_of
 from ml_exporter.source_settings import FileSource as FileSettings
 from ml_exporter.sources import SourceError, open_source
 from ml_exporter.streams import Stream, prediction_layout
+
+
+def format_of_data(model: Model, pattern: str) -> str:
+    """How training or reference data is written: as its extension tells, or as the model's source.
+
+    Logs of requests, captures and events are lines too: `.jsonl` may be either.
+    """
+    by_extension = format_of(pattern)
+    of_source = model.source.format
+    if by_extension != "jsonl" or of_source in ROW_FORMATS:
+        return by_extension or of_source
+    try:
+        first = next(_read(pattern, of_source, _layout_of_source(model), Counter()), None)
+    except BaselineError:
+        return by_extension  # and it is said then
+    return of_source if first is not None and first.rows else by_extension
 
 
 def profile(
@@ -65,7 +83,11 @@ class _Data:
         self._pattern = pattern
         self._format = format
         self._progress = progress
-        self._layout = _layout(model, pattern, format)
+        if format in ROW_FORMATS:
+            self._layout = _layout(model, pattern, format)
+        else:
+            self._layout = _layout_of_source(model)
+            _check_features(pattern, format, self._layout)
         self._read = 0  # rows, in all readings
 
     def batches(self) -> Iterator[Batch]:
@@ -94,6 +116,11 @@ def _layout(model: Model, pattern: str, format: str) -> Layout:
     by_path_alone = ("attribution", "ranked")  # a feature has the same name
     looked_for = {*wanted.values(), *(k.name for k in wanted if k.role not in by_path_alone)}
     found = _paths(pattern, format, looked_for)
+    columns = rows.columns if format == model.source.format else ()
+    if columns and found.isdisjoint(columns):  # no header, as in the source
+        found = _paths(pattern, format, looked_for, columns)
+    else:
+        columns = ()
     fields: dict[Field, str] = {}
     extracted = dict(rows.extracted)
     for key, path in wanted.items():
@@ -111,35 +138,58 @@ def _layout(model: Model, pattern: str, format: str) -> Layout:
     has_scores = any(key.role == "score" for key in fields)
     decision = rows.decision if has_scores else None
     time = names.timestamp
-    if time is not None and not (time in found and _are_times(pattern, format, time)):
+    if time is not None and not (time in found and _are_times(pattern, format, time, columns)):
         time = None
     return Layout(
         fields,
         timestamp=time,
         known=known,
         discover=rows.discover,
+        columns=columns,
         decision=decision,
         extracted=extracted,
     )
 
 
-def _are_times(pattern: str, format: str, path: str) -> bool:
+def _layout_of_source(model: Model) -> Layout:
+    """What is read of data that is like the model's own source: the same, but for what joins."""
+    rows = prediction_layout(model, None)
+    fields = {key: path for key, path in rows.fields.items() if key.role != "completion"}
+    ignored = [path for path in (model.fields.id, rows.version) if path is not None]
+    return replace(rows, fields=fields, id=None, version=None, known=rows.known.union(ignored))
+
+
+def _check_features(pattern: str, format: str, layout: Layout) -> None:
+    """Raises BaselineError where the first rows lack a feature, or there are none."""
+    for batch in _read(pattern, format, layout, Counter()):
+        for key, path in layout.fields.items() if batch.rows else ():
+            if key.role == "feature" and batch.column(key).absent == batch.rows:
+                raise BaselineError(f"{pattern}: has no field {path!r}")
+        if batch.rows:
+            return
+    raise BaselineError(f"{pattern}: no rows")
+
+
+def _are_times(pattern: str, format: str, path: str, columns: tuple[str, ...]) -> bool:
     """Whether the first rows could all be read with this as their time."""
     rejected: Counter[str] = Counter()
-    layout = Layout({Field("feature", path): path}, timestamp=path)
+    layout = Layout({Field("feature", path): path}, timestamp=path, columns=columns)
     for batch in _read(pattern, format, layout, rejected):
         if batch.rows or rejected:
             break
     return not rejected["bad_timestamp"]
 
 
-def _paths(pattern: str, format: str, looked_for: Iterable[str]) -> set[str]:
+def _paths(
+    pattern: str, format: str, looked_for: Iterable[str], columns: tuple[str, ...] = ()
+) -> set[str]:
     """Every path that the first rows have, those into lists only where they are looked for."""
-    layout = Layout({Field("feature", path): path for path in looked_for}, discover=True)
+    fields = {Field("feature", path): path for path in looked_for}
+    layout = Layout(fields, discover=True, columns=columns)
     for batch in _read(pattern, format, layout, Counter()):
         if batch.rows:
-            columns = batch.fields.items()
-            return {key.name for key, column in columns if column.absent < batch.rows}
+            there = batch.fields.items()
+            return {key.name for key, column in there if column.absent < batch.rows}
     raise BaselineError(f"{pattern}: no rows")
 
 
