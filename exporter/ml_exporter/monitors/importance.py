@@ -21,7 +21,7 @@ class BaselineImportance:
             "How important a feature is: its share of the mean absolute attributions, or what it "
             "tells of the prediction or label, from 0 to 1.",
             "gauge",
-            ("field", "of"),
+            ("baseline_id", "field", "of"),
             of={"model": model, "version": version},
         )
         total = sum(baseline.attributions.values())
@@ -34,7 +34,7 @@ class BaselineImportance:
             of, shares = "", {}
         for name, share in shares.items():
             if name in fields:
-                importance.set(share, name, of)
+                importance.set(share, baseline.id, name, of)
         self.families = (importance,)
 
     def update(self, batch: Batch) -> None:
