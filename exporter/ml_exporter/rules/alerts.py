@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ml_exporter.rules import (
     attributions,
+    baselines,
     best_constant,
     comparisons,
     completions,
@@ -19,12 +20,12 @@ from ml_exporter.rules import (
     schema,
     segments,
     signals,
+    sources,
     versions,
     volume,
 )
 from ml_exporter.rules.annotations import (
     ABOUT_MODEL,
-    ABOUT_SOURCE,
     ABOUT_VERSIONS,
     NAME,
     Builder,
@@ -70,6 +71,8 @@ def groups(timing: Timing, links: Links) -> Iterable[Group]:
         ("comparisons", comparisons.alerts),
         ("signals", signals.alerts),
         ("exporter", _exporter),
+        ("sources", sources.alerts),
+        ("baselines", baselines.alerts),
     ):
         rules = [rule for severity in SEVERITIES for rule in make(build, severity)]
         yield Group(f"ml-exporter-alerts-{concern}", minute, tuple(rules))
@@ -279,17 +282,6 @@ def _exporter(build: Builder, severity: str) -> Iterable[Alert]:
         f"{{{{ end }}}} not saved offsets and counters for {age}. Counting goes on in memory; "
         "after a crash, counters begin at 0 and what was not saved is counted again.",
         pending=build.timing.down,
-        keep_firing=False,
-    )
-    yield build.alert(
-        "SourceReadTwice",
-        severity,
-        join_replicas("count", "ml_source_info", "version") + " > 1",
-        help="Two exporters read one source, and count each of its rows twice.",
-        summary="{{ $labels.model }}: {{ $value }} exporters read one source",
-        description=f"{ABOUT_SOURCE}Each row of the source is counted {{{{ $value }}}} times, by:"
-        + each("ml_source_info{%s}", "\n- {{ .Labels.instance }}", by="instance")
-        + "\nFigures are right as long as all read on; counts are too large.",
         keep_firing=False,
     )
     unseen = "model:unseen_rows:24h"
