@@ -38,7 +38,8 @@ def _references(timing: Timing) -> Iterable[Rule]:
     def stricter(name: str) -> str:
         higher, lower = (
             join_replicas(
-                aggregate, gauge(timing, f'{name}{{monitor=~"{monitors}",field="",segment=""}}')
+                aggregate,
+                gauge(timing, f'{name}{{monitor=~"{monitors}",role="",field="",segment=""}}'),
             )
             for aggregate, monitors in (("max", _HIGHER), ("min", _LOWER))
         )
