@@ -21,7 +21,7 @@ from ml_exporter.rules import (
 from ml_exporter.rules.degradation import JUDGED_WINDOWS
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.integrity import constraint_violation_ratio, row_shares
-from ml_exporter.rules.promql import gauge, join_replicas, union
+from ml_exporter.rules.promql import gauge, indent, join_replicas, union
 from ml_exporter.rules.timing import WINDOWS, Timing, duration
 
 METRICS = ("accuracy", "precision", "recall", "specificity", "f1")
@@ -57,10 +57,14 @@ def groups(timing: Timing) -> Iterable[Group]:
 
 
 def _model_info(timing: Timing) -> Rule:
+    """One of a model, though replicas say several, as while another task is rolled out."""
+    of = "task, positive"
+    remembered = f"{gauge(timing, 'ml_model_info')}\nunless ignoring ({of})\nml_model_info"
+    replicas = join_replicas("count", f"ml_model_info\nor (\n{indent(remembered)}\n)")
     return Rule(
         "model:info",
-        "1 for each model, its task and its positive class.",
-        join_replicas("group", gauge(timing, "ml_model_info")),
+        "1 for each model, its task and its positive class: what most of its replicas say.",
+        f"sgn(topk without ({of}) (\n  1,\n{indent(replicas)}\n))",
     )
 
 
