@@ -12,11 +12,15 @@ from ml_exporter.rules.timing import Timing, duration, span
 
 @dataclass(frozen=True)
 class Counter:
-    """A counter of the exporter, and the name that its windows have."""
+    """A counter of the exporter, and the name that its windows have.
+
+    `otherwise` is what a window has where the counter isn't exposed; `%s` is the window's name.
+    """
 
     name: str
     windows: str
     what: str
+    otherwise: str = ""
 
 
 MODEL_COUNTERS = (
@@ -93,10 +97,13 @@ def sum_of(timing: Timing, counter: Counter, window: str, late: bool = True) -> 
     """
     piece, name = ("hour", counter.windows) if window == "7d" else ("1m", counter.name)
     offset = f" offset {duration(timing.settle)}" if late else ""
+    counted = f"sum_over_time({name}:{piece}[{span(timing.lengths[window])}]{offset})"
+    if counter.otherwise and piece == "1m":  # hours have it already
+        counted += f"\nor\n{counter.otherwise.replace('%s', window)}"
     return Rule(
         f"{counter.windows}:{window}",
         f"{counter.what} of the last {window}.",
-        f"sum_over_time({name}:{piece}[{span(timing.lengths[window])}]{offset})",
+        counted,
     )
 
 

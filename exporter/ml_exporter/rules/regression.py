@@ -44,12 +44,20 @@ _SUMS: Mapping[str, str] = {
     "ml_actual_deviation_total": "Sum of deviations of the truth, above and below,",
     "ml_actual_squared_deviation_total": "Sum of squared deviations of the truth",
 }
+# Without the rows behind them, sums are taken to be of all labelled predictions.
+_LABELLED = "model:labelled_predictions:%s\nand\n"
 COUNTERS = (
-    Counter("ml_prediction_errors_total", "model:prediction_errors", "Predictions with an error"),
+    Counter(
+        "ml_prediction_errors_total",
+        "model:prediction_errors",
+        "Predictions with an error",
+        f"{_LABELLED}ml_absolute_error_total:%s",
+    ),
     Counter(
         "ml_percentage_error_rows_total",
         "model:percentage_error_rows",
         "Predictions with a percentage error",
+        f"{_LABELLED}ml_absolute_percentage_error_total:%s",
     ),
     Counter(
         "ml_prediction_error_count",
@@ -82,12 +90,16 @@ def _point(timing: Timing) -> Rule:
     )
 
 
+def _by_baseline(window: str) -> str:
+    """Predictions with an error, by baseline; all of them, where they aren't counted so."""
+    counted = f"ml_prediction_error_count:{window}"
+    every = f"model:prediction_errors:{window} unless ignoring (baseline_id) {counted}"
+    return f"({counted} or ({every}))"
+
+
 def _variance(timing: Timing, window: str) -> Iterable[Rule]:
     """Deviations from the mean of the window: about any one point they tell them."""
-    rows, squared = (
-        f"{name}:{window}"
-        for name in ("ml_prediction_error_count", "ml_actual_squared_deviation_total")
-    )
+    rows, squared = _by_baseline(window), f"ml_actual_squared_deviation_total:{window}"
     above, below = (
         f'ml_actual_deviation_total:{window}{{direction="{direction}"}}'
         for direction in ("above", "below")
@@ -97,7 +109,8 @@ def _variance(timing: Timing, window: str) -> Iterable[Rule]:
         f"baseline:mean_actual_shift:{window}",
         "By how much a baseline's mean is above the least of those that rows were counted by, over "
         f"{window}.",
-        f"{point}\n- ignoring (baseline_id) group_left ()\n{without('min', 'baseline_id', point)}",
+        f"{point}\n- ignoring (baseline_id) group_left ()\n{without('min', 'baseline_id', point)}\n"
+        f"or\n0 * {rows}",
     )
     shift = f"baseline:mean_actual_shift:{window}"
     yield Rule(
@@ -176,7 +189,7 @@ def _root_mean_squared_error(window: str) -> Iterable[Rule]:
 
 def _quantiles(window: str) -> Iterable[Rule]:
     """Each baseline's rows have bins of their own: what they say is averaged by rows."""
-    rows = f"(ml_prediction_error_count:{window} > 0)"
+    rows = f"({_by_baseline(window)} > 0)"
     for name, q in QUANTILES.items():
         step = SPARSITY_STEPS[q]
         middle, low, high = (

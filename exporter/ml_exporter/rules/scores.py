@@ -43,6 +43,8 @@ COUNTERS = (
         "ml_scored_predictions_total",
         "model:scored_predictions",
         "Labelled predictions with usable scores",
+        # Without them, sums of losses are taken to be of all labelled predictions.
+        "model:labelled_predictions:%s\nand\n(ml_log_loss_total:%s or ml_brier_score_total:%s)",
     ),
     Counter("ml_log_loss_total", "ml_log_loss_total", "Sum of log losses"),
     Counter("ml_log_loss_squared_total", "ml_log_loss_squared_total", "Squared log losses"),
