@@ -83,7 +83,9 @@ def _judged(timing: Timing) -> Iterable[Rule]:
     )
     steady = (
         f"model:labelled_hours:24h >= {_STEADY * day / hour:g}\nor\n"
-        "model:labelled_predictions:24h >= model:labelled_predictions:7d"
+        # There may be no week yet.
+        "(\n  model:labelled_predictions:24h\n  unless\n"
+        "  model:labelled_predictions:7d > model:labelled_predictions:24h\n)"
     )
     of_day = f'label_replace(\n{indent(steady)},\n  "window", "24h", "", ""\n)'
     of_week = 'label_replace(model:labelled_predictions:7d, "window", "7d", "", "")'

@@ -16,9 +16,10 @@ ERRORS = {"warning": 0.01, "critical": 0.05}  # of the requests of an hour
 SLOWDOWNS = {"warning": 2, "critical": 5}  # of an hour against the week
 LEAST_ERRORS = 5
 LEAST_REQUESTS = 100
-DROPPED = 0.01  # of the requests of an hour
+DROPPED = 0.01  # of what there was to observe in an hour
 
-_MISSED = "buffer_full|too_large|error"  # reasons that are no wish of the user's
+# Reasons that are no wish of the user's: the proxy's, and the in-process client's.
+_MISSED = "buffer_full|too_large|error|queue_full|unreadable|unknown_model"
 
 COUNTERS = (
     Counter("ml_requests_total", "ml_requests_total", "Requests, by status and method,"),
@@ -120,16 +121,23 @@ def alerts(build: Builder, severity: str) -> Iterable[Alert]:
     )
     if severity == "critical":
         return
-    dropped = f'ml_exporter_observations_dropped_total:1h{{reason=~"{_MISSED}"}}'
+    dropped = without(
+        "sum", "reason", f'ml_exporter_observations_dropped_total:1h{{reason=~"{_MISSED}"}}'
+    )
+    requests, predictions = (
+        without("sum", "model, version", f"model:{of}:1h") for of in ("requests", "predictions")
+    )
+    # Without a proxy, all that there was is what was counted and what was dropped.
+    every = f"(\n  {requests}\n  or\n  {dropped} + {predictions}\n  or\n  {dropped}\n)"
     yield build.alert(
         "ExporterDroppingObservations",
         severity,
-        f"{without('sum', 'reason', dropped)}\n"
-        f"> {DROPPED} * {without('sum', 'model, version', 'model:requests:1h')}",
-        help=f"More than {DROPPED:.0%} of the requests of the last hour were forwarded and not "
-        "observed: the buffer was full, a body too large, or copying went wrong.",
-        summary='{{ $labels.job }}: {{ $value | printf "%.0f" }} requests were not observed',
-        description='In the last hour {{ $value | printf "%.0f" }} requests passed through the '
-        "proxy, and were not observed. They were answered as always; the figures lack them.",
+        f"{dropped}\n> {DROPPED} * {every}",
+        help=f"More than {DROPPED:.0%} of the requests of the last hour that were forwarded, or of "
+        "the predictions that an application logged, were not observed: a buffer or queue was "
+        "full, a body too large or unreadable, or copying went wrong.",
+        summary='{{ $labels.job }}: {{ $value | printf "%.0f" }} observations were dropped',
+        description='In the last hour {{ $value | printf "%.0f" }} requests or predictions were '
+        "answered as always, and not observed. The figures lack them.",
         keep_firing=False,
     )

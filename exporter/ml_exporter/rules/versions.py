@@ -39,10 +39,12 @@ def groups(timing: Timing) -> Iterable[Group]:
 
 
 def _champion() -> Rule:
+    # A week of whole hours lacks the last one.
+    day, week = "model:predictions:24h", "model:predictions:7d"
     return Rule(
         _CHAMPION,
         "Predictions of the champion over 7d: of the versions in use within 24h, it has the most.",
-        "topk without (version) (\n  1,\n  model:predictions:7d and model:predictions:24h > 0\n)",
+        f"topk without (version) (\n  1,\n  ({week} > {day} or {day}) and {day} > 0\n)",
     )
 
 
