@@ -11,6 +11,7 @@ from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each
 from ml_exporter.rules.drift import BASELINE_ROWS
 from ml_exporter.rules.groups import Alert, Rule
 from ml_exporter.rules.promql import indent, without
+from ml_exporter.rules.timing import Timing, span
 from ml_exporter.statistics.schema import LEAST_ROWS, LIMITS
 
 VIOLATIONS = "ml_schema_violations_total"
@@ -47,10 +48,12 @@ def change() -> Iterable[Rule]:
     )
 
 
-def violations(severity: str) -> Rule:
+def violations(timing: Timing, severity: str) -> Rule:
     """Shares above what the baseline had, by more than the limit; of unknown fields, new ones."""
     limit = LIMITS[severity]
-    too_many = [_beyond_baseline(violation, share, limit) for violation, share in _USUAL.items()]
+    too_many = [
+        _beyond_baseline(timing, violation, share, limit) for violation, share in _USUAL.items()
+    ]
     if severity == "warning":
         too_many.append(f'field:schema_change:1h{{violation="extra_field"}} > {limit}')
     return Rule(
@@ -63,21 +66,26 @@ def violations(severity: str) -> Rule:
     )
 
 
-def _beyond_baseline(violation: str, share: str, limit: float) -> str:
+def _beyond_baseline(timing: Timing, violation: str, share: str, limit: float) -> str:
     judged = 'role=~"feature|prediction|score"'
+    # A target that has gone has violations for another hour, and its baseline not as long.
+    known = f"last_over_time({BASELINE_ROWS}{{{judged}}}[{span(2 * timing.lengths['1h'])}])"
+    ratio = f'field:schema_violation_ratio:1h{{violation="{violation}"}}'
     usual = without(
         "max",
         "role, baseline_id",
         f"field:baseline_{share}_count{{{judged}}} / {BASELINE_ROWS}{{{judged}}}",
     )
     return (
-        f'field:schema_violation_ratio:1h{{violation="{violation}"}}\n'
-        f"> ignoring (violation) group_left ()\n({usual} + {limit})"
+        f"{ratio}\n> ignoring (violation) group_left ()\n({usual} + {limit})\n"
+        # Of a field without a baseline, none are expected.
+        f"or\n(\n  {ratio} > {limit}\n  unless ignoring (violation, role, baseline_id)\n"
+        f"  {known}\n)"
     )
 
 
 def alerts(build: Builder, severity: str) -> Iterable[Rule | Alert]:
-    yield violations(severity)
+    yield violations(build.timing, severity)
     violation = f"field:schema_violation:1h{{severity='{severity}',%s}}"
     change = f"field:schema_change:1h{{%s}} > {LIMITS['warning']}"
     summary = "".join(
