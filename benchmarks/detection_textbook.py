@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import special
 
-from ml_exporter.baseline import Baseline, BaselineField
+from ml_exporter.baseline.baseline import Baseline, BaselineField
 from ml_exporter.statistics.bins import MISSING, Floats
 from ml_exporter.statistics.drift import mid_ranks
 

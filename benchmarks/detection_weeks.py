@@ -23,11 +23,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from ml_exporter.baseline import Baseline, BaselineField, Request
-from ml_exporter.batch import Batch, Column, Field
+from ml_exporter.baseline.baseline import Baseline, BaselineField, Request
+from ml_exporter.baseline.components import Projection
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import Batch, Field
 from ml_exporter.carried import Scores
-from ml_exporter.components import Projection
-from ml_exporter.profiling import build
+from ml_exporter.columns import Column
 from ml_exporter.statistics import drift, overdispersion
 from ml_exporter.statistics.bins import Floats
 

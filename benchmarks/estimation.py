@@ -29,12 +29,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from ml_exporter.baseline import Baseline, Request
-from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
+from ml_exporter.baseline.baseline import Baseline, Request
+from ml_exporter.baseline.labelled_baseline import losses_of, score_counts, score_key
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
+from ml_exporter.columns import Column
 from ml_exporter.families import Family
-from ml_exporter.labelled_baseline import losses_of, score_counts, score_key
 from ml_exporter.monitors.estimates import Estimates
-from ml_exporter.profiling import build
 from ml_exporter.statistics import performance, scores
 from ml_exporter.statistics.calibration import bin_statistic, critical_values, overall_z
 

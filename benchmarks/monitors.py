@@ -16,18 +16,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from ml_exporter.baseline import Baseline, Request
-from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field, FieldType
-from ml_exporter.calibrated_scores import Expectation
+from ml_exporter.baseline.baseline import Baseline, Request
+from ml_exporter.baseline.calibrated_scores import Expectation
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field, FieldType
 from ml_exporter.carried import Scores
-from ml_exporter.config import Constraint, Fields, FileSource, Limits, Model
-from ml_exporter.labels import labelled
+from ml_exporter.columns import Column
+from ml_exporter.config.config import Constraint, Fields, FileSource, Limits, Model
+from ml_exporter.config.segments import Segment
+from ml_exporter.labels.join import labelled
 from ml_exporter.monitors.estimated_scores import ExpectedLosses, ExpectedScores
 from ml_exporter.monitors.estimates import Estimates
-from ml_exporter.profiling import build
-from ml_exporter.segments import Segment
+from ml_exporter.pipeline.version import Budget, Version
 from ml_exporter.statistics.bins import binned
-from ml_exporter.version import Budget, Version
 
 _LEAST_SECONDS = 0.2
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ml_exporter import baseline
+from ml_exporter.baseline import baseline
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 
 COLUMNS = {"prediction": "predicted"}  # of fields whose column has another name

@@ -33,18 +33,19 @@ from typing import Any
 
 import numpy as np
 
-from ml_exporter.baseline import Request
-from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field, FieldType
-from ml_exporter.config import Fields, FileSource, Limits, Model
+from ml_exporter.baseline.baseline import Request
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field, FieldType
+from ml_exporter.columns import Column
+from ml_exporter.config.config import Fields, FileSource, Limits, Model
+from ml_exporter.config.units import parse_duration
 from ml_exporter.demo.servers import find, free_port
 from ml_exporter.exposition import TEXT, render
 from ml_exporter.families import freeze
-from ml_exporter.labels import labelled
-from ml_exporter.profiling import build
+from ml_exporter.labels.join import labelled
+from ml_exporter.pipeline.version import Budget, Version
 from ml_exporter.rules import DEFAULT_TIMING, rule_files, write_rules
 from ml_exporter.rules.groups import Rule
-from ml_exporter.units import parse_duration
-from ml_exporter.version import Budget, Version
 
 _SCRAPE = 15.0  # seconds
 _BLOCK = 7200.0  # seconds of a block of Prometheus's storage, all of which promtool reads at once

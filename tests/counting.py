@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ml_exporter import config
+from ml_exporter.config import config
 from ml_exporter.families import Family
-from ml_exporter.given_baselines import given_baselines
-from ml_exporter.pipeline import Pipeline
-from ml_exporter.store import Store
-from ml_exporter.version import Budget
+from ml_exporter.pipeline.given_baselines import given_baselines
+from ml_exporter.pipeline.pipeline import Pipeline
+from ml_exporter.pipeline.version import Budget
+from ml_exporter.store.store import Store
 
 NOW = 1_700_000_000.0
 

@@ -10,9 +10,10 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from ml_exporter.baseline import Baseline, Request
-from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
-from ml_exporter.profiling import build
+from ml_exporter.baseline.baseline import Baseline, Request
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
+from ml_exporter.columns import Column
 
 
 @dataclass(frozen=True)

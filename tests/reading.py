@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml_exporter.sources.files import FileSource
 from ml_exporter.sources.parts import Chunk
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 OPENED: list[FileSource] = []
 

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 
-from ml_exporter.batch import ABSENT
+from ml_exporter.columns import ABSENT
 from ml_exporter.statistics.bins import format_number
 
 

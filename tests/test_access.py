@@ -8,8 +8,8 @@ import bcrypt
 import pytest
 
 from ml_exporter.access import Decision, Gate, Tls, WebConfig, load_web_config, ssl_context
-from ml_exporter.config import Access, ConfigError, Token
-from ml_exporter.roles import UserRole
+from ml_exporter.config.config import Access, ConfigError, Token
+from ml_exporter.config.roles import UserRole
 
 ALLOW, UNAUTHORIZED, FORBIDDEN = Decision.ALLOW, Decision.UNAUTHORIZED, Decision.FORBIDDEN
 

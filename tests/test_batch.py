@@ -5,16 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_exporter.batch import (
-    ABSENT,
-    LABEL,
-    PREDICTION,
-    Batch,
-    Categories,
-    Column,
-    Field,
-    category_name,
-)
+from ml_exporter.batch import LABEL, PREDICTION, Batch, Field
+from ml_exporter.columns import ABSENT, Categories, Column, category_name
 
 NAN, INF = math.nan, math.inf
 AGE = Field("feature", "age")

@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_exporter.capture import (
-    Capture,
-    CaptureError,
-    Frame,
-    read_frame,
-    split_frames,
-    write_frame,
-)
+from ml_exporter.capture import Capture, CaptureError, Frame, read_frame, split_frames, write_frame
 
 SIZE = 1 << 20
 

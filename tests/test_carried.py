@@ -12,17 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_exporter import carried
-from ml_exporter.batch import (
-    ABSENT,
-    EXPECTED_ERROR,
-    PREDICTION,
-    REGION,
-    SCORE,
-    Batch,
-    Column,
-    Field,
-)
+from ml_exporter.batch import EXPECTED_ERROR, PREDICTION, REGION, SCORE, Batch, Field
 from ml_exporter.carried import Names, Scores, pack, unpack
+from ml_exporter.columns import ABSENT, Column
 from ml_exporter.statistics.bins import MISSING
 
 COUNTRY, AGE = Field("segment", "country"), Field("segment", "age / sex")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ml_exporter import __version__
-from ml_exporter.baseline import load as load_baseline
+from ml_exporter.baseline.baseline import load as load_baseline
 from ml_exporter.cli import main
 
 CONFIG = """\
@@ -250,7 +250,7 @@ class TestCheck:
 
 
 class TestRun:
-    """What keeps the exporter from starting; tests/test_service.py runs it."""
+    """What keeps the exporter from starting; tests/service/test_service.py runs it."""
 
     @pytest.mark.parametrize(
         ("config", "error"),
@@ -309,11 +309,11 @@ def test_nothing_of_a_proxy_is_imported_without_one(shell: Shell, flag: str) -> 
     command = [sys.executable, "-X", "importtime", "-m", "ml_exporter", "run", flag]
     done = subprocess.run(command, check=False, cwd=shell.folder, capture_output=True, text=True)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "ml_exporter.pipeline" in imported
+    assert "ml_exporter.pipeline.pipeline" in imported
     of_the_proxy = {
         "asyncio",
         "ml_exporter.proxy",
-        "ml_exporter.supervisor",
+        "ml_exporter.service.supervisor",
         "ml_exporter.formats.protocols",
     }
     assert imported & of_the_proxy == set()

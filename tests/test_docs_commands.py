@@ -3,7 +3,7 @@
 import argparse
 import re
 
-from ml_exporter.arguments import command_line
+from ml_exporter.commands.arguments import command_line
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/commands.md").read_text()

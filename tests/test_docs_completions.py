@@ -4,7 +4,7 @@ import re
 import textwrap
 from pathlib import Path
 
-from ml_exporter.config import load
+from ml_exporter.config.config import load
 from ml_exporter.rules import rule_files
 from ml_exporter.rules.groups import Rule
 from tests.recorded import recorded

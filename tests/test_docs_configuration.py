@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ml_exporter import access, config, field_paths, thresholds
+from ml_exporter import access
 from ml_exporter.access import Tls
-from ml_exporter.config import (
+from ml_exporter.config import config, field_paths, thresholds
+from ml_exporter.config.config import (
     Access,
     Config,
     Constraint,
@@ -31,8 +32,8 @@ from ml_exporter.config import (
     Token,
     VersionField,
 )
-from ml_exporter.proxy_settings import Endpoint, ModelName, UpstreamTls
-from ml_exporter.units import parse_duration, parse_size
+from ml_exporter.config.proxy_settings import Endpoint, ModelName, UpstreamTls
+from ml_exporter.config.units import parse_duration, parse_size
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/configuration.md").read_text()

@@ -4,23 +4,24 @@ import re
 
 import pytest
 
-from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
-from ml_exporter.config import load
-from ml_exporter.dead_letters import DeadLetterLog
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
+from ml_exporter.columns import Column
+from ml_exporter.config.config import load
+from ml_exporter.config.line_log import DeadLetters, LineLog
 from ml_exporter.families import Family
-from ml_exporter.given_baselines import given_baselines, request
-from ml_exporter.line_log import DeadLetters, LineLog
-from ml_exporter.line_writer import NOTABLE, LineWriter
 from ml_exporter.monitors.exporter import ExporterInfo
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.observations import DroppedObservations
 from ml_exporter.monitors.probes import Probes
-from ml_exporter.pipeline import Pipeline
-from ml_exporter.profiling import build
-from ml_exporter.proxied import Proxied
+from ml_exporter.pipeline.dead_letters import DeadLetterLog
+from ml_exporter.pipeline.given_baselines import given_baselines, request
+from ml_exporter.pipeline.line_writer import NOTABLE, LineWriter
+from ml_exporter.pipeline.pipeline import Pipeline
+from ml_exporter.pipeline.version import Budget
+from ml_exporter.service.proxied import Proxied
 from ml_exporter.sources.capture import Attachment
-from ml_exporter.store import Store
-from ml_exporter.version import Budget
+from ml_exporter.store.store import Store
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/series.md").read_text()

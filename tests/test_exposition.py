@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ml_exporter.exposition import OPENMETRICS, TEXT, choose, render
 from ml_exporter.families import Family, Histogram, freeze
-from ml_exporter.traces import LONGEST_ID
+from ml_exporter.formats.traces import LONGEST_ID
 from tests.support import find_tool
 
 PROMETHEUS_3 = (

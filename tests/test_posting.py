@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.service.test_service import Exporter
 from tests.support import wait_until
-from tests.test_service import Exporter
 
 CONFIG = """\
 models:

@@ -12,15 +12,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ml_exporter import baseline, config
+from ml_exporter.baseline import baseline
+from ml_exporter.commands.training import profile
+from ml_exporter.config import config
 from ml_exporter.families import freeze
-from ml_exporter.given_baselines import given_baselines
-from ml_exporter.history import History
-from ml_exporter.pipeline import Pipeline
+from ml_exporter.judgement.history import History
+from ml_exporter.pipeline.given_baselines import given_baselines
+from ml_exporter.pipeline.pipeline import Pipeline
+from ml_exporter.pipeline.version import Budget
 from ml_exporter.publication import Edition
-from ml_exporter.store import Store
-from ml_exporter.training import profile
-from ml_exporter.version import Budget
+from ml_exporter.store.store import Store
 
 START = 1_700_000_000.0
 FEATURES = ("mean radius", "mean texture", "mean smoothness", "mean symmetry")

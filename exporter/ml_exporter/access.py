@@ -22,9 +22,9 @@ from typing import Literal, get_args
 
 import bcrypt
 
-from ml_exporter.roles import Access, UserRole
-from ml_exporter.yaml_file import describe_os_error, read_yaml
-from ml_exporter.yaml_nodes import Node
+from ml_exporter.config.roles import Access, UserRole
+from ml_exporter.config.yaml_file import describe_os_error, read_yaml
+from ml_exporter.config.yaml_nodes import Node
 
 __all__ = ["CHALLENGE", "PROBES", "Decision", "Gate", "Tls", "WebConfig", "load_web_config"]
 

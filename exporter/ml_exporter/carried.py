@@ -12,19 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter import message_pack
-from ml_exporter.batch import (
-    ABSENT,
-    CARRIED,
-    CARRIED_NUMBERS,
-    Batch,
-    Categories,
-    Column,
-    Field,
-    Numbers,
-    Role,
-    encode,
-)
+from ml_exporter.batch import CARRIED, CARRIED_NUMBERS, Batch, Field, Role
+from ml_exporter.columns import ABSENT, Categories, Column, Numbers, encode
+from ml_exporter.serialization import message_pack
 from ml_exporter.statistics.bins import MISSING, Floats
 
 _AT_ONCE = 4 << 20  # bytes put together at once

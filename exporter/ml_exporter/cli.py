@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_exporter import compiled, logs, memory
-from ml_exporter.arguments import command_line
-from ml_exporter.proxy_settings import ProxyFlags
+from ml_exporter.commands import compiled, logs, memory
+from ml_exporter.commands.arguments import command_line
+from ml_exporter.config.proxy_settings import ProxyFlags
 
 if TYPE_CHECKING:
-    from ml_exporter.planes import Plan
+    from ml_exporter.service.planes import Plan
 
 _DONE, _BAD_INPUT, _ALARMS = 0, 1, 3  # argparse exits with 2 on wrong usage
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ml_exporter.supervised import is_supervised
+    from ml_exporter.service.supervised import is_supervised
 
     if not is_supervised():
         compiled.warn_of_missing()
@@ -52,9 +52,9 @@ def _run(options: argparse.Namespace) -> int:
         return _run_planes(options)
     if options.upstream is not None or options.role is not None:
         options.parser.error("--once has no proxy")
-    from ml_exporter.baseline import BaselineError
-    from ml_exporter.config import ConfigError, load
-    from ml_exporter.once import run_once
+    from ml_exporter.baseline.baseline import BaselineError
+    from ml_exporter.commands.once import run_once
+    from ml_exporter.config.config import ConfigError, load
 
     try:
         config = load(options.config_file)
@@ -70,9 +70,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _run_planes(options: argparse.Namespace) -> int:
     from ml_exporter.capture import CaptureError
-    from ml_exporter.config import ConfigError
-    from ml_exporter.planes import find_plan
-    from ml_exporter.supervised import let_the_proxy_go_first
+    from ml_exporter.config.config import ConfigError
+    from ml_exporter.service.planes import find_plan
+    from ml_exporter.service.supervised import let_the_proxy_go_first
 
     try:
         flags = ProxyFlags(options.upstream, options.proxy_listen_address, options.proxy_web_config)
@@ -83,7 +83,7 @@ def _run_planes(options: argparse.Namespace) -> int:
             let_the_proxy_go_first()
         if options.role == "telemetry" or plan.settings is None:
             return _serve(options, plan)
-        from ml_exporter.supervisor import supervise
+        from ml_exporter.service.supervisor import supervise
 
         _say_notes(plan.notes)
         return supervise(options.arguments, plan.settings.buffer, plan.patience)
@@ -102,10 +102,10 @@ def _forward(plan: Plan) -> int:
 
 
 def _serve(options: argparse.Namespace, plan: Plan) -> int:
-    from ml_exporter.baseline import BaselineError
-    from ml_exporter.config import ConfigError
-    from ml_exporter.service import Service, Settings
-    from ml_exporter.state_folder import StateError
+    from ml_exporter.baseline.baseline import BaselineError
+    from ml_exporter.config.config import ConfigError
+    from ml_exporter.service.service import Service, Settings
+    from ml_exporter.store.state_folder import StateError
     from ml_exporter.web.server import ListenError
 
     settings = Settings(
@@ -130,9 +130,9 @@ def _serve(options: argparse.Namespace, plan: Plan) -> int:
 
 
 def _baseline(options: argparse.Namespace) -> int:
-    from ml_exporter.baseline import BaselineError, encode
-    from ml_exporter.config import ConfigError, load
-    from ml_exporter.training import describe_for_sagemaker, format_of_data, profile
+    from ml_exporter.baseline.baseline import BaselineError, encode
+    from ml_exporter.commands.training import describe_for_sagemaker, format_of_data, profile
+    from ml_exporter.config.config import ConfigError, load
 
     if options.format == "sagemaker" and options.output == "-":
         options.parser.error("--format=sagemaker writes two files: name a folder with --output")
@@ -166,8 +166,8 @@ def _baseline(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from ml_exporter.check import check
-    from ml_exporter.config import ConfigError, load
+    from ml_exporter.commands.check import check
+    from ml_exporter.config.config import ConfigError, load
 
     try:
         config = load(options.config_file)
@@ -183,8 +183,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from ml_exporter.baseline import BaselineError
-    from ml_exporter.config import ConfigError, load
+    from ml_exporter.baseline.baseline import BaselineError
+    from ml_exporter.config.config import ConfigError, load
     from ml_exporter.report import FORMATS, judge_logs
     from ml_exporter.report.text import plain
 

@@ -26,10 +26,11 @@ import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ml_exporter import Monitor
-from ml_exporter.baseline import Request, encode
-from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
+from ml_exporter.baseline.baseline import Request, encode
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
 from ml_exporter.client import MonitorWsgiMiddleware
-from ml_exporter.profiling import build
+from ml_exporter.columns import Column
 
 ROWS = 120
 START = 1_790_000_000.0  # seconds since 1970

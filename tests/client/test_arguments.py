@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from ml_exporter import Monitor
-from ml_exporter.baseline import Request, encode
-from ml_exporter.batch import PREDICTION, Batch, Column, Field
+from ml_exporter.baseline.baseline import Request, encode
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import PREDICTION, Batch, Field
 from ml_exporter.client.arguments import layout_of, model_of
 from ml_exporter.client.hub import Hub
 from ml_exporter.client.lines import Writer
-from ml_exporter.profiling import build
+from ml_exporter.columns import Column
 from tests.support import ROOT
 
 BINARY = {"task": "binary", "positive": "1"}

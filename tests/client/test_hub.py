@@ -22,7 +22,7 @@ from ml_exporter.client import wire
 from ml_exporter.client.arguments import model_of
 from ml_exporter.client.counting import Counting
 from ml_exporter.client.hub import ROW, Hub
-from ml_exporter.pipeline import Pipeline
+from ml_exporter.pipeline.pipeline import Pipeline
 from tests.support import free_port, get, wait_until
 
 BINARY = {"task": "binary", "positive": "1", "learn": {"rows": 50}}

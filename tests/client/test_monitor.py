@@ -18,11 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from sklearn.linear_model import LogisticRegression
 
 from ml_exporter import Monitor
-from ml_exporter.baseline import Baseline, Request, encode
-from ml_exporter.batch import PREDICTION, Batch, Column, Field
-from ml_exporter.config import load
-from ml_exporter.once import run_once
-from ml_exporter.profiling import build
+from ml_exporter.baseline.baseline import Baseline, Request, encode
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import PREDICTION, Batch, Field
+from ml_exporter.columns import Column
+from ml_exporter.commands.once import run_once
+from ml_exporter.config.config import load
 from tests.support import wait_until
 
 Samples = dict[tuple[str, ...], float]

@@ -6,7 +6,7 @@ import sys
 
 import ml_exporter
 from ml_exporter import client
-from ml_exporter.config import KEYS
+from ml_exporter.config.config import KEYS
 from tests.support import ROOT
 
 LIGHT = {"numpy", "prometheus_client"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_exporter import config
+from ml_exporter.config import config
 from ml_exporter.demo.flights import CLASSES, FEATURES, stretches
 from ml_exporter.demo.stream import RollingLog, stream, write_folder, write_log
 from tests.support import wait_until

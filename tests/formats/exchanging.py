@@ -2,11 +2,13 @@
 
 import json
 
-from ml_exporter.batch import ABSENT, PREDICTION, SCORE
+from ml_exporter.batch import PREDICTION, SCORE
+from ml_exporter.columns import ABSENT
 from ml_exporter.formats.exchange_lines import ExchangeLines
-from ml_exporter.formats.exchanges import NO_TABLE, Invocation, Tabulator
+from ml_exporter.formats.exchanges import NO_TABLE, Invocation
 from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import Layout
+from ml_exporter.formats.tabulation import Tabulator
 from tests.formats.feeding import feature
 
 

@@ -4,7 +4,8 @@ from collections import Counter
 
 import numpy as np
 
-from ml_exporter.batch import Column, Field
+from ml_exporter.batch import Field
+from ml_exporter.columns import Column
 
 
 def feature(name):

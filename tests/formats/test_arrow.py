@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION
+from ml_exporter.batch import LABEL, PREDICTION
+from ml_exporter.columns import ABSENT
 from ml_exporter.formats import HeaderError, decoder
 from ml_exporter.formats.arrow import decode_table
 from ml_exporter.formats.rows import MOST_FEATURES, Layout

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_exporter.batch import ABSENT, Column
+from ml_exporter.columns import ABSENT, Column
 from ml_exporter.formats.arrow_columns import ArrowColumn
 from ml_exporter.formats.timestamps import parse_timestamps
 from tests.formats.feeding import same

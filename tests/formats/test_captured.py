@@ -8,9 +8,9 @@ import pytest
 
 from ml_exporter.batch import PREDICTION, Field
 from ml_exporter.capture import write_frame
+from ml_exporter.config.source_settings import ProxySource
 from ml_exporter.formats import Decoded, Layout, decoder
 from ml_exporter.formats.rows import TRACE_OF_REQUEST
-from ml_exporter.source_settings import ProxySource
 
 FEATURE = Field("feature", "age")
 LAYOUT = Layout({PREDICTION: "prediction", FEATURE: "age"})

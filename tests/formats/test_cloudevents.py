@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Field
 from ml_exporter.formats import Layout
 from ml_exporter.formats.cloudevents import CloudEvents
+from ml_exporter.formats.pairing import Memory, Pairing
 from ml_exporter.formats.rows import REASONS
-from ml_exporter.pairing import Memory, Pairing
 from tests.formats.feeding import cut, feed
 from tests.support import ROOT
 

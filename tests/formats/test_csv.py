@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION
+from ml_exporter.batch import LABEL, PREDICTION
+from ml_exporter.columns import ABSENT
 from ml_exporter.formats import HeaderError, decoder
 from ml_exporter.formats import csv as csv_format
 from ml_exporter.formats.rows import LONGEST_ROW, MOST_FEATURES, Layout

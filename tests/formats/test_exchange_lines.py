@@ -9,9 +9,9 @@ from hypothesis import given as given_that
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from ml_exporter.config.source_settings import PROTOCOLS
 from ml_exporter.formats.exchange_lines import ExchangeLines
 from ml_exporter.formats.rows import LONGEST_ROW, REASONS
-from ml_exporter.source_settings import PROTOCOLS
 from tests.formats.exchanging import decode, layout, rows
 from tests.formats.feeding import cut, feed, plain_rows
 

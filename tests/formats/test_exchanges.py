@@ -1,14 +1,10 @@
 import pytest
 
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION
-from ml_exporter.formats.exchanges import (
-    LONGEST_PREFIX,
-    NO_TABLE,
-    Invocation,
-    Rows,
-    Tabulator,
-)
+from ml_exporter.batch import LABEL, PREDICTION
+from ml_exporter.columns import ABSENT
+from ml_exporter.formats.exchanges import LONGEST_PREFIX, NO_TABLE, Invocation, Rows
 from ml_exporter.formats.rows import MOST_FEATURES, Layout
+from ml_exporter.formats.tabulation import Tabulator
 from tests.formats.exchanging import decode_sides, layout, rows
 from tests.formats.feeding import feature
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_exporter.batch import ABSENT, PREDICTION, Column
-from ml_exporter.extractors import EXTRACTORS
+from ml_exporter.batch import PREDICTION
+from ml_exporter.columns import ABSENT, Column
+from ml_exporter.config.extractors import EXTRACTORS
 from ml_exporter.formats import decoder
 from ml_exporter.formats.extraction import LONGEST_LOOK, extract
 from ml_exporter.formats.rejections import Rejections

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_exporter.batch import ABSENT, Column
+from ml_exporter.columns import ABSENT, Column
 from ml_exporter.formats.joined import Joined, joined
 from ml_exporter.formats.rows import Table
 from tests.formats.feeding import plain

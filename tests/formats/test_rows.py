@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ml_exporter.batch import ABSENT, LABEL, Column
+from ml_exporter.batch import LABEL
+from ml_exporter.columns import ABSENT, Column
 from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import Layout, Table, assemble, extra_name
 from tests.formats.feeding import feature

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, SCORE
+from ml_exporter.batch import LABEL, PREDICTION, SCORE
+from ml_exporter.columns import ABSENT
 from ml_exporter.formats import decoder
 from ml_exporter.formats.rows import LONGEST_ROW, Layout
 from tests.formats.feeding import cut, feature, feed

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ml_exporter.batch import ABSENT, Column
+from ml_exporter.columns import ABSENT, Column
 from ml_exporter.formats.timestamps import parse_timestamps
 
 NOON = 1711972800.0  # 2024-04-01T12:00:00Z

@@ -5,15 +5,16 @@ import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 
-from ml_exporter.baseline import Request
-from ml_exporter.batch import PREDICTION, Batch, Column, Field
+from ml_exporter.baseline.baseline import Request
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import PREDICTION, Batch, Field
+from ml_exporter.columns import Column
 from ml_exporter.monitors.attributions import (
     BASELINE_ROWS,
     Attributions,
     BaselineAttributions,
     ProbedAttributions,
 )
-from ml_exporter.profiling import build
 
 
 def attributed(**columns):

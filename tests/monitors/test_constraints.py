@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_exporter.batch import ABSENT, PREDICTION, SCORE, Batch, Column, Field, category_name
-from ml_exporter.constraints import COMPARISONS, Constraint
+from ml_exporter.batch import PREDICTION, SCORE, Batch, Field
+from ml_exporter.columns import ABSENT, Column, category_name
+from ml_exporter.config.constraints import COMPARISONS, Constraint
 from ml_exporter.formats import Layout, decoder
 from ml_exporter.monitors.constraints import ConstraintViolations
 

@@ -12,9 +12,11 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from ml_exporter.baseline import Request
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
-from ml_exporter.labelled_baseline import Errors as BaselineErrors
+from ml_exporter.baseline.baseline import Request
+from ml_exporter.baseline.labelled_baseline import Errors as BaselineErrors
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import LABEL, PREDICTION, Batch
+from ml_exporter.columns import Column
 from ml_exporter.monitors.errors import (
     DEFAULT_EDGES,
     ErrorDistribution,
@@ -22,7 +24,6 @@ from ml_exporter.monitors.errors import (
     baseline_figures,
     edges,
 )
-from ml_exporter.profiling import build
 from ml_exporter.statistics.regression import QUANTILES, Sums, figures, quantile
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from ml_exporter.batch import LABEL, REGION, SCORE, Column
-from ml_exporter.calibrated_scores import Expectation
-from ml_exporter.labelled_baseline import score_key
+from ml_exporter.baseline.calibrated_scores import Expectation
+from ml_exporter.baseline.labelled_baseline import score_key
+from ml_exporter.batch import LABEL, REGION, SCORE
+from ml_exporter.columns import Column
 from ml_exporter.monitors.estimates import Estimates
 from ml_exporter.statistics import scores as twins
 from tests.estimating import digits, progression, tumours

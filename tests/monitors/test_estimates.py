@@ -5,17 +5,9 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from ml_exporter.batch import (
-    EXPECTED_ERROR,
-    LABEL,
-    PREDICTION,
-    REGION,
-    SCORE,
-    Batch,
-    Column,
-    Field,
-)
-from ml_exporter.labelled_baseline import ScoreBins
+from ml_exporter.baseline.labelled_baseline import ScoreBins
+from ml_exporter.batch import EXPECTED_ERROR, LABEL, PREDICTION, REGION, SCORE, Batch, Field
+from ml_exporter.columns import Column
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
 from tests.estimating import digits, progression, tumours
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
-from ml_exporter.baseline import Request
-from ml_exporter.batch import ABSENT, Batch, Column, Field
+from ml_exporter.baseline.baseline import Request
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import Batch, Field
+from ml_exporter.columns import ABSENT, Column
 from ml_exporter.monitors.fields import FieldValues
-from ml_exporter.profiling import build
 from ml_exporter.statistics.drift import WEIGHTS, weight
 from tests.reference import bin_of, count_one_by_one
 

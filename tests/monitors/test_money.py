@@ -4,9 +4,10 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import confusion_matrix
 
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
+from ml_exporter.batch import LABEL, PREDICTION, Batch
+from ml_exporter.columns import Column
+from ml_exporter.config.outcome_values import OutcomeValues
 from ml_exporter.monitors.money import OutcomeValue
-from ml_exporter.outcome_values import OutcomeValues
 
 LOAN = OutcomeValues(
     "EUR",

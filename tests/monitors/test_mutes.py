@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from ml_exporter.config.mutes import Mute
+from ml_exporter.judgement.samples import Samples
 from ml_exporter.monitors.mutes import Mutes
-from ml_exporter.mutes import Mute
-from ml_exporter.samples import Samples
 
 TOMORROW, YESTERDAY = 1e11, 1e9  # of a far future, and of the past
 

@@ -6,14 +6,15 @@ import math
 import numpy as np
 import pytest
 
-from ml_exporter.baseline import Baseline, Request
-from ml_exporter.batch import ABSENT, PREDICTION, SCORE, Batch, Column, Field
-from ml_exporter.constraints import Constraint
+from ml_exporter.baseline.baseline import Baseline, Request
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import PREDICTION, SCORE, Batch, Field
+from ml_exporter.columns import ABSENT, Column
+from ml_exporter.config.constraints import Constraint
+from ml_exporter.config.notable import Notable
 from ml_exporter.monitors.components import ComponentValues
 from ml_exporter.monitors.constraints import ConstraintViolations
 from ml_exporter.monitors.notable import NotablePredictions
-from ml_exporter.notable import Notable
-from ml_exporter.profiling import build
 
 AGE, COUNTRY, NOTE = (Field("feature", name) for name in ("age", "country", "note"))
 NOON = 1_700_000_000.0

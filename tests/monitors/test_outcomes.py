@@ -17,11 +17,12 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ml_exporter.baseline import Request
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
+from ml_exporter.baseline.baseline import Request
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import LABEL, PREDICTION, Batch
+from ml_exporter.columns import Column
 from ml_exporter.monitors.figures import baseline_performance
 from ml_exporter.monitors.outcomes import Outcomes
-from ml_exporter.profiling import build
 
 
 def labelled(actual, predicted, delays=None):

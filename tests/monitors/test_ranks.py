@@ -6,7 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import ndcg_score, top_k_accuracy_score
 from sklearn.model_selection import train_test_split
 
-from ml_exporter.batch import ABSENT, LABEL, Batch, Column, Field
+from ml_exporter.batch import LABEL, Batch, Field
+from ml_exporter.columns import ABSENT, Column
 from ml_exporter.monitors.ranks import ListRanks, ScoreRanks
 
 ITEMS = tuple(Field("ranked", str(number)) for number in range(1, 4))

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from ml_exporter.baseline import BaselineField
-from ml_exporter.batch import ABSENT, Batch, Column, Field
+from ml_exporter.baseline.baseline import BaselineField
+from ml_exporter.batch import Batch, Field
+from ml_exporter.columns import ABSENT, Column
 from ml_exporter.monitors.schema import SchemaViolations
 
 AGE = Field("feature", "age")

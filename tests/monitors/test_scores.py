@@ -10,10 +10,11 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, SCORE, Batch, Column, Field
+from ml_exporter.baseline.labelled_baseline import ScoreBins
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
+from ml_exporter.columns import ABSENT, Column
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
-from ml_exporter.labelled_baseline import ScoreBins
 from ml_exporter.monitors.scores import LabelledScores, ScoreLosses, ScoreViolations, affordable
 
 BINS = ScoreBins("yes", edges=[0.1, 0.5, 0.9], positives=[1, 2, 3], negatives=[6, 5, 4])

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from ml_exporter.baseline import FORMAT, Baseline, BaselineField
-from ml_exporter.batch import ABSENT, LABEL, PREDICTION, REGION, Batch, Column, Field
+from ml_exporter.baseline.baseline import FORMAT, Baseline, BaselineField
+from ml_exporter.baseline.regions import Answers, Region, Regions, Split
+from ml_exporter.batch import LABEL, PREDICTION, REGION, Batch, Field
 from ml_exporter.carried import Names
+from ml_exporter.columns import ABSENT, Column
+from ml_exporter.config.segments import Segment, SegmentRows
 from ml_exporter.families import Family
 from ml_exporter.monitors.segments import SegmentOutcomes, SegmentPredictions, series
-from ml_exporter.regions import Answers, Region, Regions, Split
-from ml_exporter.segments import Segment, SegmentRows
 
 GENDER, PAIR = Segment(("gender",), protected=True), Segment(("gender", "age"))
 REGIONS = Regions(

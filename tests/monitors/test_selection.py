@@ -6,14 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml_exporter.baseline import Request
-from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Column, Field
-from ml_exporter.config import Fields, FileSource, Limits, Model, ProxySource
-from ml_exporter.labels import labelled
-from ml_exporter.profiling import build
-from ml_exporter.segments import Segment
-from ml_exporter.thresholds import Threshold
-from ml_exporter.version import Budget, Version
+from ml_exporter.baseline.baseline import Request
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
+from ml_exporter.columns import Column
+from ml_exporter.config.config import Fields, FileSource, Limits, Model, ProxySource
+from ml_exporter.config.segments import Segment
+from ml_exporter.config.thresholds import Threshold
+from ml_exporter.labels.join import labelled
+from ml_exporter.pipeline.version import Budget, Version
 
 
 def model(task, **fields):

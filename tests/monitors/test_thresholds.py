@@ -2,10 +2,10 @@
 
 import pytest
 
-from ml_exporter.baseline import FORMAT, Baseline, BaselineField, Outcome
+from ml_exporter.baseline.baseline import FORMAT, Baseline, BaselineField, Outcome
+from ml_exporter.config.thresholds import Threshold
 from ml_exporter.monitors.thresholds import Thresholds, resolve
 from ml_exporter.statistics.significance import critical_value
-from ml_exporter.thresholds import Threshold
 
 
 def baseline(correct, wrong):

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_exporter.batch import ABSENT, Batch, Column, Field
-from ml_exporter.constraints import Constraint
+from ml_exporter.batch import Batch, Field
+from ml_exporter.columns import ABSENT, Column
+from ml_exporter.config.constraints import Constraint
 from ml_exporter.formats import Layout, decoder
 from ml_exporter.monitors.constraints import ConstraintViolations
 from ml_exporter.monitors.uniqueness import RecentValues

@@ -15,7 +15,7 @@ import pytest
 
 from ml_exporter.access import Gate
 from ml_exporter.capture import Capture
-from ml_exporter.config import ConfigError
+from ml_exporter.config.config import ConfigError
 from ml_exporter.proxy.client import Client
 from ml_exporter.proxy.front import make_front
 from ml_exporter.proxy.guard import Guard, TooManyLogins

@@ -6,12 +6,12 @@ import json
 import pytest
 
 from ml_exporter.capture import Capture, read_frame
+from ml_exporter.config.proxy_settings import ModelName
 from ml_exporter.proxy.bodies import Copy
 from ml_exporter.proxy.heads import request_head
 from ml_exporter.proxy.names import Names
 from ml_exporter.proxy.observation import Observer
 from ml_exporter.proxy.routes import Routes
-from ml_exporter.proxy_settings import ModelName
 from tests.proxy.sidecar import PROXY, Sidecar
 from tests.support import wait_until
 

@@ -10,13 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_exporter.capture import Capture, Frame
+from ml_exporter.config.proxy_settings import ModelName
 from ml_exporter.proxy._plain import Lane
 from ml_exporter.proxy.guard import Guard
 from ml_exporter.proxy.heads import END, request_head, response_head
 from ml_exporter.proxy.names import Names
 from ml_exporter.proxy.observation import Observer
 from ml_exporter.proxy.routes import Routes
-from ml_exporter.proxy_settings import ModelName
 from tests.proxy.test_heads import SMUGGLED
 from tests.proxy.wires import Pair, pair
 from tests.sanitizers import run_sanitized

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_exporter.config import ConfigError
+from ml_exporter.config.config import ConfigError
 from ml_exporter.proxy.renewal import Renewal
 
 Made = tuple[str, Path]

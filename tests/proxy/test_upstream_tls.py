@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_exporter.config import ConfigError
+from ml_exporter.config.config import ConfigError
+from ml_exporter.config.proxy_settings import Endpoint, UpstreamTls, parse_upstream
 from ml_exporter.proxy.upstream_tls import reason_of, upstream_context
-from ml_exporter.proxy_settings import Endpoint, UpstreamTls, parse_upstream
 from tests.proxy.certificates import make_certificate
 from tests.proxy.sidecar import CONFIG, MODEL_SERVER, Sidecar
 from tests.support import free_port, stop, wait_until

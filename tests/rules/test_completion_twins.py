@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from ml_exporter.batch import Batch, Column, Field
+from ml_exporter.batch import Batch, Field
+from ml_exporter.columns import Column
 from ml_exporter.dashboards.completions_dashboard import completions_dashboard
 from ml_exporter.dashboards.queries import panel_queries
 from ml_exporter.exposition import render

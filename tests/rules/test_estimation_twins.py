@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ml_exporter.baseline.labelled_baseline import ScoreBins, losses_of
 from ml_exporter.batch import LABEL, PREDICTION, Batch
-from ml_exporter.estimate_verdicts import judged_estimate
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
-from ml_exporter.labelled_baseline import ScoreBins, losses_of
+from ml_exporter.judgement.estimate_verdicts import judged_estimate
+from ml_exporter.judgement.samples import Samples
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
 from ml_exporter.monitors.scores import LabelledScores
 from ml_exporter.rules import Timing, drift_kinds, estimation
 from ml_exporter.rules.groups import to_yaml
-from ml_exporter.samples import Samples
 from ml_exporter.statistics import calibration, concept_drift, intervals, performance, scores
 from tests.estimating import Known, digits, progression, tumours
 from tests.support import find_tool

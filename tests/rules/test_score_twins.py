@@ -17,10 +17,11 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from ml_exporter.batch import LABEL, Batch, Column, Field
+from ml_exporter.baseline.labelled_baseline import ScoreBins, score_counts, score_edges, score_key
+from ml_exporter.batch import LABEL, Batch, Field
+from ml_exporter.columns import Column
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
-from ml_exporter.labelled_baseline import ScoreBins, score_counts, score_edges, score_key
 from ml_exporter.monitors import Monitor
 from ml_exporter.monitors.ranks import ListRanks, ScoreRanks
 from ml_exporter.monitors.scores import LabelledScores, ScoreLosses

@@ -18,19 +18,20 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.metrics import precision_score, recall_score
 
-from ml_exporter.baseline import Baseline
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Column, Field
-from ml_exporter.config import Fields, FileSource, Limits, Model
+from ml_exporter.baseline.baseline import Baseline
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import LABEL, PREDICTION, Batch, Field
+from ml_exporter.columns import Column
+from ml_exporter.config.config import Fields, FileSource, Limits, Model
+from ml_exporter.config.segments import Segment
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
-from ml_exporter.given_baselines import request
-from ml_exporter.labels import labelled
-from ml_exporter.profiling import build
+from ml_exporter.labels.join import labelled
+from ml_exporter.pipeline.given_baselines import request
+from ml_exporter.pipeline.version import Budget, Version
 from ml_exporter.rules import Timing
-from ml_exporter.segments import Segment
 from ml_exporter.statistics import fairness, segments, versions
 from ml_exporter.statistics.intervals import wilson
-from ml_exporter.version import Budget, Version
 from tests.rules.targets import Prometheus, Targets, prometheus
 from tests.support import wait_until
 

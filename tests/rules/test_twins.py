@@ -20,21 +20,22 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sklearn.datasets import load_breast_cancer
 
-from ml_exporter.baseline import Request, encode
-from ml_exporter.batch import Batch, Column, Field, FieldType
-from ml_exporter.config import load
+from ml_exporter.baseline.baseline import Request, encode
+from ml_exporter.baseline.profiling import build
+from ml_exporter.batch import Batch, Field, FieldType
+from ml_exporter.columns import Column
+from ml_exporter.commands.once import run_once
+from ml_exporter.commands.training import profile
+from ml_exporter.config.config import load
+from ml_exporter.config.thresholds import EFFECTS, Threshold
 from ml_exporter.demo.stream import write_log
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.thresholds import Thresholds
-from ml_exporter.once import run_once
-from ml_exporter.profiling import build
 from ml_exporter.rules import Timing
 from ml_exporter.rules.constancy import WINDOWS as JUDGED_WINDOWS
 from ml_exporter.statistics import constancy, drift, effects, performance
-from ml_exporter.thresholds import EFFECTS, Threshold
-from ml_exporter.training import profile
 from tests.rules.targets import Prometheus, Targets, prometheus
 from tests.support import ROOT, wait_until
 

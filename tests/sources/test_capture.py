@@ -6,7 +6,7 @@ import pytest
 from ml_exporter.capture import Capture, read_frame, split_frames, write_frame
 from ml_exporter.sources.capture import Attachment, CaptureSource
 from ml_exporter.sources.parts import Chunk
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 SIZE = 1 << 20
 

@@ -10,7 +10,7 @@ import pytest
 from ml_exporter.sources.events import PostedSource
 from ml_exporter.sources.parts import Source
 from ml_exporter.sources.spool import Spool
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 LIMIT = 1 << 20
 

@@ -10,7 +10,7 @@ import pytest
 from ml_exporter.sources import files
 from ml_exporter.sources.files import FileSource
 from ml_exporter.sources.matching import source_id
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 from tests.reading import Reader, following, reading_once, write
 
 pytestmark = pytest.mark.usefixtures("look_each_time")

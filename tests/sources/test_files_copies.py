@@ -15,7 +15,7 @@ import zstandard
 
 from ml_exporter.sources import files, identity
 from ml_exporter.sources.open_files import OpenFile
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 from tests.reading import Reader, following, rows, write
 
 SHORT, LONG = 5, 2000  # rows; 2000 of them have 60 kB

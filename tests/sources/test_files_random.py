@@ -20,7 +20,7 @@ import pytest
 import zstandard
 
 from ml_exporter.sources import files
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 from tests.reading import following
 
 STEPS = 60

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from ml_exporter.config.source_settings import KafkaSource as Settings
 from ml_exporter.formats.rows import LONGEST_ROW
-from ml_exporter.source_settings import KafkaSource as Settings
 from ml_exporter.sources import SourceError, kafka_consumer, open_source
 from ml_exporter.sources.kafka import KafkaSource
 from ml_exporter.sources.kafka_messages import event_line
 from ml_exporter.sources.kafka_options import check_options
 from ml_exporter.sources.parts import Chunk, Start
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 from tests.counting import Counting
 from tests.kafka_cluster import Cluster, Headers
 from tests.support import free_port, wait_until

@@ -12,7 +12,7 @@ import pytest
 
 from ml_exporter.sources import spool as spools
 from ml_exporter.sources.spool import Spool, SpoolFull, Spools
-from ml_exporter.state_folder import StateError
+from ml_exporter.store.state_folder import StateError
 
 LIMIT = 1 << 20
 

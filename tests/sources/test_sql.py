@@ -17,12 +17,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import create_engine, text
 
-from ml_exporter.source_settings import SqlSource as Settings
+from ml_exporter.config.source_settings import SqlSource as Settings
 from ml_exporter.sources import SourceError, open_source, sql_reader
 from ml_exporter.sources.parts import Chunk, Start
 from ml_exporter.sources.sql import SqlSource
 from ml_exporter.sources.sql_rows import UNREADABLE, line
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 from tests.counting import Counting
 from tests.postgresql import PASSWORD, postgresql
 from tests.support import free_port, wait_until

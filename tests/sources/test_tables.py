@@ -17,7 +17,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from ml_exporter.batch import ABSENT, Field
+from ml_exporter.batch import Field
+from ml_exporter.columns import ABSENT
 from ml_exporter.formats import HeaderError
 from ml_exporter.formats.arrow import decode_table
 from ml_exporter.formats.rows import Layout
@@ -25,7 +26,7 @@ from ml_exporter.sources import table_file, tables
 from ml_exporter.sources.parts import Chunk, SourceError
 from ml_exporter.sources.table_file import partition_keys
 from ml_exporter.sources.tables import TableFiles
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 X = Field("feature", "x")
 LAYOUT = Layout({X: "x"})

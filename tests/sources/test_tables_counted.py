@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from ml_exporter.baseline import BaselineError
+from ml_exporter.baseline.baseline import BaselineError
+from ml_exporter.commands.training import profile
 from ml_exporter.sources import table_file, tables
-from ml_exporter.store import Store
-from ml_exporter.training import profile
+from ml_exporter.store.store import Store
 from tests.counting import Counting
 
 CONFIG = """\

@@ -8,7 +8,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from ml_exporter.labelled_baseline import score_counts, score_edges, score_sums
+from ml_exporter.baseline.labelled_baseline import score_counts, score_edges, score_sums
 from ml_exporter.statistics.calibration import (
     Calibration,
     bin_statistic,

@@ -17,7 +17,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ml_exporter.labelled_baseline import score_counts, score_edges
+from ml_exporter.baseline.labelled_baseline import score_counts, score_edges
 from ml_exporter.statistics import ranks, scores
 from ml_exporter.statistics.bins import bin_codes
 

@@ -12,10 +12,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus_text
 
 from ml_exporter.access import Gate
+from ml_exporter.config.roles import Access, Token
 from ml_exporter.exposition import OPENMETRICS, TEXT
 from ml_exporter.families import Family
 from ml_exporter.publication import Publication
-from ml_exporter.roles import Access, Token
 from ml_exporter.web.app import Door, create_app
 
 BCRYPT_OF_SECRET = b"$2b$04$km6tdJRzYTMYUqR5NZDRH.6W9fqyi4VvbkjUdAJbhmhlR0NrOVF1m"

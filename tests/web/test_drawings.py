@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from ml_exporter.field_explanation import moved_bins
-from ml_exporter.verdicts import FieldVerdict
+from ml_exporter.judgement.field_explanation import moved_bins
+from ml_exporter.judgement.verdicts import FieldVerdict
 from ml_exporter.web.drawings import distribution
 
 NUMBER = ("<below>", "1.0", "2.0", "3.0", "<above>", "<missing>", "<invalid>")

@@ -15,13 +15,13 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from ml_exporter import config
 from ml_exporter.access import Gate
-from ml_exporter.config import EventSource, Fields, FileSource, LabelFields, Labels, Model
+from ml_exporter.config import config
+from ml_exporter.config.config import EventSource, Fields, FileSource, LabelFields, Labels, Model
+from ml_exporter.config.roles import Access, Token
+from ml_exporter.pipeline.streams import label_layout, prediction_layout
 from ml_exporter.publication import Publication
-from ml_exporter.roles import Access, Token
 from ml_exporter.sources.spool import Spools
-from ml_exporter.streams import label_layout, prediction_layout
 from ml_exporter.web.app import Door, create_app
 from ml_exporter.web.bodies import LARGEST_BODY
 from ml_exporter.web.ingest import Inlets, ingest_pages, inlets

@@ -13,10 +13,10 @@ import pytest
 from flask import Flask
 
 from ml_exporter.access import Gate
+from ml_exporter.config.roles import Access
+from ml_exporter.config.units import parse_address
 from ml_exporter.families import Family
 from ml_exporter.publication import Publication
-from ml_exporter.roles import Access
-from ml_exporter.units import parse_address
 from ml_exporter.web import server as web_server
 from ml_exporter.web.app import Door, create_app
 from ml_exporter.web.server import ListenError, WebServer

@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from ml_exporter.families import Family, freeze
-from ml_exporter.history import History
+from ml_exporter.judgement.history import History
 from ml_exporter.publication import Edition
 from ml_exporter.web.status import status_pages
 from tests.watching import CONFIG, START, Watch, sample

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ml_exporter.baseline import Baseline, BaselineError
+from ml_exporter.baseline.baseline import Baseline, BaselineError
 from ml_exporter.client import paths
-from ml_exporter.config import ConfigError, Model, read_model
+from ml_exporter.config.config import ConfigError, Model, read_model
+from ml_exporter.config.yaml_nodes import Document, Node
 from ml_exporter.formats import Layout
-from ml_exporter.given_baselines import given_baselines
-from ml_exporter.streams import prediction_layout
-from ml_exporter.yaml_nodes import Document, Node
+from ml_exporter.pipeline.given_baselines import given_baselines
+from ml_exporter.pipeline.streams import prediction_layout
 
 _TAG = "tag:yaml.org,2002:"
 _JOINED = ("wait", "settle")  # what may be said of labels that come later

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from ml_exporter.client.memory import MemoryLinesOfModels
 from ml_exporter.client.wire import Lines
-from ml_exporter.config import Config, EventSource, Model
+from ml_exporter.config.config import Config, EventSource, Model
 from ml_exporter.monitors.observations import DroppedObservations
 from ml_exporter.publication import Edition, Publication
+from ml_exporter.service.telemetry import Telemetry
 from ml_exporter.sources.spool import SpoolFull
-from ml_exporter.store import Store
-from ml_exporter.telemetry import Telemetry
+from ml_exporter.store.store import Store
 
 _TIME_SLICE = 0.05  # seconds of counting, after which it looks at what came meanwhile
 

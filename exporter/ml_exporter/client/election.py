@@ -16,7 +16,7 @@ from ml_exporter.client.wire import Lines
 
 if TYPE_CHECKING:
     from ml_exporter.client.counting import Counting
-    from ml_exporter.config import Model
+    from ml_exporter.config.config import Model
 
 
 class Role(Protocol):
@@ -120,7 +120,7 @@ def elected(
     Raises StateError where neither can be done yet, BaselineError, and OSError.
     """
     from ml_exporter.client.counting import Counting
-    from ml_exporter.state_folder import StateError
+    from ml_exporter.store.state_folder import StateError
 
     try:
         counting = Counting(models, state, wait)

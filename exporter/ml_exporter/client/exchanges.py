@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ml_exporter.batch import ABSENT, PREDICTION, SCORE, Batch, Column, Field
+from ml_exporter.batch import PREDICTION, SCORE, Batch, Field
 from ml_exporter.client.arguments import layout_of
 from ml_exporter.client.lines import Observation
-from ml_exporter.config import Model
-from ml_exporter.formats.exchanges import Exchange, Tabulator
+from ml_exporter.columns import ABSENT, Column
+from ml_exporter.config.config import Model
+from ml_exporter.formats.exchanges import Exchange
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import reader
 from ml_exporter.formats.rejections import Rejections
+from ml_exporter.formats.tabulation import Tabulator
 
 _REQUEST = "request."  # what paths of plain JSON begin with
 

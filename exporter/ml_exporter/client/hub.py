@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ml_exporter.client.exchanges import Copied, Reading
     from ml_exporter.client.http import MetricsServer
     from ml_exporter.client.lines import Observation, Writer
-    from ml_exporter.config import Model
+    from ml_exporter.config.config import Model
 
 log = logging.getLogger(__name__)
 
@@ -323,7 +323,7 @@ class Hub:
 
     def _elected(self) -> Role | None:
         """Count, if nobody does, or else find who does; None if neither can be done yet."""
-        from ml_exporter.state_folder import StateError
+        from ml_exporter.store.state_folder import StateError
 
         writers = self._writers
         models = [writer.model for writer in writers.values()]

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ml_exporter import json_text
 from ml_exporter.client import paths
 from ml_exporter.client.plain_values import plain
 from ml_exporter.client.wire import Lines, Stream
 from ml_exporter.client.wrapping import Unnamed
-from ml_exporter.config import Model, VersionField
+from ml_exporter.config.config import Model, VersionField
 from ml_exporter.formats.rows import LONGEST_ROW
+from ml_exporter.serialization import json_text
 
 _PIECE = 4 << 20  # bytes of lines that are handed on together
 
@@ -173,7 +173,7 @@ def _label(id: Any, label: Any, time: Any) -> dict[str, Any]:
 
 
 def _by_name(scores: Mapping[Any, Any]) -> dict[str, Any]:
-    from ml_exporter.batch import category_name
+    from ml_exporter.columns import category_name
 
     return {category_name(_scalar(name)): value for name, value in scores.items()}
 

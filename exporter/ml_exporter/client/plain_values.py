@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from ml_exporter.json_text import integer
+from ml_exporter.serialization.json_text import integer
 
 _MICROSECONDS_OF_A_DAY = 86_400 * 10**6
 

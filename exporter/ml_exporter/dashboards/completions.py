@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.completions import THRESHOLDS
+from ml_exporter.config.completions import THRESHOLDS
 from ml_exporter.dashboards.panels import (
     ORANGE,
     RED,

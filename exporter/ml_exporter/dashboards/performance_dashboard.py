@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ml_exporter.dashboards import health
-from ml_exporter.dashboards.assembly import (
-    assemble,
-    labels_variable,
-    link_out,
-    link_to,
-    with_all,
-)
+from ml_exporter.dashboards.assembly import assemble, labels_variable, link_out, link_to, with_all
 from ml_exporter.dashboards.attributions import attributions
 from ml_exporter.dashboards.coming_labels import coming_labels
 from ml_exporter.dashboards.curves import CLASSES, score_charts

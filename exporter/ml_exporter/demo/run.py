@@ -10,16 +10,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ml_exporter import baseline as baselines
-from ml_exporter.config import load
+from ml_exporter.baseline import baseline as baselines
+from ml_exporter.commands.training import profile
+from ml_exporter.config.config import load
+from ml_exporter.config.units import parse_address
 from ml_exporter.demo import servers
 from ml_exporter.demo.flights import MissingExtra
 from ml_exporter.demo.stream import stream, write_folder
 from ml_exporter.monitors.figures import baseline_performance
 from ml_exporter.rules import Timing
-from ml_exporter.service import Service, Settings
-from ml_exporter.training import profile
-from ml_exporter.units import parse_address
+from ml_exporter.service.service import Service, Settings
 from ml_exporter.web.server import ListenError
 
 DRIFT_AFTER = 60.0  # seconds

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ml_exporter.config.source_settings import PROTOCOLS, ProxySource
 from ml_exporter.formats.csv import Csv, HeaderError
 from ml_exporter.formats.jsonl import JsonLines
+from ml_exporter.formats.pairing import Pairing
 from ml_exporter.formats.rows import Decoded, Decoder, Layout
-from ml_exporter.pairing import Pairing
-from ml_exporter.source_settings import PROTOCOLS, ProxySource
 
 __all__ = ["Decoded", "Decoder", "HeaderError", "Layout", "decoder"]
 

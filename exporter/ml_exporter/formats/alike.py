@@ -16,13 +16,14 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import Column
 from ml_exporter.capture import Frames
-from ml_exporter.formats.exchanges import Exchange, Invocation, Tabulator, row_ids
+from ml_exporter.columns import Column
+from ml_exporter.formats.exchanges import Exchange, Invocation, row_ids
 from ml_exporter.formats.free_values import NONE, FreeValues
 from ml_exporter.formats.messages import LARGEST_BODY, Rejected
 from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import Table
+from ml_exporter.formats.tabulation import Tabulator
 from ml_exporter.formats.templates import (
     MOST_VALUES,
     Matches,

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import types as kinds
 
-from ml_exporter.batch import Column
+from ml_exporter.columns import Column
 from ml_exporter.formats.arrow_columns import (
     ArrowColumn,
     Mask,

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import types as kinds
 
-from ml_exporter.batch import ABSENT, Categories, Column, Numbers, named, numbers_of
+from ml_exporter.columns import ABSENT, Categories, Column, Numbers, named, numbers_of
 from ml_exporter.statistics import counting
 from ml_exporter.statistics.bins import INVALID, MISSING, Floats
 

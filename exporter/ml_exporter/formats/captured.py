@@ -11,7 +11,7 @@ import numpy as np
 
 from ml_exporter.capture import Frame, Frames, field_pattern, read_frame, read_frames
 from ml_exporter.formats.alike import Heads, Likeness, Likenesses, Numbers, likeness
-from ml_exporter.formats.exchanges import Exchange, Invocation, Tabulator
+from ml_exporter.formats.exchanges import Exchange, Invocation
 from ml_exporter.formats.joined import joined
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import finder, reader
@@ -19,7 +19,8 @@ from ml_exporter.formats.protocols.detection import detect
 from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import Decoded, Layout, Table, assemble
 from ml_exporter.formats.slots import IS_COMPILED
-from ml_exporter.traces import trace_of
+from ml_exporter.formats.tabulation import Tabulator
+from ml_exporter.formats.traces import trace_of
 
 _REMEMBERED = 1024  # heads
 _LONGEST_REMEMBERED = 2048  # bytes

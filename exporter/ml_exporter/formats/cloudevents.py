@@ -16,17 +16,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import ABSENT, Batch, Column
+from ml_exporter.batch import Batch
+from ml_exporter.columns import ABSENT, Column
 from ml_exporter.formats.envelopes import Event, event_of, is_json, one_line
-from ml_exporter.formats.exchanges import Exchange, Invocation, Tabulator
+from ml_exporter.formats.exchanges import Exchange, Invocation
 from ml_exporter.formats.json_objects import value_at
 from ml_exporter.formats.jsonl import JsonLines
 from ml_exporter.formats.lines import BOM, Line, lines_of
 from ml_exporter.formats.messages import Rejected, json_value
+from ml_exporter.formats.pairing import Half, Memory, Pair, Pairing, Side
 from ml_exporter.formats.protocols import reader
 from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import LONGEST_ROW, Decoded, Layout
-from ml_exporter.pairing import Half, Memory, Pair, Pairing, Side
+from ml_exporter.formats.tabulation import Tabulator
 
 _SIDES: Mapping[str, Side] = {
     "org.kubeflow.serving.inference.request": "request",

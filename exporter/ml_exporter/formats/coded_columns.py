@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import Categories, Column, Numbers, named
+from ml_exporter.columns import Categories, Column, Numbers, named
 from ml_exporter.statistics.bins import Binned, Codes, Floats, looked_up
 
 Places = NDArray[np.int32]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml_exporter.batch import SCORE, Column, Field
+from ml_exporter.batch import SCORE, Field
+from ml_exporter.columns import Column
 
 _THRESHOLD = 0.5  # of the positive class's score
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import msgspec
 
-from ml_exporter.batch import category_name
-from ml_exporter.formats.exchanges import Exchange, Invocation, Tabulator
+from ml_exporter.columns import category_name
+from ml_exporter.formats.exchanges import Exchange, Invocation
 from ml_exporter.formats.lines import Line, lines_of
 from ml_exporter.formats.messages import Message, Rejected, json_value
 from ml_exporter.formats.protocols import reader
 from ml_exporter.formats.protocols.tables import base64_bytes
 from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import LONGEST_ROW, Decoded, Layout
+from ml_exporter.formats.tabulation import Tabulator
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 
 _NOTHING = b"null"

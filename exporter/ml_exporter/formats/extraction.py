@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ml_exporter.batch import ABSENT, Column
-from ml_exporter.extractors import Extractor
+from ml_exporter.columns import ABSENT, Column
+from ml_exporter.config.extractors import Extractor
 from ml_exporter.formats.timestamps import parse_timestamps
 from ml_exporter.statistics.bins import Floats
 

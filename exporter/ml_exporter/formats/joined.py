@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import ABSENT, Categories, Column, Numbers
+from ml_exporter.columns import ABSENT, Categories, Column, Numbers
 from ml_exporter.formats.rows import Table
 
 Order = NDArray[np.intp]

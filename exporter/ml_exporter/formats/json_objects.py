@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ml_exporter.batch import ABSENT, LONGEST_NAME
+from ml_exporter.columns import ABSENT, LONGEST_NAME
 from ml_exporter.formats.messages import Rejected, json_value
 from ml_exporter.formats.rows import LONGEST_ROW
 

@@ -7,9 +7,9 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_exporter import json_text
-from ml_exporter.batch import ABSENT
+from ml_exporter.columns import ABSENT
 from ml_exporter.formats.lines import BOM
+from ml_exporter.serialization import json_text
 
 LARGEST_BODY = 8 << 20  # bytes, once it is decompressed
 _MOST_CODINGS = 4  # one after the other

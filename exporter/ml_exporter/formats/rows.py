@@ -11,23 +11,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import (
-    ABSENT,
-    LONGEST_NAME,
-    PREDICTION,
-    Batch,
-    Column,
-    Field,
-    category_name,
-    without_fraction,
-)
-from ml_exporter.extractors import Extractor
+from ml_exporter.batch import PREDICTION, Batch, Field
+from ml_exporter.columns import ABSENT, LONGEST_NAME, Column, category_name, without_fraction
+from ml_exporter.config.extractors import Extractor
 from ml_exporter.formats.decision import Decision
 from ml_exporter.formats.extraction import extract
 from ml_exporter.formats.rejections import MOST_KEPT, Rejections
 from ml_exporter.formats.timestamps import parse_timestamps
+from ml_exporter.formats.traces import trace_id
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
-from ml_exporter.traces import trace_id
 
 REASONS = (
     "malformed",

@@ -13,13 +13,15 @@ from dataclasses import replace
 
 import msgspec
 
-from ml_exporter.batch import LABEL, number_of_json
-from ml_exporter.formats.exchanges import MOST_COLUMNS, Invocation, Rows, Tabulator, row_ids
+from ml_exporter.batch import LABEL
+from ml_exporter.columns import number_of_json
+from ml_exporter.formats.exchanges import MOST_COLUMNS, Invocation, Rows, row_ids
 from ml_exporter.formats.lines import Line, lines_of
 from ml_exporter.formats.messages import Rejected, json_value
 from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import LONGEST_ROW, Decoded, Layout, Table, assemble
 from ml_exporter.formats.sagemaker_payloads import Payload, inputs_of, labels_of, outputs_of
+from ml_exporter.formats.tabulation import Tabulator
 
 _LONGEST_RECORD = 2 * LONGEST_ROW  # bytes: more than this no source is sure to read at once
 _PLACE = re.compile(r"_c(\d{1,4})")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ml_exporter.batch import ABSENT
+from ml_exporter.columns import ABSENT
 from ml_exporter.formats.exchanges import NO_TABLE, Rows
 from ml_exporter.formats.messages import Message, Rejected, json_value
 from ml_exporter.formats.protocols import mlflow

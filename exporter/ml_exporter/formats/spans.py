@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter import json_text
-from ml_exporter.batch import (
+from ml_exporter.columns import (
     ABSENT,
     Categories,
     Column,
@@ -27,6 +26,7 @@ from ml_exporter.batch import (
     numbers_of,
 )
 from ml_exporter.formats import _scanner
+from ml_exporter.serialization import json_text
 from ml_exporter.statistics.bins import Floats
 
 Offsets = NDArray[np.int32]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_exporter.batch import ABSENT, Column, number_of_json, number_of_text
+from ml_exporter.columns import ABSENT, Column, number_of_json, number_of_text
 from ml_exporter.statistics.bins import Floats
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,7 +9,8 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Categories
+from ml_exporter.batch import LABEL, PREDICTION, Batch
+from ml_exporter.columns import Categories
 from ml_exporter.families import Family
 from ml_exporter.monitors.outcomes import correctness
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.baseline import Baseline, BaselineField
+from ml_exporter.baseline.baseline import Baseline, BaselineField
+from ml_exporter.baseline.components import DISTANCE, LOADINGS_TOLD, Projection
 from ml_exporter.batch import Batch
-from ml_exporter.components import DISTANCE, LOADINGS_TOLD, Projection
 from ml_exporter.families import Family
 from ml_exporter.monitors.fields import FieldValues
 from ml_exporter.monitors.outliers import Outliers

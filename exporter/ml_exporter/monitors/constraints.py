@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import PREDICTION, Batch, Column, Field
-from ml_exporter.constraints import Constraint
+from ml_exporter.batch import PREDICTION, Batch, Field
+from ml_exporter.columns import Column
+from ml_exporter.config.constraints import Constraint
+from ml_exporter.config.patterns import Pattern
 from ml_exporter.families import Family
 from ml_exporter.monitors.uniqueness import RecentValues
-from ml_exporter.patterns import Pattern
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER, Floats
 
 _Mask = NDArray[np.bool_]

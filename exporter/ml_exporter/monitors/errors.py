@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml_exporter.baseline.labelled_baseline import Errors as BaselineErrors
+from ml_exporter.baseline.labelled_baseline import errors_of
 from ml_exporter.batch import Batch
 from ml_exporter.families import Family, Histogram
-from ml_exporter.labelled_baseline import Errors as BaselineErrors
-from ml_exporter.labelled_baseline import errors_of
 from ml_exporter.monitors.sums import Sums
 from ml_exporter.statistics import regression
 

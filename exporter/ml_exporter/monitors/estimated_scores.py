@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter.baseline.labelled_baseline import ScoreBins
+from ml_exporter.baseline.regions import Estimator
 from ml_exporter.families import Family
-from ml_exporter.labelled_baseline import ScoreBins
-from ml_exporter.regions import Estimator
 from ml_exporter.statistics.bins import Floats, bin_codes
 from ml_exporter.statistics.scores import BinaryLosses, LossSums, expected_losses
 

@@ -7,17 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.baseline import Baseline
+from ml_exporter.baseline.baseline import Baseline
+from ml_exporter.baseline.calibrated_scores import Expectation, class_codes
+from ml_exporter.baseline.labelled_baseline import ScoreBins
+from ml_exporter.baseline.regions import Estimator, Regions, corrected
 from ml_exporter.batch import EXPECTED_ERROR, PREDICTION, REGION, Batch
-from ml_exporter.calibrated_scores import Expectation, class_codes
 from ml_exporter.families import Family
-from ml_exporter.labelled_baseline import ScoreBins
-from ml_exporter.monitors.estimated_scores import (
-    BinaryScores,
-    ExpectedLosses,
-    ExpectedScores,
-)
-from ml_exporter.regions import Estimator, Regions, corrected
+from ml_exporter.monitors.estimated_scores import BinaryScores, ExpectedLosses, ExpectedScores
 from ml_exporter.statistics.bins import OTHER, Floats
 from ml_exporter.statistics.calibration import critical_values
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ml_exporter.baseline import Baseline, BaselineField
+from ml_exporter.baseline.baseline import Baseline, BaselineField
 from ml_exporter.batch import Batch
 from ml_exporter.families import Family
 from ml_exporter.statistics import overdispersion

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ml_exporter.baseline import Baseline
+from ml_exporter.baseline.baseline import Baseline
 from ml_exporter.monitors.errors import baseline_figures
 from ml_exporter.statistics import performance, scores
 

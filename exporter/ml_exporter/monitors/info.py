@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ml_exporter.baseline import Baseline
+from ml_exporter.baseline.baseline import Baseline
 from ml_exporter.batch import Batch
 from ml_exporter.families import Family
 from ml_exporter.monitors.thresholds import labelled_rows

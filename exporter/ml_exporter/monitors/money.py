@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml_exporter.batch import LABEL, PREDICTION, Batch, Column
+from ml_exporter.baseline.labelled_baseline import errors_of
+from ml_exporter.batch import LABEL, PREDICTION, Batch
+from ml_exporter.columns import Column
+from ml_exporter.config.outcome_values import OF_REGRESSION, OutcomeValues
 from ml_exporter.families import Family
-from ml_exporter.labelled_baseline import errors_of
 from ml_exporter.monitors.sums import Sums
-from ml_exporter.outcome_values import OF_REGRESSION, OutcomeValues
 from ml_exporter.statistics.bins import INVALID, MISSING, Floats
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ml_exporter.batch import Batch
+from ml_exporter.config.mutes import Mute
 from ml_exporter.families import Family
-from ml_exporter.mutes import Mute
 
 
 class Mutes:

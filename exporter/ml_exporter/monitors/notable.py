@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.baseline import Baseline, BaselineField
-from ml_exporter.batch import ABSENT, LABEL, LONGEST_NAME, PREDICTION, SCORE, Batch, Column, Field
+from ml_exporter.baseline.baseline import Baseline, BaselineField
+from ml_exporter.baseline.labelled_baseline import class_scores
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
+from ml_exporter.columns import ABSENT, LONGEST_NAME, Column
+from ml_exporter.config.line_log import REDACTED, found_in
+from ml_exporter.config.notable import Notable
 from ml_exporter.families import Family
-from ml_exporter.labelled_baseline import class_scores
-from ml_exporter.line_log import REDACTED, found_in
 from ml_exporter.monitors.components import ComponentValues
 from ml_exporter.monitors.constraints import ConstraintViolations
-from ml_exporter.notable import Notable
 from ml_exporter.statistics.bins import ABOVE, ANY, BELOW, INVALID, MISSING, OTHER, Floats
 
 REASONS = (

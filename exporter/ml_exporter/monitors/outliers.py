@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.baseline import BaselineField
+from ml_exporter.baseline.baseline import BaselineField
 from ml_exporter.families import Family
 from ml_exporter.statistics.bins import format_number
 

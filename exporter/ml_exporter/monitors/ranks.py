@@ -6,16 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ml_exporter.baseline.labelled_baseline import class_scores
 from ml_exporter.batch import LABEL, Batch, Field
 from ml_exporter.families import Family
-from ml_exporter.labelled_baseline import class_scores
 from ml_exporter.statistics.bins import INVALID, MISSING, Floats
-from ml_exporter.statistics.ranks import (
-    CUTOFFS,
-    discounted_gains,
-    reciprocal_ranks,
-    score_ranks,
-)
+from ml_exporter.statistics.ranks import CUTOFFS, discounted_gains, reciprocal_ranks, score_ranks
 
 
 class _Ranks:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ml_exporter.baseline import BaselineField
+from ml_exporter.baseline.baseline import BaselineField
 from ml_exporter.batch import Batch
 from ml_exporter.families import Family
 from ml_exporter.formats.rows import extra_name

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Categories
+from ml_exporter.baseline.labelled_baseline import ScoreBins, class_scores, losses_of, score_key
+from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch
+from ml_exporter.columns import Categories
 from ml_exporter.families import Family
-from ml_exporter.labelled_baseline import ScoreBins, class_scores, losses_of, score_key
 from ml_exporter.statistics.bins import INVALID, MISSING, bin_codes
 
 _MOST_BINS = 512  # of all classes together

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.baseline import Baseline
-from ml_exporter.batch import LABEL, PREDICTION, REGION, Batch, Categories, Field
+from ml_exporter.baseline.baseline import Baseline
+from ml_exporter.batch import LABEL, PREDICTION, REGION, Batch, Field
+from ml_exporter.columns import Categories
+from ml_exporter.config.segments import REGION_FIELD, Segment, SegmentRows
 from ml_exporter.families import Family
 from ml_exporter.monitors.outcomes import correctness
-from ml_exporter.segments import REGION_FIELD, Segment, SegmentRows
 from ml_exporter.statistics.bins import ANY, INVALID, MISSING, OTHER
 from ml_exporter.statistics.regression import LARGEST
 

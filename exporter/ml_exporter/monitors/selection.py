@@ -6,17 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ml_exporter import completions
-from ml_exporter.baseline import Baseline, BaselineField
+from ml_exporter.baseline.baseline import Baseline, BaselineField
+from ml_exporter.baseline.labelled_baseline import ScoreBins
 from ml_exporter.batch import LABEL, PREDICTION, SCORE, Field
-from ml_exporter.config import Limits, Model, ProxySource
-from ml_exporter.labelled_baseline import ScoreBins
+from ml_exporter.config import completions
+from ml_exporter.config.config import Limits, Model, ProxySource
+from ml_exporter.config.thresholds import Threshold
 from ml_exporter.monitors import Monitor
-from ml_exporter.monitors.attributions import (
-    Attributions,
-    BaselineAttributions,
-    ProbedAttributions,
-)
+from ml_exporter.monitors.attributions import Attributions, BaselineAttributions, ProbedAttributions
 from ml_exporter.monitors.cohorts import CohortOutcomes, CohortPredictions
 from ml_exporter.monitors.completions import Completions
 from ml_exporter.monitors.components import ComponentValues
@@ -34,17 +31,11 @@ from ml_exporter.monitors.notable import NotablePredictions
 from ml_exporter.monitors.outcomes import Outcomes
 from ml_exporter.monitors.ranks import ListRanks, ScoreRanks
 from ml_exporter.monitors.schema import SchemaViolations
-from ml_exporter.monitors.scores import (
-    LabelledScores,
-    ScoreLosses,
-    ScoreViolations,
-    affordable,
-)
+from ml_exporter.monitors.scores import LabelledScores, ScoreLosses, ScoreViolations, affordable
 from ml_exporter.monitors.segments import SegmentOutcomes, SegmentPredictions
 from ml_exporter.monitors.segments import series as segment_series
 from ml_exporter.monitors.thresholds import Thresholds
 from ml_exporter.monitors.traffic import Traffic
-from ml_exporter.thresholds import Threshold
 
 _MOST_SCORES = 20  # whose drift is watched
 

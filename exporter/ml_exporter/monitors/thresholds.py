@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ml_exporter.baseline import Baseline, BaselineField
+from ml_exporter.baseline.baseline import Baseline, BaselineField
 from ml_exporter.batch import Batch
+from ml_exporter.config.thresholds import Severity, Threshold
 from ml_exporter.families import Family
 from ml_exporter.statistics import constancy, figures, significance
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
-from ml_exporter.thresholds import Severity, Threshold
 
 _SIZES: Mapping[Severity, float] = {"warning": 0.1, "critical": 0.2}  # of a shift
 # Of broken values, above the baseline's own; of performance, below it; of errors, times it; of a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.batch import Column
+from ml_exporter.columns import Column
 from ml_exporter.statistics.bins import INVALID, MISSING, OTHER
 
 

@@ -18,13 +18,7 @@ from typing import cast
 from ml_exporter.proxy.answers import answer
 from ml_exporter.proxy.bodies import Body, Copy
 from ml_exporter.proxy.guard import Guard
-from ml_exporter.proxy.heads import (
-    END,
-    BadMessage,
-    RequestHead,
-    check_unfinished,
-    request_head,
-)
+from ml_exporter.proxy.heads import END, BadMessage, RequestHead, check_unfinished, request_head
 from ml_exporter.proxy.lanes import Lane
 from ml_exporter.proxy.observation import ABORTED, Exchange
 from ml_exporter.proxy.reading import Reading

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_exporter.access import load_web_config, ssl_context
-from ml_exporter.config import ConfigError
+from ml_exporter.config.config import ConfigError
 from ml_exporter.proxy.guard import Guard
 from ml_exporter.proxy.heads import Fields
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ml_exporter.access import Decision, Gate
 from ml_exporter.capture import field_pattern
-from ml_exporter.roles import Access
+from ml_exporter.config.roles import Access
 
 log = logging.getLogger(__name__)
 

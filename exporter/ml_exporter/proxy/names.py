@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ml_exporter.capture import field_pattern
-from ml_exporter.proxy_settings import ModelName
+from ml_exporter.config.proxy_settings import ModelName
 
 _LONGEST = 200  # characters; nobody calls a model so
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -16,7 +16,9 @@ from contextlib import suppress
 from functools import partial
 
 from ml_exporter.capture import Capture
-from ml_exporter.config import ConfigError
+from ml_exporter.config.config import ConfigError
+from ml_exporter.config.proxy_settings import ModelName, ProxySettings
+from ml_exporter.config.units import parse_address
 from ml_exporter.proxy.client import Client
 from ml_exporter.proxy.front import Front, make_front
 from ml_exporter.proxy.health import Health
@@ -26,8 +28,6 @@ from ml_exporter.proxy.renewal import Renewal
 from ml_exporter.proxy.routes import Routes
 from ml_exporter.proxy.shared import Shared, Timeouts
 from ml_exporter.proxy.upstream_tls import files_of, reason_of, upstream_context
-from ml_exporter.proxy_settings import ModelName, ProxySettings
-from ml_exporter.units import parse_address
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ml_exporter.config import ConfigError
+from ml_exporter.config.config import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ml_exporter.access import TLS_VERSIONS
-from ml_exporter.config import ConfigError
-from ml_exporter.proxy_settings import UpstreamTls
-from ml_exporter.yaml_file import describe_os_error
+from ml_exporter.config.config import ConfigError
+from ml_exporter.config.proxy_settings import UpstreamTls
+from ml_exporter.config.yaml_file import describe_os_error
 
 
 def upstream_context(tls: UpstreamTls) -> ssl.SSLContext:

@@ -6,9 +6,9 @@ import json
 from functools import partial
 from typing import Any
 
-from ml_exporter import documents
+from ml_exporter.judgement import documents
+from ml_exporter.judgement.verdicts import VersionVerdict
 from ml_exporter.report.judging import ModelReport, Report
-from ml_exporter.verdicts import VersionVerdict
 
 FORMAT = "ml-exporter-report/1"
 

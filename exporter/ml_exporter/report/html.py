@@ -9,9 +9,9 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from ml_exporter import web
+from ml_exporter.judgement.trends import Onset
+from ml_exporter.judgement.verdicts import FieldVerdict
 from ml_exporter.report.judging import ModelReport, Report
-from ml_exporter.trends import Onset
-from ml_exporter.verdicts import FieldVerdict
 from ml_exporter.web.views import FILTERS, FigureView, VersionView
 
 

@@ -7,16 +7,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-from ml_exporter import advice, explanation
-from ml_exporter.alarms import Alarm, alarms, alarms_of
-from ml_exporter.config import Config, Model
-from ml_exporter.judgement import judge
-from ml_exporter.once import read_all
-from ml_exporter.thresholds import SEVERITIES
-from ml_exporter.timeline import Timeline
-from ml_exporter.trends import Onset
-from ml_exporter.verdicts import FieldVerdict, ModelVerdict, State, VersionVerdict, rank, worst
-from ml_exporter.wording import count
+from ml_exporter.commands.once import read_all
+from ml_exporter.config.config import Config, Model
+from ml_exporter.config.thresholds import SEVERITIES
+from ml_exporter.judgement import advice, explanation
+from ml_exporter.judgement.alarms import Alarm, alarms, alarms_of
+from ml_exporter.judgement.judgement import judge
+from ml_exporter.judgement.trends import Onset
+from ml_exporter.judgement.verdicts import (
+    FieldVerdict,
+    ModelVerdict,
+    State,
+    VersionVerdict,
+    rank,
+    worst,
+)
+from ml_exporter.judgement.wording import count
+from ml_exporter.report.timeline import Timeline
 
 _LENGTHS = {"1h": 3600.0, "24h": 86400.0, "7d": 604800.0}
 _USUAL_WINDOW = "24h"  # of logs that don't tell when

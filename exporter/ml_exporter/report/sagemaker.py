@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ml_exporter.report.judging import Report
-from ml_exporter.sagemaker_violations import (
+from ml_exporter.judgement.sagemaker_violations import (
     ConstraintViolation,
     constraint_violations,
     encode_violations,
 )
+from ml_exporter.report.judging import Report
 
 
 def write(report: Report) -> str:

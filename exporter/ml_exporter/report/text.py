@@ -9,17 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter import advice, explanation, field_explanation
+from ml_exporter.config.thresholds import SEVERITIES
+from ml_exporter.judgement import advice, explanation, field_explanation
+from ml_exporter.judgement.verdicts import EstimateVerdict, FieldVerdict, Figure, VersionVerdict
+from ml_exporter.judgement.wording import count, metric, percent
 from ml_exporter.report.judging import ModelReport, Report
 from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER
-from ml_exporter.thresholds import SEVERITIES
-from ml_exporter.verdicts import (
-    EstimateVerdict,
-    FieldVerdict,
-    Figure,
-    VersionVerdict,
-)
-from ml_exporter.wording import count, metric, percent
 
 _WIDTH = 80
 _STATE = 9  # columns of a state and the space after it

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ml_exporter.completions import THRESHOLDS
+from ml_exporter.config.completions import THRESHOLDS
 from ml_exporter.rules import counts
 from ml_exporter.rules.annotations import ABOUT_MODEL, NAME, Builder, each
 from ml_exporter.rules.counts import Counter

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ml_exporter.config.thresholds import EFFECTS
 from ml_exporter.rules.groups import Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
 from ml_exporter.rules.shares import Sample, entropy, g_statistic, log_ratios, psi
 from ml_exporter.rules.timing import Timing
 from ml_exporter.statistics.drift import LEAST_VARIANCE, STATISTICS
-from ml_exporter.thresholds import EFFECTS
 
 VALUES = "ml_field_values_total"  # with the window's name: values of the window, by bin
 BASELINE = "field:baseline_count"

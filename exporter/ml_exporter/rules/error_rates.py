@@ -12,12 +12,7 @@ from ml_exporter.rules.groups import Alert, Group, Rule
 from ml_exporter.rules.promql import gauge, indent, join_replicas, union, without
 from ml_exporter.rules.shares import two_shares_z
 from ml_exporter.rules.timing import Timing, duration, span
-from ml_exporter.statistics.concept_drift import (
-    CRITICAL_VALUE,
-    LEAST_ROWS,
-    MATERIAL_GROWTH,
-    SPANS,
-)
+from ml_exporter.statistics.concept_drift import CRITICAL_VALUE, LEAST_ROWS, MATERIAL_GROWTH, SPANS
 
 _CELL = "actual, predicted, correct"
 _BASELINE = "model:baseline_error_rate"

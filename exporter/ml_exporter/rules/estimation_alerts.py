@@ -12,11 +12,7 @@ from ml_exporter.rules.annotations import (
     each,
     number,
 )
-from ml_exporter.rules.degradation import (
-    LEAST_LABELLED,
-    USUAL_CRITICAL_VALUE,
-    beyond_threshold,
-)
+from ml_exporter.rules.degradation import LEAST_LABELLED, USUAL_CRITICAL_VALUE, beyond_threshold
 from ml_exporter.rules.estimation import REGRESSION
 from ml_exporter.rules.groups import Alert, Rule
 from ml_exporter.rules.promql import indent, without

@@ -1,7 +1,7 @@
 """Templates of what is behind a drift: which bins moved, since when, how important, and where.
 
 `ABOUT_FIELD` comes after ABOUT_MODEL, in a `range` over fields by role, field and baseline_id. The
-status page says the same by `ml_exporter.explanation`.
+status page says the same by `ml_exporter.judgement.explanation`.
 """
 
 from __future__ import annotations

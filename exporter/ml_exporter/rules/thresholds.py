@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import get_args
 
 from ml_exporter.batch import WatchedRole
+from ml_exporter.config.thresholds import EFFECTS
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.mutes import rules as mutes
 from ml_exporter.rules.mutes import unless_muted, unless_muted_fields
 from ml_exporter.rules.promql import gauge, join_replicas, operand, union, without
 from ml_exporter.rules.timing import Timing, duration
-from ml_exporter.thresholds import EFFECTS
 
 SEVERITIES = ("warning", "critical")
 _ROLES: tuple[WatchedRole, ...] = get_args(WatchedRole)

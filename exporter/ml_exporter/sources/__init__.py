@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_exporter.source_settings import EventSource as EventSettings
-from ml_exporter.source_settings import FileSource as FileSettings
-from ml_exporter.source_settings import KafkaSource as KafkaSettings
-from ml_exporter.source_settings import ProxySource as ProxySettings
-from ml_exporter.source_settings import SourceSettings
-from ml_exporter.source_settings import SqlSource as SqlSettings
+from ml_exporter.config.source_settings import EventSource as EventSettings
+from ml_exporter.config.source_settings import FileSource as FileSettings
+from ml_exporter.config.source_settings import KafkaSource as KafkaSettings
+from ml_exporter.config.source_settings import ProxySource as ProxySettings
+from ml_exporter.config.source_settings import SourceSettings
+from ml_exporter.config.source_settings import SqlSource as SqlSettings
 from ml_exporter.sources.events import Lines, PostedSource
 from ml_exporter.sources.files import FileSource
 from ml_exporter.sources.parts import Chunk, Part, Source, SourceError, Start
 from ml_exporter.sources.tables import TableFiles
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 if TYPE_CHECKING:
     from ml_exporter.sources.capture import Attachment

@@ -13,7 +13,7 @@ from ml_exporter.sources.failed_requests import FailedRequests
 from ml_exporter.sources.matching import source_id
 from ml_exporter.sources.parts import Chunk, Part, Start, move
 from ml_exporter.sources.request_exemplars import RequestExemplars
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 _CHUNK = 1 << 20  # bytes
 _MOST_CHUNKS = 16  # of other models' frames that one look passes over

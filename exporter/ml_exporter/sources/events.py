@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ml_exporter.sources.matching import problem, source_id
 from ml_exporter.sources.parts import Chunk, Part, Start, move
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 _CHUNK = 1 << 19  # bytes
 _KEY = "spool"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ml_exporter.capture import read_frame
 from ml_exporter.families import Exemplar
+from ml_exporter.formats.traces import trace_of
 from ml_exporter.request_counts import METHODS, Request
-from ml_exporter.traces import trace_of
 
 _MOST_KEPT = 100  # until somebody takes them
 

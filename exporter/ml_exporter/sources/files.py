@@ -27,7 +27,7 @@ from ml_exporter.sources.identity import (
 from ml_exporter.sources.matching import matches, open_file, problem, source_id
 from ml_exporter.sources.open_files import CUT_OFF, OpenFile, Plain, WrittenAnew, state
 from ml_exporter.sources.parts import Chunk, Part, Start, move
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 _LOOK_AGAIN = 1.0  # seconds between looks at which files there are
 _GRACE = 60.0  # seconds that a writer may go on with a file that was moved away or deleted

@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import NamedTuple, Protocol, TypeVar
 
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 HEAD = 1 << 14  # bytes
 TAIL = 1 << 13  # bytes

@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from ml_exporter.source_settings import KafkaSource as Settings
+from ml_exporter.config.source_settings import KafkaSource as Settings
 from ml_exporter.sources.kafka_consumer import Member
 from ml_exporter.sources.kafka_partitions import Partition
 from ml_exporter.sources.matching import id_of
 from ml_exporter.sources.parts import Chunk, Part, Start, move
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 
 class KafkaSource:

@@ -12,15 +12,15 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ml_exporter.config.source_settings import KafkaSource as Settings
 from ml_exporter.formats.rows import LONGEST_ROW
-from ml_exporter.source_settings import KafkaSource as Settings
 from ml_exporter.sources.kafka_errors import Trouble
 from ml_exporter.sources.kafka_messages import event_line, line
 from ml_exporter.sources.kafka_offsets import ask_group, take_answer, tell_group
 from ml_exporter.sources.kafka_options import open_consumer
 from ml_exporter.sources.kafka_partitions import OVERHEAD, Line, Partition
 from ml_exporter.sources.parts import Start
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition

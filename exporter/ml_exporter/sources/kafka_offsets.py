@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ml_exporter.sources.kafka_partitions import Partition
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, TopicPartition

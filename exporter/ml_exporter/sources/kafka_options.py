@@ -9,7 +9,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
-from ml_exporter.source_settings import KafkaSource as Settings
+from ml_exporter.config.source_settings import KafkaSource as Settings
 from ml_exporter.sources.parts import SourceError
 
 if TYPE_CHECKING:

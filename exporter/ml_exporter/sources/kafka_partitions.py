@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_exporter.formats.rows import LONGEST_ROW
 from ml_exporter.sources.parts import Chunk, Part
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 _CHUNK = 1 << 19  # bytes, of those that wait in memory
 _MOST_LINES = 10_000  # of a chunk

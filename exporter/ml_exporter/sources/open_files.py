@@ -12,7 +12,7 @@ from ml_exporter.sources.compression import Compressed, Missing, kind_of
 from ml_exporter.sources.identity import HEAD, MARKS, TAIL, Steps, digest, finish, holds, marked
 from ml_exporter.sources.matching import whole_lines
 from ml_exporter.sources.parts import Chunk, Part
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 CUT_OFF = "ends in the middle of compressed data"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 if TYPE_CHECKING:
     from ml_exporter.formats.arrow import Rows

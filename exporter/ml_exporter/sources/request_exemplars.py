@@ -8,8 +8,8 @@ import numpy as np
 
 from ml_exporter.capture import read_frame, times_of
 from ml_exporter.families import Exemplar
+from ml_exporter.formats.traces import trace_of
 from ml_exporter.request_counts import BUCKETS
-from ml_exporter.traces import trace_of
 
 
 class RequestExemplars:

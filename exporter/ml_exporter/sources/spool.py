@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from ml_exporter.sources.matching import problem, whole_lines
-from ml_exporter.state_folder import StateError
+from ml_exporter.store.state_folder import StateError
 
 _LARGEST_FILE = 16 << 20  # bytes, after which another one is begun
 _LONGEST_NAME = 200  # bytes, of a folder

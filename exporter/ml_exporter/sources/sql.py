@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ml_exporter.source_settings import SqlSource as Settings
+from ml_exporter.config.source_settings import SqlSource as Settings
 from ml_exporter.sources.matching import id_of, source_id
 from ml_exporter.sources.parts import Chunk, Part, Start, move
 from ml_exporter.sources.sql_database import place
 from ml_exporter.sources.sql_reader import TableReader
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 
 class SqlSource:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ml_exporter.source_settings import SqlSource as Settings
+from ml_exporter.config.source_settings import SqlSource as Settings
+from ml_exporter.config.yaml_nodes import suggestion
 from ml_exporter.sources.parts import SourceError
 from ml_exporter.sources.sql_rows import Kind
-from ml_exporter.yaml_nodes import suggestion
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Column, Connection, Engine, Table

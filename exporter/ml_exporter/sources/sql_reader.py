@@ -14,7 +14,7 @@ from collections import deque
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_exporter.source_settings import SqlSource as Settings
+from ml_exporter.config.source_settings import SqlSource as Settings
 from ml_exporter.sources.parts import Start
 from ml_exporter.sources.sql_database import (
     Unreadable,
@@ -27,7 +27,7 @@ from ml_exporter.sources.sql_database import (
     without_password,
 )
 from ml_exporter.sources.sql_rows import UNREADABLE, line
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Executable, Table

@@ -17,7 +17,7 @@ from ml_exporter.sources.identity import digest
 from ml_exporter.sources.matching import matches, open_file, problem, source_id
 from ml_exporter.sources.parts import Chunk, Part, SourceError, Start
 from ml_exporter.sources.table_file import FileRows, TableFile, partition_keys
-from ml_exporter.store import Position
+from ml_exporter.store.store import Position
 
 _LOOK_AGAIN = 1.0  # seconds between looks at which files there are
 _GRACE = 60.0  # seconds without a change, after which a file that isn't whole never will be

@@ -9,8 +9,8 @@ from flask import Blueprint, Flask, Response, request
 
 from ml_exporter import exposition
 from ml_exporter.access import CHALLENGE, PROBES, Decision, Gate
+from ml_exporter.config.roles import UserRole
 from ml_exporter.publication import Publication
-from ml_exporter.roles import UserRole
 from ml_exporter.web.bodies import LARGEST_BODY
 
 _INGEST = "/api/v1/"  # where predictions, labels and events are posted

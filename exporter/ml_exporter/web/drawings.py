@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_exporter.judgement.trends import Line
+from ml_exporter.judgement.verdicts import FieldVerdict, Limits
+from ml_exporter.judgement.wording import percent
 from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER
-from ml_exporter.trends import Line
-from ml_exporter.verdicts import FieldVerdict, Limits
-from ml_exporter.wording import percent
 
 _SPECIAL = (BELOW, ABOVE, MISSING, INVALID, OTHER)
 _BAR_WIDTH, _BAR_GAP = 9, 2

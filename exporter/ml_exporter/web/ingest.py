@@ -14,12 +14,12 @@ from typing import Literal
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from ml_exporter.config import EventSource, Model, SourceSettings
+from ml_exporter.config.config import EventSource, Model, SourceSettings
 from ml_exporter.formats import Decoded, Layout, decoder
 from ml_exporter.formats.problems import problem_of
 from ml_exporter.formats.rows import LONGEST_ROW
+from ml_exporter.pipeline.streams import present_labels
 from ml_exporter.sources.spool import Spool, SpoolFull, Spools
-from ml_exporter.streams import present_labels
 from ml_exporter.web import bodies
 from ml_exporter.web.bodies import Refused
 

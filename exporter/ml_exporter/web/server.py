@@ -16,7 +16,7 @@ from cheroot.wsgi import Server
 from flask import Flask
 
 from ml_exporter.access import Tls, ssl_context
-from ml_exporter.units import parse_address
+from ml_exporter.config.units import parse_address
 
 log = logging.getLogger(__name__)
 

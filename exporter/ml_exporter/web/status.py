@@ -12,14 +12,14 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 
-from ml_exporter import documents, explanation
-from ml_exporter.hindsight import Hindsight
-from ml_exporter.history import History, Window
-from ml_exporter.judgement import judge
-from ml_exporter.sagemaker_violations import constraint_violations, encode_violations
-from ml_exporter.thresholds import SEVERITIES
-from ml_exporter.trends import Onset
-from ml_exporter.verdicts import (
+from ml_exporter.config.thresholds import SEVERITIES
+from ml_exporter.judgement import documents, explanation
+from ml_exporter.judgement.hindsight import Hindsight
+from ml_exporter.judgement.history import History, Window
+from ml_exporter.judgement.judgement import judge
+from ml_exporter.judgement.sagemaker_violations import constraint_violations, encode_violations
+from ml_exporter.judgement.trends import Onset
+from ml_exporter.judgement.verdicts import (
     FieldVerdict,
     ModelVerdict,
     State,
@@ -28,13 +28,7 @@ from ml_exporter.verdicts import (
     worst,
 )
 from ml_exporter.web import drawings
-from ml_exporter.web.views import (
-    FILTERS,
-    FigureView,
-    VersionView,
-    clock,
-    duration,
-)
+from ml_exporter.web.views import FILTERS, FigureView, VersionView, clock, duration
 
 WINDOWS: Mapping[str, float] = {"5m": 300.0, "1h": 3600.0, "24h": 86400.0}
 _SPOKEN = {"5m": "last five minutes", "1h": "last hour", "24h": "last day"}

@@ -12,15 +12,21 @@ from functools import cached_property
 
 from markupsafe import Markup, escape
 
-from ml_exporter import advice, explanation, field_explanation
-from ml_exporter.alarms import Alarm, alarms_of
-from ml_exporter.field_explanation import Move
+from ml_exporter.config.thresholds import SEVERITIES
+from ml_exporter.judgement import advice, explanation, field_explanation
+from ml_exporter.judgement.alarms import Alarm, alarms_of
+from ml_exporter.judgement.field_explanation import Move
+from ml_exporter.judgement.trends import Onset
+from ml_exporter.judgement.verdicts import (
+    FieldVerdict,
+    Figure,
+    ModelVerdict,
+    VersionVerdict,
+    Violation,
+)
+from ml_exporter.judgement.wording import count, metric, percent
 from ml_exporter.statistics.drift import STATISTICS
-from ml_exporter.thresholds import SEVERITIES
-from ml_exporter.trends import Onset
-from ml_exporter.verdicts import FieldVerdict, Figure, ModelVerdict, VersionVerdict, Violation
 from ml_exporter.web import drawings
-from ml_exporter.wording import count, metric, percent
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from ml_exporter.batch import category_name
-from ml_exporter.config import load
+from ml_exporter.columns import category_name
+from ml_exporter.config.config import load
+from ml_exporter.config.source_settings import FORMATS, PROTOCOLS
 from ml_exporter.formats.exchange_lines import ExchangeLines
-from ml_exporter.source_settings import FORMATS, PROTOCOLS
-from ml_exporter.streams import prediction_layout
+from ml_exporter.pipeline.streams import prediction_layout
 from tests.formats.exchanging import layout, rows
 from tests.support import ROOT
 

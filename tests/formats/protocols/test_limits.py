@@ -8,16 +8,10 @@ import pytest
 
 from ml_exporter.batch import PREDICTION, Field
 from ml_exporter.formats import Layout, decoder
-from ml_exporter.formats.exchanges import (
-    LONGEST_PREFIX,
-    MOST_COLUMNS,
-    NO_TABLE,
-    Invocation,
-    Rows,
-    Tabulator,
-)
+from ml_exporter.formats.exchanges import LONGEST_PREFIX, MOST_COLUMNS, NO_TABLE, Invocation, Rows
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.rejections import Rejections
+from ml_exporter.formats.tabulation import Tabulator
 
 KNOWN = Layout({Field("feature", "a"): "a", PREDICTION: "prediction"})
 DISCOVERED = Layout({PREDICTION: "response.p"}, discover=True)

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_exporter import completions
 from ml_exporter.batch import PREDICTION, Batch, Field
-from ml_exporter.formats.exchanges import Exchange, Rows, Tabulator
+from ml_exporter.config import completions
+from ml_exporter.formats.exchanges import Exchange, Rows
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols import openai, reader
 from ml_exporter.formats.rejections import Rejections
 from ml_exporter.formats.rows import REASONS, Layout
+from ml_exporter.formats.tabulation import Tabulator
 
 LAYOUT = Layout(
     {

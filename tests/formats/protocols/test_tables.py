@@ -1,6 +1,6 @@
 import pytest
 
-from ml_exporter.batch import ABSENT
+from ml_exporter.columns import ABSENT
 from ml_exporter.formats.exchanges import Rows
 from ml_exporter.formats.messages import Rejected
 from ml_exporter.formats.protocols.tables import (

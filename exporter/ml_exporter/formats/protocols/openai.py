@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_exporter.completions import (
+from ml_exporter.config.completions import (
     CACHED_TOKENS,
     INPUT_TOKENS,
     IS_COUNTED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ml_exporter.batch import ABSENT
+from ml_exporter.columns import ABSENT
 from ml_exporter.formats.exchanges import LONGEST_PREFIX, MOST_COLUMNS, NO_TABLE, Rows
 from ml_exporter.formats.free_values import ALL
 from ml_exporter.formats.messages import Message, Rejected

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from ml_exporter import json_text
-from ml_exporter.batch import ABSENT, number_of_text
+from ml_exporter.columns import ABSENT, number_of_text
 from ml_exporter.formats.exchanges import LONGEST_PREFIX, MOST_COLUMNS, Rows
 from ml_exporter.formats.messages import LARGEST_BODY, Rejected
 from ml_exporter.formats.rows import MOST_FEATURES
+from ml_exporter.serialization import json_text
 
 MOST_ROWS = 100_000  # of one exchange
 MOST_CELLS = LARGEST_BODY  # rows times columns: a body has at least a byte for each

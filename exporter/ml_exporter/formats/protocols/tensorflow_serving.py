@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ml_exporter.formats.exchanges import PREDICTION, Rows
+from ml_exporter.formats.exchanges import Rows
 from ml_exporter.formats.free_values import FreeValues
 from ml_exporter.formats.messages import Message, Rejected
 from ml_exporter.formats.protocols.tables import an_object, instances, named_columns, scalars
+from ml_exporter.formats.tabulation import PREDICTION
 
 FREE = FreeValues(
     within=[(name,) for name in ("instances", "inputs", "examples", "predictions", "outputs")]

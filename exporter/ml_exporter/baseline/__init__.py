@@ -1,0 +1,1 @@
+"""What the model looked like at training time."""

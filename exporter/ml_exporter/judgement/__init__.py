@@ -1,0 +1,1 @@
+"""Counts, baseline and thresholds to verdicts, by the twins of the rules."""

@@ -1,0 +1,1 @@
+"""A field of a request replaced by another's, and what that changes."""

@@ -1,0 +1,1 @@
+"""Values as bytes, and bytes as values: JSON, MessagePack, and dataclasses of either."""

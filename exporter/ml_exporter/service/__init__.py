@@ -1,0 +1,1 @@
+"""The process: telemetry's loop, and who supervises it."""
