@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from ml_exporter.judgement.wording import count, metric, ordinal, percent, quoted
+from ml_exporter.judgement.wording import count, figure, metric, ordinal, percent, quoted
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,18 @@ from ml_exporter.judgement.wording import count, metric, ordinal, percent, quote
 )  # fmt: skip
 def test_shares_are_written_to_be_read(share, text):
     assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.8124, "0.812"), (-0.0421, "-0.042"), (9.87654, "9.877"), (42.1234, "42.12"),
+        (271.55, "271.6"), (9999.4, "9999.4"), (25_431.2, "25,431"), (1_254_000, "1.25e+06"),
+        (math.nan, "–"), (math.inf, "–"),
+    ],
+)  # fmt: skip
+def test_figures_have_the_digits_that_matter(value, text):
+    assert figure(value) == text
 
 
 @pytest.mark.parametrize(("number", "text"), [(1, "1 row"), (0, "0 rows"), (20_000, "20,000 rows")])

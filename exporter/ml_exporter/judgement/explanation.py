@@ -19,7 +19,7 @@ from ml_exporter.judgement.verdicts import (
     VersionVerdict,
     Violation,
 )
-from ml_exporter.judgement.wording import count, metric, ordinal, percent, quoted
+from ml_exporter.judgement.wording import count, figure, metric, ordinal, percent, quoted
 from ml_exporter.statistics.figures import HIGHER_IS_BETTER
 
 _VIOLATIONS = {
@@ -30,12 +30,14 @@ _VIOLATIONS = {
 _LONGEST_REGION = 120
 
 
-def explain_figure(figure: Figure) -> str:
+def explain_figure(one: Figure) -> str:
     """A figure and the threshold that it has crossed: `accuracy 0.812, below 0.82`."""
-    text = f"{metric(figure.metric)} {figure.value:.3f}"
-    limit = next((figure.thresholds[s] for s in SEVERITIES if s == figure.state), None)
-    side = "below" if figure.metric in HIGHER_IS_BETTER else "above"
-    return text if limit is None else f"{text}, {side} {limit:.3g}"
+    text = f"{metric(one.metric)} {figure(one.value)}"
+    limit = next((one.thresholds[s] for s in SEVERITIES if s == one.state), None)
+    if limit is None:
+        return text
+    side = "below" if one.metric in HIGHER_IS_BETTER else "above"
+    return f"{text}, {side} {figure(limit) if abs(limit) >= 1000 else f'{limit:.3g}'}"
 
 
 def explain_rejected(model: ModelVerdict) -> str:
@@ -76,8 +78,8 @@ def segment_name(segment: SegmentVerdict) -> str:
 def explain_segment(one: SegmentVerdict) -> str:
     """A segment's figure beside that of the baseline."""
     return (
-        f"{segment_name(one)}: {metric(one.metric)} {one.value:.3f} of "
-        f"{count(one.labelled, 'label')}, {one.reference:.3f} in the baseline"
+        f"{segment_name(one)}: {metric(one.metric)} {figure(one.value)} of "
+        f"{count(one.labelled, 'label')}, {figure(one.reference)} in the baseline"
     )
 
 
@@ -88,10 +90,10 @@ def explain_gap(one: ChampionVerdict) -> str:
 def explain_constant(one: ConstantVerdict) -> str:
     """How a model is beside one that always says the same."""
     if one.metric == "r2":
-        return f"{metric(one.metric)} {one.value:.3f}: worse than always saying the mean"
+        return f"{metric(one.metric)} {figure(one.value)}: worse than always saying the mean"
     return (
-        f"{metric(one.metric)} {one.value:.3f}, and {one.constant:.3f} by always saying the "
-        "commonest class"
+        f"{metric(one.metric)} {figure(one.value)}, and {figure(one.constant)} by always saying "
+        "the commonest class"
     )
 
 
@@ -129,7 +131,7 @@ def explain_importance(one: Importance) -> str:
 
 def summarize(version: VersionVerdict, window: str = "last hour") -> str:
     """What is wrong with a version, in one sentence."""
-    parts = [explain_figure(figure) for figure in version.unwell_figures[:1]]
+    parts = [explain_figure(one) for one in version.unwell_figures[:1]]
     if fields := version.unwell_fields:
         of = f"{len(fields)} of {count(len(version.fields), 'field')}"
         parts.append(f"{of} {'has' if len(fields) == 1 else 'have'} changed: {names(fields)}")

@@ -31,6 +31,16 @@ def count(number: float, noun: str = "") -> str:
     return f"{number:,.0f}" + (f" {noun}{'' if number == 1 else 's'}" if noun else "")
 
 
+def figure(value: float) -> str:
+    """With three decimals, or fewer of a large number: `0.812`, `271.6`, `25,431`."""
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size < 1e4:
+        return f"{value:.{3 if size < 10 else 2 if size < 100 else 1}f}"
+    return f"{value:,.0f}" if size < 1e6 else f"{value:.3g}"
+
+
 def metric(name: str) -> str:
     """What a figure is called in text."""
     return _METRICS.get(name, name.replace("_", " "))

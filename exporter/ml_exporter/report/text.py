@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ml_exporter.config.thresholds import SEVERITIES
 from ml_exporter.judgement import advice, explanation, field_explanation
 from ml_exporter.judgement.verdicts import EstimateVerdict, FieldVerdict, Figure, VersionVerdict
-from ml_exporter.judgement.wording import count, metric, percent
+from ml_exporter.judgement.wording import count, figure, metric, percent
 from ml_exporter.report.judging import ModelReport, Report
 from ml_exporter.statistics.bins import ABOVE, BELOW, INVALID, MISSING, OTHER
 
@@ -34,7 +34,7 @@ def write(report: Report) -> str:
     for model in report.models:
         parts += [_version(model, version) for version in model.verdict.versions]
     lines = [
-        _ending(report),
+        ending(report),
         *(_bare(f"not read: {path}: {why}") for path, why in report.unread.items()),
     ]
     return "\n\n".join([*parts, "\n".join(lines)]) + "\n"
@@ -49,7 +49,8 @@ def _overview(report: Report) -> str:
     return "\n".join(_row(one.verdict.state, one.verdict.name, "") for one in report.models)
 
 
-def _ending(report: Report) -> str:
+def ending(report: Report) -> str:
+    """How many alerts there are, in a sentence."""
     if not report.alarms:
         return "Nothing alarms."
     many = dict.fromkeys(reversed(SEVERITIES), 0)
@@ -118,10 +119,10 @@ def _figures(title: str, figures: Iterable[Figure]) -> str:
     lines = [_row("", "", head)]
     for of in figures:
         lower, upper = of.interval
-        interval = "" if math.isnan(lower) else f"{_number(lower)}–{_number(upper)}"
-        baseline = "" if of.baseline is None else _number(of.baseline)
-        limits = [_number(of.thresholds[s]) if s in of.thresholds else "" for s in SEVERITIES]
-        numbers = f"{_number(of.value):>7}  {interval:>13}  {baseline:>8}"
+        interval = "" if math.isnan(lower) else f"{figure(lower)}–{figure(upper)}"
+        baseline = "" if of.baseline is None else figure(of.baseline)
+        limits = [figure(of.thresholds[s]) if s in of.thresholds else "" for s in SEVERITIES]
+        numbers = f"{figure(of.value):>7}  {interval:>13}  {baseline:>8}"
         state = {None: "", "no data": "few rows"}.get(of.state, of.state)
         lines.append(
             _row(state or "", metric(of.metric), f"{numbers}  {limits[0]:>7}  {limits[1]:>8}")
@@ -138,7 +139,7 @@ def _fields(model: ModelReport, of: VersionVerdict) -> str:
     for field in [*of.unwell_fields, *well[:_MOST_WELL_FIELDS]]:
         missing = next((share.ratio for share in field.shares if share.kind == "missing"), 0.0)
         before, now = _bars(field)
-        numbers = f"{_number(field.psi):>6} {percent(missing):>8}"
+        numbers = f"{figure(field.psi):>6} {percent(missing):>8}"
         name = (
             field.name if field.role in ("feature", field.name) else f"{field.name} ({field.role})"
         )
@@ -171,7 +172,7 @@ def _why(model: ModelReport, version: VersionVerdict, field: FieldVerdict) -> It
 def _components(model: ModelReport, of: VersionVerdict) -> str:
     lines: list[str] = []
     for one in of.unwell_components:
-        lines.append(_row(one.state, one.name, f"{_number(one.psi):>6}"))
+        lines.append(_row(one.state, one.name, f"{figure(one.psi):>6}"))
         lines += _why(model, of, one)
     return _section("Relations between features", lines) if lines else ""
 
@@ -259,13 +260,3 @@ def _wrapped(text: str, indent: int = 0) -> str:
 def _bare(text: str) -> str:
     """Text without the marks of names, and without what a terminal would obey."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text.replace("`", ""))
-
-
-def _number(value: float) -> str:
-    """With three decimals, or fewer of a large number."""
-    if math.isnan(value):
-        return "–"
-    size = abs(value)
-    return (
-        f"{value:.{3 if size < 10 else 2 if size < 100 else 1}f}" if size < 1e4 else f"{value:.3g}"
-    )

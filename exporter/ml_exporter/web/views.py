@@ -24,7 +24,7 @@ from ml_exporter.judgement.verdicts import (
     VersionVerdict,
     Violation,
 )
-from ml_exporter.judgement.wording import count, metric, percent
+from ml_exporter.judgement.wording import count, figure, metric, percent
 from ml_exporter.statistics.drift import STATISTICS
 from ml_exporter.web import drawings
 
@@ -152,7 +152,7 @@ class VersionView(ABC):
         return "" if onset is None else self.when(onset)
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else "–"
 
 
@@ -177,6 +177,7 @@ def duration(seconds: float) -> str:
 FILTERS: Mapping[str, Callable[..., object]] = {
     "clock": clock,
     "duration": duration,
+    "figure": figure,
     "number": number,
     "marked": marked,
     "percent": percent,
