@@ -58,6 +58,15 @@ def test_a_number_is_columns_over_its_edges() -> None:
     assert max(bar.x + bar.width for bar in of.bars) <= of.width
 
 
+def test_names_of_special_bins_that_are_neighbours_do_not_run_into_each_other() -> None:
+    edges = {f"{edge}.0": (5, 5) for edge in range(10)}
+    at_the_end = dict.fromkeys(("<above>", "<missing>", "<invalid>"), (0, 9))
+    of = distribution(field({"<below>": (0, 9)} | edges | at_the_end))
+    names = {label.text: label.y - of.axis for label in of.labels if label.text.isalpha()}
+    assert names == {"below": 27, "above": 27, "missing": 40, "invalid": 27}
+    assert max(label.y for label in of.labels) < of.height
+
+
 def test_a_category_is_rows_the_most_frequent_first() -> None:
     of = distribution(
         field({"a": (10, 30), "b": (90, 60), "<other>": (0, 10), "<missing>": (0, 0)})

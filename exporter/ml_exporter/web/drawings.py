@@ -25,6 +25,7 @@ _ROW_HEIGHT, _ROW_BAR = 24, 8  # of categories
 _ROW_NAME, _ROW_WIDTH, _ROW_SHARE = 130, 150, 80
 _MOST_LABELS = 6  # under an axis
 _LONGEST_LABEL = 18  # characters
+_LINE, _NAME_WIDTH = 13, 46  # of text under an axis
 
 _LINE_WIDTH, _LINE_HEIGHT = 200, 40
 
@@ -137,14 +138,19 @@ def _columns(
     plain = [index for index in shown if field.bins[index] not in _SPECIAL]
     every = max(1, -(-len(plain) // _MOST_LABELS))
     labels = []
+    lower = 0  # what the name of the last special bin stands below the others
     for place, index in enumerate(shown):
         bin = field.bins[index]
         if bin in _SPECIAL:
             middle = round((place + 0.5) * step, 1)
-            labels.append(Label(middle, y + 13, "middle", bin.strip("<>")))
+            beside = place > 0 and field.bins[shown[place - 1]] in _SPECIAL
+            # Names of neighbours would run into each other.
+            lower = _LINE if beside and not lower and step < _NAME_WIDTH else 0
+            labels.append(Label(middle, y + _LINE + lower, "middle", bin.strip("<>")))
         elif (len(plain) - 1 - plain.index(index)) % every == 0:
             labels.append(Label(round((place + 1) * step, 1), y, "middle", bin.removesuffix(".0")))
-    return Distribution(_PLOT_WIDTH, y + 18, tuple(bars), tuple(labels), _PLOT_HEIGHT)
+    height = max([y + _LINE, *(label.y for label in labels)]) + 5
+    return Distribution(_PLOT_WIDTH, height, tuple(bars), tuple(labels), _PLOT_HEIGHT)
 
 
 def _rows(
