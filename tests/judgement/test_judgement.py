@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -300,7 +301,16 @@ def test_a_model_without_traffic_has_no_data(start):
     model = judged(watch)
     assert model.state == "no data"
     assert summarize(model.versions[0]) == "No predictions in the last hour."
-    assert "0 bytes" in advise(model, model.versions[0])[0]
+    assert advise(model, model.versions[0])[0].startswith("Nothing is left to read. ")
+
+
+def test_rows_that_wait_for_scrapes_are_no_lack_of_traffic(start):
+    watch = start()
+    watch.pass_by(60)
+    model = replace(judged(watch), lag_bytes=4096.0)
+    (advice,) = advise(model, model.versions[0])
+    assert advice.startswith("4,096 bytes of the log aren't counted yet. After a start, rows wait")
+    assert "traffic" not in advice
 
 
 @pytest.mark.parametrize(("bad", "state"), [(9, "ok"), (10, "warning"), (40, "critical")])

@@ -241,6 +241,8 @@ def test_without_state_it_begins_at_the_end_unless_it_is_told_to(
     exporter.start()
     exporter.append(5)
     wait_until(lambda: exporter.scrape()[PREDICTIONS] == counted)
+    said = [line for line in exporter.said.splitlines() if "already are not counted" in line]
+    assert ["log=labels" in line for line in said] == ([] if start else [False, True])
     exporter.append(1)
     wait_until(lambda: exporter.scrape()[PREDICTIONS] == counted + 1)
 

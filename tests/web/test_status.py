@@ -173,7 +173,7 @@ def test_without_javascript_the_page_loads_itself_anew(start):
 
 def test_before_anything_is_published():
     pages = client(History())
-    assert "Starting: nothing has been counted yet." in pages.get("/").text
+    assert "Nothing has been counted yet: the exporter is starting, " in pages.get("/").text
     assert pages.get("/api/v1/status").json["models"] == []
 
 

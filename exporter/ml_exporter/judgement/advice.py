@@ -82,7 +82,11 @@ def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
         advice.append("The figures that have a threshold hold so far.")
     if not version.predictions and len(model.versions) == 1:
         advice.append(
-            f"The log has {count(model.lag_bytes, 'byte')} left to read. See whether the service "
-            "has traffic, and whether it still writes to the configured path."
+            f"{count(model.lag_bytes, 'byte')} of the log aren't counted yet. After a start, rows "
+            "wait until two scrapes have seen their series at 0, or for a minute. If it stays so, "
+            "the exporter's own log says why."
+            if model.lag_bytes
+            else "Nothing is left to read. See whether the service has traffic, and whether it "
+            "still writes to the configured path."
         )
     return advice

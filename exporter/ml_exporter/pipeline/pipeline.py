@@ -7,6 +7,7 @@ undone but for the series, and repeated once they have been seen at 0.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -38,6 +39,8 @@ from ml_exporter.store.store import Sample, Store
 
 if TYPE_CHECKING:
     from ml_exporter.sources.capture import Attachment
+
+log = logging.getLogger(__name__)
 
 _PREDICTIONS = "ml_predictions_total"  # every version has it
 _PASS_TIME = 1.0  # seconds between looks at which labels have settled or expired
@@ -271,6 +274,11 @@ class Pipeline:
         positions = self._store.positions(self.model.name, name)
         # What is read once is read whole.
         start = settings.start or self._start if self._follow else "start"
+        if start == "end" and settings.start is None and not positions:
+            log.info(
+                "rows that are there already are not counted, for lack of `state`",
+                extra={"model": self.model.name, "log": name, "to_count_them": "from: start"},
+            )
         spool = None
         if self._spools is not None and isinstance(settings, EventSource):
             spool = self._spools.of(self.model.name, name)
