@@ -167,7 +167,7 @@ class TestRunOnce:
             ),
             (
                 CONFIG.replace("    source", "    baseline: b.json\n    source"),
-                "{folder}/b.json: No such file or directory\n",
+                "{folder}/b.json: no such file; `ml-exporter baseline` makes it\n",
             ),
         ],
         ids=["no file", "empty", "misspelt", "no baseline"],
@@ -240,7 +240,8 @@ class TestCheck:
         assert shell.out.startswith("n: ")
         path = f"{shell.folder}/b.json"
         assert shell.err == (
-            f"ml-exporter.yml:5: models[0].baseline: {path}: No such file or directory\n"
+            f"ml-exporter.yml:5: models[0].baseline: {path}: no such file; "
+            "`ml-exporter baseline` makes it\n"
         )
 
     def test_prints_a_note_of_what_has_no_effect_yet(self, shell: Shell) -> None:

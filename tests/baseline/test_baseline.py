@@ -423,7 +423,10 @@ class TestLoading:
     def test_no_such_file(self, tmp_path):
         with pytest.raises(BaselineError) as error:
             baselines.load(tmp_path / "none.json")
-        assert str(error.value) == f"{tmp_path / 'none.json'}: No such file or directory"
+        assert (
+            str(error.value)
+            == f"{tmp_path / 'none.json'}: no such file; `ml-exporter baseline` makes it"
+        )
 
     def test_a_folder(self, tmp_path):
         with pytest.raises(BaselineError) as error:

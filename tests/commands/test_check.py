@@ -137,7 +137,7 @@ def test_an_error_tells_where_it_is(folder: Path, old: str, new: str, error: str
     (found,) = report.errors
     number = found.split("limits.series: ")[-1].split(" ")[0]
     assert found == "ml-exporter.yml:" + error.format(
-        folder=folder, missing="No such file or directory", n=number
+        folder=folder, missing="no such file; `ml-exporter baseline` makes it", n=number
     )
 
 

@@ -189,6 +189,8 @@ def load(path: Path) -> Baseline:
     """Read a baseline file; raises BaselineError with the file's name and what is wrong in it."""
     try:
         baseline = decode(path.read_bytes())
+    except FileNotFoundError:
+        raise BaselineError(f"{path}: no such file; `ml-exporter baseline` makes it") from None
     except OSError as error:
         raise BaselineError(f"{path}: {error.strerror}") from None
     except BaselineError as error:

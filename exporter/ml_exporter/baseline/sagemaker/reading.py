@@ -39,6 +39,8 @@ def load(path: Path, request: Request, roles: Mapping[str, Field]) -> Baseline:
         beside = path.with_name(CONSTRAINTS)
         constraints = beside.read_bytes() if beside.is_file() else None
         return decode(data, constraints, request, roles)
+    except FileNotFoundError:
+        raise BaselineError(f"{path}: no such file; `ml-exporter baseline` makes it") from None
     except OSError as error:
         raise BaselineError(f"{path}: {error.strerror}") from None
     except BaselineError as error:
