@@ -186,7 +186,7 @@ def _report(options: argparse.Namespace) -> int:
     from ml_exporter.baseline.baseline import BaselineError
     from ml_exporter.config.config import ConfigError, load
     from ml_exporter.report import FORMATS, judge_logs
-    from ml_exporter.report.text import plain
+    from ml_exporter.report.text import ending, plain
 
     try:
         config = load(options.config_file)
@@ -212,6 +212,8 @@ def _report(options: argparse.Namespace) -> int:
     _say_notes(list(report.notes()))
     for path, problem in report.unread.items():
         code = _fail(f"{path}: {problem}")
+    if options.output != "-" and code == _DONE:
+        print(f"{options.output}: {ending(report)}", file=sys.stderr)
     return code or (_ALARMS if report.alarms else _DONE)
 
 

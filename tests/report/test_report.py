@@ -285,10 +285,15 @@ def test_names_from_logs_are_only_text(folder: Path) -> None:
     assert "script" not in Html(page).tags
 
 
-def test_the_output_is_a_file(folder: Path) -> None:
+def test_the_output_is_a_file_and_the_log_of_a_step_of_ci_says_what_came_of_it(
+    folder: Path,
+) -> None:
     done = report(folder, "--output=report.txt")
-    assert done.stdout == b""
+    assert (done.stdout, done.stderr) == (b"", b"report.txt: Nothing alarms.\n")
     assert (folder / "report.txt").read_text() == (GOLDEN / "flights.txt").read_text()
+    change(folder / "logs/predictions.jsonl", in_celsius)
+    done = report(folder, "--output=report.html", "--format=html")
+    assert (done.returncode, done.stderr) == (3, b"report.html: 3 alerts: 3 critical.\n")
 
 
 def test_a_terminal_shows_the_progress_and_then_nothing_of_it(folder: Path) -> None:
@@ -298,7 +303,8 @@ def test_a_terminal_shows_the_progress_and_then_nothing_of_it(folder: Path) -> N
     subprocess.run(command, cwd=folder, env=settings, stderr=terminal, check=True)
     os.close(terminal)
     with open(ours, "rb", buffering=0) as screen:
-        assert screen.read(1000) == b"\r500 rows read\r1000 rows read\r\x1b[K"
+        shown = screen.read(1000)
+    assert shown == b"\r500 rows read\r1000 rows read\r\x1b[Kreport.txt: Nothing alarms.\r\n"
 
 
 def test_of_very_many_fields_the_unwell_ones_are_told(folder: Path) -> None:
