@@ -252,7 +252,12 @@ def test_the_full_example_is_this_configuration(tmp_path: Path) -> None:
         group="monitoring",
         format="open-inference",
         start="start",
-        options=(("security.protocol", "sasl_ssl"), ("sasl.password", "hush")),
+        options=(
+            ("security.protocol", "sasl_ssl"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "monitoring"),
+            ("sasl.password", "hush"),
+        ),
     )
     assert spam.fields.decided_by == ("false", "true")
     assert spam.labels == Labels(
