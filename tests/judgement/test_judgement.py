@@ -313,6 +313,27 @@ def test_rows_that_wait_for_scrapes_are_no_lack_of_traffic(start):
     assert "traffic" not in advice
 
 
+def test_rows_that_are_all_rejected_are_no_lack_of_traffic_either(start):
+    watch = start()
+    watch.pass_by(60)
+    model = replace(judged(watch), rejected={"no_id": 50.0}, rejected_state="critical")
+    assert advise(model, model.versions[0]) == [
+        "Most rejected rows are no_id: look at the paths in `fields`, and at what writes the log."
+    ]
+
+
+def test_a_positive_class_that_no_row_has_is_said(start):
+    watch = start()
+    watch.append(sample(1000))
+    model = judged(watch)
+    for positive, said in (("malignant", 0), ("1", 1)):
+        advice = advise(model, replace(model.versions[0], positive=positive))
+        assert advice == said * [
+            "No row is of the positive class `1`: the classes are `benign` and `malignant`. "
+            "See `positive`."
+        ]
+
+
 @pytest.mark.parametrize(("bad", "state"), [(9, "ok"), (10, "warning"), (40, "critical")])
 def test_rejected_rows_are_judged_by_their_share(start, bad, state):
     watch = start()

@@ -6,8 +6,12 @@ from ml_exporter.config.thresholds import SEVERITIES
 from ml_exporter.judgement.explanation import segment_name
 from ml_exporter.judgement.field_explanation import names
 from ml_exporter.judgement.verdicts import ModelVerdict, SegmentVerdict, VersionVerdict
-from ml_exporter.judgement.wording import count, percent
+from ml_exporter.judgement.wording import count, percent, quoted
 from ml_exporter.rules.segments import CLEARLY, EXPLAINS
+
+_MOST_CLASSES = 3  # that are named
+# Reasons of rejections that a path of the configuration which leads nowhere has, too.
+_OF_PATHS = ("no_id", "no_fields", "bad_timestamp")
 
 
 def carriers(version: VersionVerdict) -> list[SegmentVerdict]:
@@ -31,7 +35,13 @@ def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
     outputs = [f for f in drifted if f.role != "feature"]
     if model.rejected_state in SEVERITIES:
         reason = max(model.rejected, key=lambda reason: model.rejected[reason])
-        advice.append(f"Most rejected rows are {reason}: look at what writes the log.")
+        where = "the paths in `fields`, and at " if reason in _OF_PATHS else ""
+        advice.append(f"Most rejected rows are {reason}: look at {where}what writes the log.")
+    if strange := _classes_without_the_positive(version):
+        advice.append(
+            f"No row is of the positive class {quoted(version.positive)}: the classes are "
+            f"{' and '.join(quoted(name) for name in strange)}. See `positive`."
+        )
     if model.duplicates_state in SEVERITIES:
         advice.append("Many predictions come twice: a log that is read twice, or ids that repeat.")
     if model.from_future_state in SEVERITIES:
@@ -80,7 +90,7 @@ def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
         advice.append("Performance is by arrival of the label: it may lag behind what you mend.")
     elif (inputs or broken) and version.labelled:
         advice.append("The figures that have a threshold hold so far.")
-    if not version.predictions and len(model.versions) == 1:
+    if not (version.predictions or model.rejected) and len(model.versions) == 1:
         advice.append(
             f"{count(model.lag_bytes, 'byte')} of the log aren't counted yet. After a start, rows "
             "wait until two scrapes have seen their series at 0, or for a minute. If it stays so, "
@@ -90,3 +100,16 @@ def advise(model: ModelVerdict, version: VersionVerdict) -> list[str]:
             "still writes to the configured path."
         )
     return advice
+
+
+def _classes_without_the_positive(version: VersionVerdict) -> list[str]:
+    """The classes of a binary model, if none of several is the one that is called positive."""
+    found = {
+        bin
+        for field in version.fields
+        if field.role in ("prediction", "label")
+        for bin, rows in zip(field.bins, field.counts + field.baseline_counts, strict=True)
+        if rows and not bin.startswith("<")
+    }
+    is_strange = version.task == "binary" and version.positive not in found and len(found) > 1
+    return sorted(found)[:_MOST_CLASSES] if is_strange else []
