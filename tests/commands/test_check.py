@@ -169,6 +169,15 @@ def test_settings_that_no_source_takes(folder: Path, source: str, error: str) ->
     assert report.lines == []
 
 
+def test_a_file_of_the_proxy_that_is_missing(folder: Path) -> None:
+    proxy = "proxy:\n  upstream: http://model\n  web_config: web.yml\n"
+    write(CONFIG + proxy)
+    assert check(load("ml-exporter.yml")).errors == [
+        f"ml-exporter.yml:{(CONFIG + proxy).count(chr(10))}: proxy.web_config: no such file: "
+        f"'{folder}/web.yml'"
+    ]
+
+
 def test_the_files_of_the_proxy(folder: Path) -> None:
     proxy = (
         "proxy:\n  upstream: https://model\n  web_config: web.yml\n"

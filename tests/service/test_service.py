@@ -279,7 +279,8 @@ class TestWhatKeepsItFromStarting:
             f"{exporter.folder}/state: in use by process {exporter.process.pid}\n",
         )
         exporter.write(CONFIG)
-        assert self.failure(exporter, f"--web.listen-address={address}") == (
+        flags = ("--log.level=warn", f"--web.listen-address={address}")
+        assert self.failure(exporter, *flags) == (
             1,
             f"can't listen on {address}: address already in use\n",
         )

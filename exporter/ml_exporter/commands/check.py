@@ -59,10 +59,14 @@ def _of_proxy(path: Path, settings: ProxySettings) -> list[str]:
     from ml_exporter.proxy.upstream_tls import upstream_context
 
     errors: list[str] = []
-    try:
-        make_front(settings.web_config)
-    except ConfigError as error:
-        errors += error.errors
+    web = settings.web_config
+    if web is not None and not web.exists():
+        errors.append(f"{path}:{settings.web_config_line}: proxy.web_config: no such file: '{web}'")
+    else:
+        try:
+            make_front(web)
+        except ConfigError as error:
+            errors += error.errors
     try:
         if settings.upstream.is_tls:
             upstream_context(settings.upstream_tls)

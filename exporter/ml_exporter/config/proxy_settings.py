@@ -88,6 +88,7 @@ class ProxySettings:
     rate: float | None = None  # exchanges a second that are observed at most
     model: ModelName = ModelName()  # without either, the path tells
     web_config: Path | None = None  # absolute; certificates that clients are shown
+    web_config_line: int = 1  # where the configuration names it
     capture: Path | None = None  # absolute; where proxy and telemetry that are apart share memory
     drain: float = 5.0  # seconds between the probe's no and the end of listening
     grace: float = 30.0  # seconds that requests in flight then have
@@ -104,6 +105,7 @@ def read_proxy(node: Node, folder: Path) -> ProxySettings:
     section = node.mapping()
     section.check_keys(KEYS["proxy"])
     default = ProxySettings()
+    web_config = section.get("web_config")
     settings = ProxySettings(
         upstream=section.read("upstream", _upstream, default.upstream),
         upstream_tls=section.read(
@@ -119,6 +121,7 @@ def read_proxy(node: Node, folder: Path) -> ProxySettings:
         web_config=section.read(
             "web_config", lambda node: folder / node.text(), default.web_config
         ),
+        web_config_line=default.web_config_line if web_config is None else web_config.line,
         capture=section.read("capture", lambda node: folder / node.text(), default.capture),
         drain=section.read("drain", Node.duration, default.drain),
         grace=section.read("grace", Node.duration, default.grace),

@@ -289,7 +289,7 @@ class Telemetry:
         self.info.loaded(True, time.time())
         self._births.clear()
         self._publish(self._unseen())
-        log.info("configuration reloaded", extra={"file": str(config.path)})
+        log.info("configuration reloaded", extra={"models": len(config.models)})
         return []
 
     def reload_failed(self, errors: list[str]) -> None:
