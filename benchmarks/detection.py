@@ -44,8 +44,11 @@ BINS = (10, 20)
 BUDGET = 0.01  # chance of a false alarm: in a window, and in a week of hours
 PSI = "PSI > 0.2"
 CALM = 5  # times as many windows without a change, whose share is small
+TINY = 1e-300  # less is no chance
+ALIKE = 0.02  # share of windows with a false alarm, at which tests are held against each other
 
 Decisions = dict[str, dict[str, list[bool]]]  # by tool and `ROWS/CHANGE`, one a window
+Evidence = dict[str, dict[str, list[float]]]  # the same, of how far out the farthest test is
 
 
 def batch(frame: pd.DataFrame) -> Batch:
@@ -79,8 +82,11 @@ class Ours:
             for field in every
         }
 
-    def decide(self, rows: Batch) -> dict[str, bool]:
-        """Whether any field drifted, at 1 % of windows and as the exporter is by default."""
+    def decide(self, rows: Batch) -> tuple[dict[str, bool], dict[str, float]]:
+        """Whether any field drifted, at 1 % of windows and as the exporter is by default.
+
+        And how far out the farthest test is, of ours and of the textbook's.
+        """
         of, baseline = ("m", "1"), self._baseline
         monitors: list[Monitor] = [
             ModelInfo(*of, "binary", None),
@@ -94,36 +100,45 @@ class Ours:
         (model,) = judge(freeze([family for one in monitors for family in one.families]))
         version = model.versions[0]
         every = (*version.fields, *version.components)
-        name = f"*ours*, {self._bins} bins"
-        decided = {
-            f"{name}, 1 % of windows": any(self._in_a_window(one) for one in every),
-            f"{name}, 1 % of weeks": any(one.significance > 1 for one in every),
-            f"{name}, and material": any(one.state in SEVERITIES for one in every),
-        }
+        ours, theirs = names(self._bins)
+        farthest = max(map(self._in_a_window, every))
         counts = {(one.role, one.name): one.counts for one in every}
-        decided[f"textbook, {self._bins} bins"] = textbook.drifted(baseline, counts, BUDGET)
+        chance = textbook.chance(baseline, counts)
+        decided = {
+            f"{ours}, 1 % of windows": farthest > 1,
+            f"{ours}, 1 % of weeks": any(one.significance > 1 for one in every),
+            f"{ours}, and material": any(one.state in SEVERITIES for one in every),
+            theirs: chance < BUDGET,
+        }
         if self._bins == 10:
             sizes = [plain_psi(one.counts, one.baseline_counts) for one in version.fields]
             decided[PSI] = max(sizes) > 0.2
-        return decided
+        return decided, {ours: farthest, theirs: -float(np.log(max(chance, TINY)))}
 
-    def _in_a_window(self, field: FieldVerdict) -> bool:
-        criticals = self._a_window[field.role, field.name]
-        return significance(field.statistics, criticals) > 1
+    def _in_a_window(self, field: FieldVerdict) -> float:
+        return significance(field.statistics, self._a_window[field.role, field.name])
 
 
-def of_ours(baseline: pd.DataFrame, pool: Pool, windows: int) -> Decisions:
+def names(bins: int) -> tuple[str, str]:
+    return f"*ours*, {bins} bins", f"textbook, {bins} bins"
+
+
+def of_ours(baseline: pd.DataFrame, pool: Pool, windows: int) -> tuple[Decisions, Evidence]:
     tools = [Ours(baseline, bins) for bins in BINS]
     found: Decisions = {}
+    evidence: Evidence = {}
     for rows in SIZES:
         for change in changes(rows):
+            of = f"{rows}/{change}"
             for number in range(windows * CALM if change == "no change" else windows):
                 drawn = batch(window(pool, change, rows, number))
                 for tool in tools:
-                    for name, decision in tool.decide(drawn).items():
-                        of = found.setdefault(name, {}).setdefault(f"{rows}/{change}", [])
-                        of.append(decision)
-    return found
+                    decided, farthest = tool.decide(drawn)
+                    for name, decision in decided.items():
+                        found.setdefault(name, {}).setdefault(of, []).append(decision)
+                    for name, value in farthest.items():
+                        evidence.setdefault(name, {}).setdefault(of, []).append(value)
+    return found, evidence
 
 
 def of_peers(
@@ -158,13 +173,26 @@ def table(found: Sequence[Decisions], rows: int, changes: Sequence[str]) -> list
             cells.append(f"{decided.mean():.{digits}f}" if decided.size else "")
         if any(cells):
             lines.append(f"| {tool} | {' | '.join(cells)} |")
+    return lines
+
+
+def alike(found: Sequence[Evidence], rows: int, changes: Sequence[str]) -> list[str]:
+    """The same of both, each with the limit at which it has as many false alarms as the other."""
+    lines = []
     for bins in BINS:
-        ours, theirs = f"*ours*, {bins} bins, 1 % of windows", f"textbook, {bins} bins"
-        cells = []
-        for change in changes:
-            gain = seen(ours, change) - seen(theirs, change)
-            cells.append(f"{gain.mean():+.0f} ± {gain.std() / np.sqrt(gain.size):.0f}")
-        lines.append(f"| *ours* less textbook, {bins} bins | {' | '.join(cells)} |")
+        seen = {}
+        for tool in names(bins):
+            calm = np.concatenate([one[tool][f"{rows}/no change"] for one in found])
+            limit = np.quantile(calm, 1 - ALIKE)
+            seen[tool] = [
+                100.0 * (np.concatenate([one[tool][f"{rows}/{change}"] for one in found]) > limit)
+                for change in changes
+            ]
+            cells = [f"{decided.mean():.0f}" for decided in seen[tool]]
+            lines.append(f"| {tool}, {100 * ALIKE:.0f} % false alarms | {' | '.join(cells)} |")
+        gains = [ours - theirs for ours, theirs in zip(*seen.values(), strict=True)]
+        cells = [f"{gain.mean():+.0f} ± {gain.std() / np.sqrt(gain.size):.0f}" for gain in gains]
+        lines.append(f"| difference, {bins} bins | {' | '.join(cells)} |")
     return lines
 
 
@@ -190,8 +218,10 @@ def main() -> None:
     cases = {name: data.split(name, data.load(name), 0) for name in data.DATA_SETS}
     with ThreadPoolExecutor() as pool:  # the peers are a process of their own
         peers = options.peers and pool.submit(of_peers, options.peers, cases, options.peer_windows)
-        ours = {name: of_ours(*case, options.windows) for name, case in cases.items()}
+        both = {name: of_ours(*case, options.windows) for name, case in cases.items()}
         theirs = peers.result() if peers else {}
+    ours = {name: decisions for name, (decisions, _) in both.items()}
+    evidence = [one for _, one in both.values()]
     found: list[Decisions] = [*ours.values()]
     missing: set[str] = set()
     for by_tool in theirs.values():
@@ -203,9 +233,8 @@ def main() -> None:
         f"{options.peer_windows})."
     )
     print(f"Not installed: {', '.join(sorted(missing)) or 'none'}." if options.peers else "")
-    for rows in SIZES:
-        print("\n" + "\n".join(table(found, rows, [*CHANGES])))
-    print("\n" + "\n".join(table(found, min(SIZES), [*EXACT])))
+    for rows, of in (*((rows, [*CHANGES]) for rows in SIZES), (min(SIZES), [*EXACT])):
+        print("\n" + "\n".join((*table(found, rows, of), *alike(evidence, rows, of))))
     for change in ("no change", "correlation, 30 % of rows"):
         print("\n" + "\n".join(by_data_set(ours, change)))
 

@@ -23,16 +23,15 @@ from ml_exporter.statistics.drift import mid_ranks
 _TESTS = {"number": 4, "category": 2, "component": 3}
 
 
-def drifted(
-    baseline: Baseline, windows: Mapping[tuple[str, str], Floats], false_alarms: float
-) -> bool:
-    """Whether any test is significant; `windows` has counts by bin, by a field's role and name."""
+def chance(baseline: Baseline, windows: Mapping[tuple[str, str], Floats]) -> float:
+    """At most that of any test to be as far out as the farthest without a change, by Bonferroni.
+
+    `windows` has counts by bin, by a field's role and name.
+    """
     fields = (*baseline.fields, *baseline.component_fields)
-    alpha = false_alarms / sum(_TESTS[field.tested_as] for field in fields)
-    return any(
-        chance < alpha
-        for field in fields
-        for chance in _chances(field, windows[field.role, field.name])
+    tests = sum(_TESTS[field.tested_as] for field in fields)
+    return tests * min(
+        chance for field in fields for chance in _chances(field, windows[field.role, field.name])
     )
 
 
