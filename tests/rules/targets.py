@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ from threading import Thread
 from urllib.parse import unquote, urlencode
 
 from ml_exporter.rules import Timing, write_rules
-from tests.support import find_tool, free_port, get, serving
+from tests.support import find_tool, free_port, get, serving, wait_until
 
 DOWN = None
 
@@ -31,7 +32,7 @@ class Targets:
 
     def __init__(self, answers: Mapping[str, Sequence[str | None]]) -> None:
         self.scrapes = dict.fromkeys(answers, 0)
-        self._answers = answers
+        self._answers = dict(answers)
         targets = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -57,6 +58,10 @@ class Targets:
         answer = answers[min(self.scrapes[name], len(answers) - 1)]
         self.scrapes[name] += 1
         return answer
+
+    def go_on(self, answers: Mapping[str, str]) -> None:
+        """From now on each scrape of a target gets this."""
+        self._answers |= {name: [answer] for name, answer in answers.items()}
 
     def finished(self) -> set[str]:
         """Names of the targets that have given all their answers."""
@@ -120,9 +125,21 @@ class Prometheus:
         written.replace(self._discovery)
 
     def missed_evaluations(self) -> int:
+        return int(sum(self._of_groups("iterations_missed_total")))
+
+    def wait_for_rules(self, timing: Timing) -> None:
+        """Until all rules have seen what is scraped by now."""
+        since = time.time() + timing.settle
+        seen = "last_evaluation_timestamp_seconds"
+        wait_until(lambda: min(self._of_groups(seen)) > since, 120, "an evaluation of all rules")
+
+    def _of_groups(self, name: str) -> list[float]:
+        """What Prometheus says of itself, by groups of rules."""
         _, text = get(f"{self.url}/metrics")
-        lines = [line for line in text.splitlines() if "iterations_missed_total{" in line]
-        return sum(int(float(line.rpartition(" ")[2])) for line in lines)
+        start = f"prometheus_rule_group_{name}{{"
+        return [
+            float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(start)
+        ]
 
 
 @contextmanager

@@ -145,13 +145,16 @@ def recorded(
     exposed: dict[str, list[Sample]],
 ) -> Iterator[Prometheus]:
     """A Prometheus that has recorded all figures of all rows."""
-    answers = {name: [before] * 8 + [after] for name, (before, after) in expositions.items()}
+    answers = {name: [before] for name, (before, _) in expositions.items()}
     folder = tmp_path_factory.mktemp("scores")
     with (
         Targets(answers).serving() as targets,
         prometheus("prometheus", folder, TIMING, SCRAPE, "models", "scores") as server,
     ):
         server.scrape(targets, list(answers))
+        wait_until(lambda: min(targets.scrapes.values()) >= 2, 30, "scrapes")
+        server.wait_for_rules(TIMING)
+        targets.go_on({name: after for name, (_, after) in expositions.items()})
         rows = {
             counter.windows: sum(value for _, value in exposed[counter.name])
             for counter in (*scores.COUNTERS, *ranks.COUNTERS)

@@ -195,12 +195,15 @@ def recorded(
 ) -> Iterator[Prometheus]:
     """A Prometheus that has recorded all figures of all rows."""
     folder = tmp_path_factory.mktemp("twins")
-    answers = {name: [before] * 8 + [after] for name, (before, after) in expositions.items()}
+    answers = {name: [before] for name, (before, _) in expositions.items()}
     with (
         Targets(answers).serving() as targets,
         prometheus(request.param, folder, TIMING, SCRAPE) as server,
     ):
         server.scrape(targets, list(answers))
+        wait_until(lambda: min(targets.scrapes.values()) >= 2, 30, "scrapes")
+        server.wait_for_rules(TIMING)
+        targets.go_on({name: after for name, (_, after) in expositions.items()})
         values = sum(exposed.total("ml_field_values_total").values())
         labelled = exposed.total("ml_labelled_predictions_total", "model")
 
