@@ -150,9 +150,12 @@ def expected_of_scores(
     """By bins the preferred estimator expects something alone."""
     values = families["ml_estimated_score_values_total"]
     bins = [
-        tuple(
-            [values.value(estimator, one.name, actual, bin) for bin in one.bins]
-            for actual in ("true", "false")
+        scores.ScoredRows(
+            *(
+                [values.value(estimator, one.name, actual, bin) for bin in one.bins]
+                for actual in ("true", "false")
+            ),
+            one.ties or 0.0,
         )
         for one in baseline.scores
     ]

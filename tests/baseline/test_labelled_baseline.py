@@ -108,6 +108,24 @@ class TestFigures:
         off = [abs((scores - labels)[places == bin].sum()) for bin in range(51)]
         assert found["expected_calibration_error"] == pytest.approx(sum(off) / 2000, abs=1e-12)
 
+    def test_of_tied_scores(self):
+        """Of ten values of a score, which are all alike in a bin, and of as many as rows."""
+        rng = np.random.default_rng(8)
+        scores = rng.random(50_000)
+        labels = (rng.random(50_000) < scores).astype(int).tolist()
+        apart = build(lambda: [binary_batch(scores.tolist(), labels)], classified("1"))
+        assert apart.scores[0].ties == []
+        assert b"ties" not in encode(apart)
+        batch = binary_batch((np.floor(scores * 10) / 10).tolist(), labels)
+        batches = [batch.slice(0, 30_000), batch.slice(30_000, 50_000)]
+        baseline = build(lambda: batches, classified("1"))
+        assert baseline.scores[0].ties == [1.0] * len(baseline.scores[0].bins)
+        assert decode(encode(baseline)) == baseline
+        found, _ = baseline_performance(baseline, "1")
+        values = batch.fields[SCORE].numbers.values
+        expected = metrics.average_precision_score(labels, values)
+        assert found["average_precision"] == pytest.approx(expected, rel=1e-12)
+
     def test_of_several_classes_scores(self):
         rng = np.random.default_rng(6)
         scores = rng.dirichlet([1, 2, 3], 500)
@@ -203,6 +221,13 @@ class TestFile:
         assert b'"sums": [' in data
         with pytest.raises(BaselineError, match=r"scores\[0\] \(1\): sums need 3 numbers"):
             decode(data.replace(b'"sums": [', b'"sums": [0.5, '))
+
+    @pytest.mark.parametrize("ties", [[0.5], [0.5, 1.5, 0.0], [0.5, -0.5, 0.0]])
+    def test_ties_of_scores_must_be_chances_of_every_bin(self, ties):
+        made = build(lambda: [binary_batch([0.1, 0.9], [0, 1])], classified("1"))
+        broken = replace(made, scores=[replace(made.scores[0], ties=ties)])
+        with pytest.raises(BaselineError, match=r"scores\[0\] \(1\): ties need 3 numbers from 0"):
+            decode(encode(broken))
 
     @pytest.mark.parametrize("counts", [[1, 2], [3, *range(20)]])
     def test_counts_of_errors_must_be_of_every_edge_and_rise(self, counts):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,13 @@ from ml_exporter.batch import LABEL, PREDICTION, SCORE, Batch, Field
 from ml_exporter.columns import ABSENT, Column
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
-from ml_exporter.monitors.scores import LabelledScores, ScoreLosses, ScoreViolations, affordable
+from ml_exporter.monitors.scores import (
+    BaselineTies,
+    LabelledScores,
+    ScoreLosses,
+    ScoreViolations,
+    affordable,
+)
 
 BINS = ScoreBins("yes", edges=[0.1, 0.5, 0.9], positives=[1, 2, 3], negatives=[6, 5, 4])
 
@@ -97,6 +104,15 @@ ml_labelled_score_count{actual="true"} 2
         found = exposed(self.monitor())
         assert found["ml_labelled_score_baseline_rows", "0a", "yes", "true", "0.9"] == 2
         assert found["ml_labelled_score_baseline_rows", "0a", "yes", "false", "+Inf"] == 4
+
+    def test_ties_are_told_where_there_are_any(self):
+        tied = replace(BINS, ties=[0.25, 0.0, 1.0])
+        monitor = BaselineTies("m", "1", "0a", [BINS, tied])
+        assert exposed(monitor) == {
+            ("ml_score_baseline_ties", "0a", "yes", "0.5"): 0.25,
+            ("ml_score_baseline_ties", "0a", "yes", "+Inf"): 1,
+        }
+        assert BaselineTies.series([BINS, tied]) == 2
 
     def test_all_series_are_there_from_the_start(self):
         monitor = self.monitor()

@@ -118,6 +118,23 @@ def test_segments_and_scores_that_cost_too_much_are_left_out():
         assert (budget.suppressed > 0) is (series == 0)
 
 
+@pytest.mark.parametrize(
+    "fields", [{"scores": {"1": "s"}, "label": "y"}, {"scores": {"1": "s"}}, {}]
+)
+@pytest.mark.parametrize("decimals", [1, 15])
+def test_ties_of_scores_that_are_read_are_told_with_labels_or_without(fields, decimals):
+    scores = np.random.default_rng(0).random(500).round(decimals)
+    said = np.where(scores > 0.5, "1", "0").tolist()
+    columns = {PREDICTION: said, LABEL: said, SCORE: scores.tolist()}
+    rows = Batch(500, {key: Column(values) for key, values in columns.items()})
+    types = {PREDICTION: "category", LABEL: "category"}
+    version = Version(model("binary", **fields), "1", None, Limits(), Budget(10_000))
+    version.judge_by(
+        build(lambda: [rows], Request("m", "1", types, {}, 10, 50, positive="1")), "file"
+    )
+    assert ("BaselineTies" in names(version)[0]) is (decimals == 1 and "scores" in fields)
+
+
 def test_the_hour_of_the_prediction_s_own_time_may_be_constant():
     features = {"hour": "t", "opened": "o", "day": "t", "t": "t", "words": "t"}
     extracted = {"hour": "hour", "opened": "hour", "day": "weekday", "words": "words"}

@@ -22,8 +22,9 @@ from ml_exporter.families import freeze
 from ml_exporter.judgement.estimate_verdicts import judged_estimate
 from ml_exporter.judgement.samples import Samples
 from ml_exporter.monitors.estimates import Estimates, EstimatorInfo
-from ml_exporter.monitors.scores import LabelledScores
+from ml_exporter.monitors.scores import BaselineTies, LabelledScores
 from ml_exporter.rules import Timing, drift_kinds, estimation
+from ml_exporter.rules.binned_scores import TIES
 from ml_exporter.rules.groups import to_yaml
 from ml_exporter.statistics import calibration, concept_drift, intervals, performance, scores
 from tests.estimating import Known, digits, progression, tumours
@@ -82,6 +83,16 @@ def carrying(known: Known, batch: Batch) -> Batch:
     return replace(batch, fields={**batch.fields, **regions.columns(batch)})
 
 
+def tied_tumours() -> Known:
+    """The same as if its scores were the more alike, the higher they are; the least aren't."""
+    known = tumours()
+    tied = [
+        replace(one, ties=np.linspace(0, 1, len(one.bins)).tolist())
+        for one in known.baseline.scores
+    ]
+    return replace(known, baseline=replace(known.baseline, scores=tied))
+
+
 class Watched:
     """A model that three replicas watch, and what they expose."""
 
@@ -99,6 +110,7 @@ class Watched:
                 Estimates(*of, labelled=True),
                 EstimatorInfo(*of, false_alarms=0.01),
                 LabelledScores(known.name, "1", known.positive, baseline.id, baseline.scores),
+                BaselineTies(known.name, "1", baseline.id, baseline.scores),
             ]
             monitors = monitors if classes else monitors[:3]
             families = [family for monitor in monitors for family in monitor.families]
@@ -125,7 +137,7 @@ class Watched:
             ]
         )
 
-    def score_bins(self, of: str, estimator: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    def score_bins(self, of: str, estimator: str) -> list[scores.ScoredRows]:
         """What the preferred estimator expects of each class; nothing of labelled rows."""
         name = f"ml_{of}_score_values_total"
 
@@ -137,7 +149,10 @@ class Watched:
             found == name and of["estimator"] == estimator for found, of, _ in self.samples
         )
         every = self.known.baseline.scores if is_counted else ()
-        return [(of_class(one, "true"), of_class(one, "false")) for one in every]
+        return [
+            scores.ScoredRows(of_class(one, "true"), of_class(one, "false"), one.ties or 0.0)
+            for one in every
+        ]
 
     def losses(self, of: str, estimator: str) -> dict[str, tuple[float, float, float]]:
         """Sums, sums of squares, and rows."""
@@ -274,7 +289,7 @@ def of_scores(watched: Watched) -> tuple[float, float]:
 @pytest.fixture(scope="module", params=["promtool", "prometheus-2.42/promtool"])
 def failures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     recorder = Recorder()
-    for make in (tumours, digits, progression):
+    for make in (tied_tumours, digits, progression):
         watched = Watched(make())
         known, name = watched.known, watched.known.name
         rows = known.production.rows
@@ -296,6 +311,10 @@ def failures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             if series == "ml_labelled_score_values_total":
                 key = tuple((k, v) for k, v in labels.items() if k != "instance")
                 windows[key] = windows.get(key, 0.0) + value
+        for series, labels, value in watched.samples:
+            if series == "ml_score_baseline_ties" and labels["instance"] == "a":
+                by = {name: of for name, of in labels.items() if name != "instance"}
+                recorder.add(TIES, by, value, value)
         sides: dict[tuple[str, str, str], float] = {}
         for key, value in windows.items():
             labels = dict(key)
@@ -341,7 +360,7 @@ def test_all_figures_equal_their_twins(failures: Sequence[str]) -> None:
     assert failures == []
 
 
-@pytest.mark.parametrize("make", [tumours, digits, progression])
+@pytest.mark.parametrize("make", [tied_tumours, digits, progression])
 def test_the_verdict_is_by_the_same_twins(make: Callable[[], Known]) -> None:
     watched = Watched(make())
     known = watched.known

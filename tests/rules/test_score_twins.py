@@ -17,14 +17,20 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from ml_exporter.baseline.labelled_baseline import ScoreBins, score_counts, score_edges, score_key
+from ml_exporter.baseline.labelled_baseline import (
+    ScoreBins,
+    score_counts,
+    score_edges,
+    score_key,
+    score_ties,
+)
 from ml_exporter.batch import LABEL, Batch, Field
 from ml_exporter.columns import Column
 from ml_exporter.exposition import render
 from ml_exporter.families import freeze
 from ml_exporter.monitors import Monitor
 from ml_exporter.monitors.ranks import ListRanks, ScoreRanks
-from ml_exporter.monitors.scores import LabelledScores, ScoreLosses
+from ml_exporter.monitors.scores import BaselineTies, LabelledScores, ScoreLosses
 from ml_exporter.rules import Timing, ranks, scores
 from ml_exporter.statistics import intervals
 from ml_exporter.statistics import scores as twins
@@ -46,9 +52,11 @@ def score_bins(batch: Batch, name: str, positive: str | None, bins: int) -> Scor
     """What a baseline would have of a class, were it made of these rows."""
     values = batch.fields[score_key(name, positive)].numbers.values
     of_class = np.array([label == name for label in batch.fields[LABEL].values])
-    edges = score_edges(values[of_class], values[~of_class], 1000 // bins)
-    counts = (score_counts(values[mask], edges).tolist() for mask in (of_class, ~of_class))
-    return ScoreBins(name, edges.tolist(), *counts)
+    sides = values[of_class], values[~of_class]
+    edges = score_edges(*sides, 1000 // bins)
+    counts = [score_counts(side, edges) for side in sides]
+    ties = score_ties(*sides, (sides[0].size, sides[1].size), edges)
+    return ScoreBins(name, edges.tolist(), *(of.tolist() for of in counts), ties=ties.tolist())
 
 
 def tumours() -> Batch:
@@ -62,6 +70,13 @@ def tumours() -> Batch:
         len(labels),
         {LABEL: Column(labels), score_key("benign", "benign"): Column(scores.tolist())},
     )
+
+
+def rounded(batch: Batch) -> Batch:
+    """With scores of three digits, many of which are the same, and several in a bin."""
+    key = score_key("benign", "benign")
+    values = batch.fields[key].numbers.values.round(3).tolist()
+    return Batch(batch.rows, {LABEL: batch.fields[LABEL], key: Column(values)})
 
 
 def digits() -> Batch:
@@ -98,6 +113,7 @@ def monitors_of(model: str, batch: Batch, positive: str | None, replica: str) ->
     bins = [score_bins(sample, name, positive, 20 if fewer else 50) for name in classes]
     found: list[Monitor] = [
         LabelledScores(model, "1", positive, BASELINES[replica], bins),
+        BaselineTies(model, "1", BASELINES[replica], bins),
         ScoreLosses(model, "1", classes, positive),
     ]
     return found if positive else [*found, ScoreRanks(model, "1", classes)]
@@ -108,6 +124,7 @@ def expositions() -> dict[str, tuple[str, str]]:
     """For each replica its exposition before and after it has counted its rows."""
     models: list[tuple[str, Batch, str | None]] = [
         ("tumours", tumours(), "benign"),
+        ("rounded", rounded(tumours()), "benign"),
         ("digits", digits(), None),
         ("healthy", tumours(), "benign"),
         ("shop", shop(), None),
@@ -193,14 +210,19 @@ def assert_equal(found: Figures, expected: Figures) -> None:
 
 
 BINNED = ("model", "class", "baseline_id")
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @pytest.fixture(scope="module")
 def binned(exposed: dict[str, list[Sample]]) -> dict[tuple[str, ...], tuple[list[str], Arrays]]:
-    """Bins of each class and baseline, and their positives, negatives and sums of scores."""
+    """Bins of each class and baseline; their positives, negatives, sums of scores, and ties."""
     values = total(exposed["ml_labelled_score_values_total"], *BINNED, "actual", "bin")
     sums = total(exposed["ml_labelled_score_bin_sum_total"], *BINNED, "bin")
+    ties = {
+        tuple(labels[label] for label in (*BINNED, "bin")): chance
+        for labels, chance in exposed["ml_score_baseline_ties"]
+    }
+    assert any(0.2 < chance < 0.8 for key, chance in ties.items() if key[0] == "rounded")
     bins: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for *key, bin in sums:
         bins[tuple(key)].append(bin)
@@ -211,6 +233,7 @@ def binned(exposed: dict[str, list[Sample]]) -> dict[tuple[str, ...], tuple[list
                 np.array([values[(*key, "true", bin)] for bin in names]),
                 np.array([values[(*key, "false", bin)] for bin in names]),
                 np.array([sums[(*key, bin)] for bin in names]),
+                np.array([ties.get((*key, bin), 0.0) for bin in names]),
             ),
         )
         for key, names in bins.items()
@@ -219,18 +242,21 @@ def binned(exposed: dict[str, list[Sample]]) -> dict[tuple[str, ...], tuple[list
 
 def auc_end(end: int) -> Callable[[Arrays], float]:
     def of(arrays: Arrays) -> float:
-        positives, negatives, _ = arrays
+        positives, negatives = arrays[:2]
         auc = twins.roc_auc(positives, negatives)
         return intervals.auc(auc, positives.sum(), negatives.sum())[end]
 
     return of
 
 
+def precision(arrays: Arrays) -> float:
+    positives, negatives, _, ties = arrays
+    return twins.average_precision(positives, negatives, ties)
+
+
 def precision_end(end: int) -> Callable[[Arrays], float]:
     def of(arrays: Arrays) -> float:
-        positives, negatives, _ = arrays
-        value = twins.average_precision(positives, negatives)
-        return intervals.average_precision(value, positives.sum())[end]
+        return intervals.average_precision(precision(arrays), arrays[0].sum())[end]
 
     return of
 
@@ -239,10 +265,10 @@ OF_BINS: dict[str, Callable[[Arrays], float]] = {
     "roc_auc": lambda arrays: twins.roc_auc(*arrays[:2]),
     "roc_auc_lower": auc_end(0),
     "roc_auc_upper": auc_end(1),
-    "average_precision": lambda arrays: twins.average_precision(*arrays[:2]),
+    "average_precision": precision,
     "average_precision_lower": precision_end(0),
     "average_precision_upper": precision_end(1),
-    "expected_calibration_error": lambda arrays: twins.expected_calibration_error(*arrays),
+    "expected_calibration_error": lambda arrays: twins.expected_calibration_error(*arrays[:3]),
 }
 
 
@@ -260,7 +286,7 @@ def test_figures_of_bins(recorded, binned, metric: str, window: str) -> None:
     assert_equal(figures(recorded, f"score:{metric}:{window}", *BINNED), of_baseline)
     by_class: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
     for key, value in of_baseline.items():
-        positives, negatives, _ = binned[key][1]
+        positives, negatives = binned[key][1][:2]
         by_class[key[:2]].append((value, positives.sum() + negatives.sum()))
     of_class = {key: weighted(values) for key, values in by_class.items()}
     assert_equal(figures(recorded, f"class:{metric}:{window}", "model", "class"), of_class)
@@ -300,7 +326,7 @@ def test_curves(recorded, binned, window: str) -> None:
         expected = {
             (*key, bin): value
             for key, (bins, arrays) in binned.items()
-            for bin, value in zip(bins, twins.calibration(*arrays)[side].tolist(), strict=True)
+            for bin, value in zip(bins, twins.calibration(*arrays[:3])[side].tolist(), strict=True)
         }
         assert_equal(figures(recorded, f"{record}:{window}", *BINNED, "bin"), expected)
 

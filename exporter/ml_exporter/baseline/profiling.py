@@ -33,6 +33,7 @@ from ml_exporter.baseline.labelled_baseline import (
     errors_of,
     score_edges,
     score_key,
+    score_ties,
 )
 from ml_exporter.baseline.region_fitting import RegionsBuilder
 from ml_exporter.baseline.usual_windows import Straying, WindowCounter
@@ -178,9 +179,13 @@ def _score_counters(
     counters = {}
     for name in names:
         key = score_key(name, request.positive)
-        of_class, others = samples.of(key)
+        sides = samples.of(key)
+        of_class, others = (one.values for one in sides)
         if of_class.size or others.size:
-            counters[name] = ScoreCounter(name, key, score_edges(of_class, others, len(names)))
+            edges = score_edges(of_class, others, len(names))
+            rows = sides[0].rows, sides[1].rows
+            ties = score_ties(of_class, others, rows, edges)
+            counters[name] = ScoreCounter(name, key, edges, ties)
     return counters
 
 
@@ -232,15 +237,15 @@ class _Sample:
         self._picked: list[Floats] = []
         self._size = 0
         self._stride = 1
-        self._position = 0
+        self.rows = 0  # that were added
 
     def add(self, values: Floats) -> None:
         if not values.size:
             return
         self._low = min(self._low, float(values.min()))
         self._high = max(self._high, float(values.max()))
-        start = -self._position % self._stride
-        self._position += values.size
+        start = -self.rows % self._stride
+        self.rows += values.size
         picked = values[start :: self._stride].copy()  # a view would keep all of them
         self._picked.append(picked)
         self._size += picked.size
@@ -278,10 +283,9 @@ class _ScoreSamples:
                 for side, rows in zip(sides, (there & is_class, there & ~is_class), strict=True):
                     side.add(scores[rows])
 
-    def of(self, key: Field) -> tuple[Floats, Floats]:
+    def of(self, key: Field) -> tuple[_Sample, _Sample]:
         """Those of rows of the class, and of others."""
-        of_class, others = self._samples.get(key, (_Sample(), _Sample()))
-        return of_class.values, others.values
+        return self._samples.get(key, (_Sample(), _Sample()))
 
 
 class _Attributions:

@@ -14,6 +14,7 @@ from ml_exporter.config.thresholds import Severity
 from ml_exporter.judgement.performance_verdicts import (
     baseline_figures,
     score_counts,
+    scored_rows,
     shortfall_state,
 )
 from ml_exporter.judgement.samples import Samples
@@ -115,13 +116,9 @@ def _bounds(samples: Samples, estimator: str, positive: str | None) -> Mapping[s
     }
 
 
-def _score_bins(samples: Samples) -> list[tuple[list[float], list[float]]]:
+def _score_bins(samples: Samples) -> list[scores.ScoredRows]:
     """Rows of each class's score bins that are expected to be of it, and those that aren't."""
-    counts = score_counts(samples, "ml_estimated_score_values_total")
-    return [
-        ([hits for hits, _ in bins.values()], [others for _, others in bins.values()])
-        for bins in counts.values()
-    ]
+    return scored_rows(samples, score_counts(samples, "ml_estimated_score_values_total"))
 
 
 def _losses(samples: Samples, of: str, estimator: str) -> dict[str, tuple[float, Interval]]:

@@ -102,22 +102,19 @@ _Figures = tuple[dict[str, float], dict[str, Interval]]
 def _of_scores(samples: Samples) -> _Figures:
     """Of score bins: several classes are averaged, as `rules/scores.py` does."""
     counts = score_counts(samples, "ml_labelled_score_values_total")
-    pairs = [
-        ([hits for hits, _ in bins.values()], [others for _, others in bins.values()])
-        for bins in counts.values()
-    ]
-    values = scores.figures(pairs)
-    bounds = scores.figure_intervals(pairs)
+    classes = scored_rows(samples, counts)
+    values = scores.figures(classes)
+    bounds = scores.figure_intervals(classes)
     sums = {
         (labels["class"], labels["bin"]): total
         for labels, total in samples["ml_labelled_score_bin_sum_total"]
     }
     errors = [
         scores.expected_calibration_error(
-            *pair, [sums.get((name, bin), 0.0) for bin in counts[name]]
+            of.positives, of.negatives, [sums.get((name, bin), 0.0) for bin in counts[name]]
         )
-        for name, pair in zip(counts, pairs, strict=True)
-        if sum(pair[0]) + sum(pair[1])
+        for name, of in zip(counts, classes, strict=True)
+        if np.sum(of.positives) + np.sum(of.negatives)
     ]
     if errors:
         values["expected_calibration_error"] = sum(errors) / len(errors)
@@ -183,6 +180,21 @@ def score_counts(samples: Samples, name: str) -> dict[str, dict[str, tuple[float
         of_bin = (hits + rows, others) if of["actual"] == "true" else (hits, others + rows)
         found[of["class"]][of["bin"]] = of_bin
     return found
+
+
+def scored_rows(
+    samples: Samples, counts: Mapping[str, Mapping[str, tuple[float, float]]]
+) -> list[scores.ScoredRows]:
+    """`score_counts` of each class, with how tied the baseline's scores are in each bin."""
+    ties = {(of["class"], of["bin"]): chance for of, chance in samples["ml_score_baseline_ties"]}
+    return [
+        scores.ScoredRows(
+            [hits for hits, _ in bins.values()],
+            [others for _, others in bins.values()],
+            [ties.get((name, bin), 0.0) for bin in bins],
+        )
+        for name, bins in counts.items()
+    ]
 
 
 def baseline_figures(samples: Samples) -> dict[str, float]:

@@ -33,7 +33,9 @@ def baseline_performance(
 
 
 def _figures_of_scores(baseline: Baseline) -> dict[str, float]:
-    found = scores.figures((one.positives, one.negatives) for one in baseline.scores)
+    found = scores.figures(
+        scores.ScoredRows(one.positives, one.negatives, one.ties or 0.0) for one in baseline.scores
+    )
     distances = [
         scores.expected_calibration_error(one.positives, one.negatives, one.sums)
         for one in baseline.scores

@@ -148,6 +148,33 @@ class _ClassScores:
         sums.values[self._of_bin_sums] += totals.sum(axis=0)
 
 
+class BaselineTies:
+    """How tied the baseline's scores are, of the bins where they are: there need be no labels."""
+
+    def __init__(
+        self, model: str, version: str, baseline_id: str, bins: Sequence[ScoreBins]
+    ) -> None:
+        ties = Family(
+            "ml_score_baseline_ties",
+            "How likely two rows of the baseline with a score in the bin have the same one.",
+            "gauge",
+            ("class", "bin"),
+            of={"model": model, "version": version, "baseline_id": baseline_id},
+        )
+        for one in bins:
+            for bin, chance in zip(one.bins, one.ties, strict=False):
+                if chance:
+                    ties.set(chance, one.name, bin)
+        self.families = (ties,)
+
+    @staticmethod
+    def series(bins: Sequence[ScoreBins]) -> int:
+        return sum(int(np.count_nonzero(one.ties)) for one in bins)
+
+    def update(self, batch: Batch) -> None:
+        """Nothing to count."""
+
+
 class ScoreLosses:
     """Sums log loss and Brier score over labelled predictions: it needs no baseline.
 

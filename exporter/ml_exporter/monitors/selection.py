@@ -31,7 +31,13 @@ from ml_exporter.monitors.notable import NotablePredictions
 from ml_exporter.monitors.outcomes import Outcomes
 from ml_exporter.monitors.ranks import ListRanks, ScoreRanks
 from ml_exporter.monitors.schema import SchemaViolations
-from ml_exporter.monitors.scores import LabelledScores, ScoreLosses, ScoreViolations, affordable
+from ml_exporter.monitors.scores import (
+    BaselineTies,
+    LabelledScores,
+    ScoreLosses,
+    ScoreViolations,
+    affordable,
+)
 from ml_exporter.monitors.segments import SegmentOutcomes, SegmentPredictions
 from ml_exporter.monitors.segments import series as segment_series
 from ml_exporter.monitors.thresholds import Thresholds
@@ -172,6 +178,9 @@ def for_baseline(
     selection.of_predictions.append(BaselineImportance(*of, baseline, [one.name for one in fields]))
     _add_segments(selection, model, version, baseline, take)
     _add_estimates(selection, model, version, baseline, take)
+    tied = [one for one in affordable(_read_scores(baseline, model)) if one.ties]
+    if tied and take(BaselineTies.series(tied)):
+        selection.of_predictions.append(BaselineTies(*of, baseline.id, tied))
     components = [
         one for one in _components(baseline, watched) if take(ComponentValues.series(one))
     ]

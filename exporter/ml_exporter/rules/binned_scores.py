@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ml_exporter.rules.groups import Rule
-from ml_exporter.rules.promql import indent, without
+from ml_exporter.rules.promql import gauge, indent, join_replicas, without
 from ml_exporter.rules.shares import SIGNS
+from ml_exporter.rules.timing import Timing, span
 from ml_exporter.statistics.scores import HARMONIC_SHIFT
 from ml_exporter.statistics.significance import Z_95
 
@@ -25,6 +26,25 @@ MEANS: Mapping[str, str] = {
     "average_precision_lower": "Lower end of the 95 % interval of average precision",
     "average_precision_upper": "Upper end of the 95 % interval of average precision",
 }
+
+TIES = "score:baseline_ties"
+
+
+def baseline_ties(timing: Timing) -> Rule:
+    """How tied scores are in each bin: absent where they hardly are.
+
+    A baseline's are always the same. They are remembered for as long as there are rows of it, for
+    figures of a week would else change as soon as it is replaced.
+    """
+    known = join_replicas("max", gauge(timing, "ml_score_baseline_ties"))
+    before = f"last_over_time({TIES}[{span(timing.memory)}])"
+    rows = "(ml_labelled_score_values_total:7d or ml_estimated_score_values_total:7d)"
+    return Rule(
+        TIES,
+        "How likely two rows of the baseline with a score in the bin have the same one; absent "
+        "where that is rare.",
+        f"{known}\nor\n(\n  {before}\n  and ignoring (actual, estimator)\n  {rows}\n)",
+    )
 
 
 @dataclass(frozen=True)
@@ -144,7 +164,8 @@ class BinnedScores:
         """Rows of the class in each bin, times their mean precision on the way down through it.
 
         A bin has p of the class among n rows, and above it are A among B. With harmonic numbers H
-        and s = (p - 1) / (n - 1), it is s + (A + 1 - (B + 1) s) / n (H(B + n) - H(B)).
+        and s = (p - 1) / (n - 1), it is s + (A + 1 - (B + 1) s) / n (H(B + n) - H(B)); if all of
+        the bin's scores are the same, (A + p) / (B + n).
         """
 
         def above(total: str, actual: str = "") -> str:
@@ -156,8 +177,13 @@ class BinnedScores:
         others = f"clamp_min(1 - {of_rest} / clamp_min({rows} - 1, 1), 0)"
         hits_above, all_above = above(self.positives, "true"), above(self.rows)
         below = indent(all_above, 6).lstrip()
-        return (
-            f"{of_class}\n* (\n{indent(others)}\n"
+        none = f"0 * {of_class}"
+        known = f"{none}\n+ ignoring (estimator) group_left ()\n{TIES}"
+        ties = f"(\n{indent(known)}\n  or\n  {none}\n)"
+        hits, every = indent(f"{hits_above}\n+ {of_class}"), indent(f"{all_above}\n+ {rows}")
+        at_the_end = f"(\n{hits}\n)\n/ (\n{every}\n)"
+        in_any_order = (
+            f"(\n{indent(others)}\n"
             f"  + (\n{indent(hits_above, 4)}\n    + 1\n"
             f"    - ({below} + 1)\n    * {indent(others, 4).lstrip()}\n  )\n"
             f"  / {rows}\n"
@@ -165,6 +191,10 @@ class BinnedScores:
             f"    (({below} + {rows} + 0.5) ^ 2 + {HARMONIC_SHIFT!r})\n"
             f"    / (({below} + 0.5) ^ 2 + {HARMONIC_SHIFT!r})\n"
             f"  ) / 2\n)"
+        )
+        return (
+            f"{of_class}\n* (\n  {indent(ties).lstrip()}\n  * {indent(at_the_end).lstrip()}\n"
+            f"  + (1 - {indent(ties).lstrip()})\n  * {indent(in_any_order).lstrip()}\n)"
         )
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ml_exporter.rules import counts
-from ml_exporter.rules.binned_scores import MEANS, BinnedScores
+from ml_exporter.rules.binned_scores import MEANS, BinnedScores, baseline_ties
 from ml_exporter.rules.counts import Counter
 from ml_exporter.rules.groups import Group, Rule
 from ml_exporter.rules.means import mean_figure
 from ml_exporter.rules.promql import indent, with_label, without
-from ml_exporter.rules.timing import WINDOWS, Timing
+from ml_exporter.rules.timing import WINDOWS, Timing, duration
 
 FIGURES = (
     *("roc_auc", "gini", "average_precision"),
@@ -61,6 +61,7 @@ _MEANS = {**MEANS, "expected_calibration_error": "Expected calibration error"}
 
 
 def groups(timing: Timing) -> Iterable[Group]:
+    yield Group("ml-exporter-scores", duration(timing.minute), (baseline_ties(timing),))
     for window in WINDOWS:
         binned = _binned(window)
         rules = (

@@ -14,12 +14,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ml_exporter.statistics import intervals
-from ml_exporter.statistics.bins import Floats
+from ml_exporter.statistics.bins import Codes, Floats
 from ml_exporter.statistics.intervals import Interval
 
 HARMONIC_SHIFT = math.exp(-2 * np.euler_gamma) - 1 / 4
 
 _EPSILON = float(np.finfo(np.float64).eps)
+
+
+class ScoredRows(NamedTuple):
+    """The rows of one class's score bins, and how tied the scores of each bin are."""
+
+    positives: ArrayLike
+    negatives: ArrayLike
+    ties: ArrayLike = 0.0  # `tie_chances`
 
 
 class Gain(NamedTuple):
@@ -50,13 +58,19 @@ def gini(auc: float) -> float:
     return 2 * auc - 1
 
 
-def average_precision(positives: ArrayLike, negatives: ArrayLike) -> float:
+def average_precision(positives: ArrayLike, negatives: ArrayLike, ties: ArrayLike = 0.0) -> float:
     """Mean precision over the rows of the class, each at its own score.
 
-    Rows of a bin may be in any order, and this is the mean over all of them. A row of the class at
-    place r of the n of its bin, p of which are of the class, below B others, A of which are, has
-    1 + A + (r - 1) s of the class among the B + r at or above it, where s = (p - 1) / (n - 1). The
-    mean over r is s + (A + 1 - (B + 1) s) / n (H(B + n) - H(B)), with harmonic numbers H.
+    Rows of a bin whose scores differ may be in any order: the mean is taken over all of them. A row
+    of the class at place r of the n of its bin, p of which are of the class, below B others, A of
+    which are, has 1 + A + (r - 1) s of the class among the B + r at or above it, where
+    s = (p - 1) / (n - 1). The mean over r is s + (A + 1 - (B + 1) s) / n (H(B + n) - H(B)), with
+    harmonic numbers H. Were all scores of the bin the same, each would have the precision at its
+    end, (A + p) / (B + n).
+
+    Where two scores of the bin are the same with a chance t, the precision is t of the way from one
+    to the other. For k scores with as many rows each, t is 1 / k, and a sum of k steps is about k
+    times as near to an integral as one step is.
     """
     of_class, rest = _counts(positives, negatives)
     if not of_class.sum():
@@ -66,11 +80,33 @@ def average_precision(positives: ArrayLike, negatives: ArrayLike) -> float:
     hits_above = (of_class.sum() - np.cumsum(of_class))[filled]
     above = (rows.sum() - np.cumsum(rows))[filled]
     p, n = of_class[filled], rows[filled]
+    tied = np.broadcast_to(np.asarray(ties, dtype=np.float64), filled.shape)[filled]
     # s, and 1 where all are of the class.
     others = np.maximum(1 - (n - p) / np.maximum(n - 1, 1), 0)
     inverses = _harmonic(above + n) - _harmonic(above)
-    precision = others + (hits_above + 1 - (above + 1) * others) / n * inverses
+    in_any_order = others + (hits_above + 1 - (above + 1) * others) / n * inverses
+    at_the_end = (hits_above + p) / (above + n)
+    precision = (1 - tied) * in_any_order + tied * at_the_end
     return float(p @ precision / of_class.sum())
+
+
+def tie_chances(scores: Floats, weights: Floats, bins: Codes, size: int) -> Floats:
+    """How likely two rows have the same score, in each of so many bins.
+
+    Rows stand for as many as they weigh, and `bins` has the bin of each. One pair more in each bin
+    is as often tied as pairs are in the mean of bins, so that a bin of two rows isn't sure of it.
+    """
+    _, first, places = np.unique(scores, return_index=True, return_inverse=True)
+    of_values = np.bincount(places, weights=weights)
+    alone = np.bincount(bins, weights=np.square(weights), minlength=size)
+    tied = np.bincount(bins[first], weights=np.square(of_values), minlength=size) - alone
+    pairs = np.square(np.bincount(bins, weights=weights, minlength=size)) - alone
+    several = pairs > 0
+    if not several.any():
+        return np.zeros(size)
+    usual = (tied[several] / pairs[several]).mean()
+    # Each pair is there twice.
+    return np.asarray(np.clip((tied + 2 * usual) / (pairs + 2), 0.0, 1.0))
 
 
 def _harmonic(numbers: Floats) -> Floats:
@@ -98,28 +134,28 @@ def expected_calibration_error(
     return float(np.abs(np.asarray(score_sums, dtype=np.float64) - of_class).sum() / rows)
 
 
-def figures(classes: Iterable[tuple[ArrayLike, ArrayLike]]) -> dict[str, float]:
+def figures(classes: Iterable[ScoredRows]) -> dict[str, float]:
     """ROC AUC, Gini and average precision: means over the classes that have them.
 
-    Each class is given by its positives and negatives. A binary model has one, its positive one.
+    A binary model has one class, its positive one.
     """
     found: dict[str, list[float]] = {"roc_auc": [], "average_precision": []}
-    for positives, negatives in classes:
+    for positives, negatives, ties in classes:
         found["roc_auc"].append(roc_auc(positives, negatives))
-        found["average_precision"].append(average_precision(positives, negatives))
+        found["average_precision"].append(average_precision(positives, negatives, ties))
     means = {name: _mean(values) for name, values in found.items()}
     means["gini"] = gini(means["roc_auc"])
     return {name: value for name, value in means.items() if not math.isnan(value)}
 
 
-def figure_intervals(classes: Iterable[tuple[ArrayLike, ArrayLike]]) -> dict[str, Interval]:
+def figure_intervals(classes: Iterable[ScoredRows]) -> dict[str, Interval]:
     """95 % intervals of these: means of the ends over the classes that have them."""
     of_auc, of_precision = [], []
-    for positives, negatives in classes:
+    for positives, negatives, ties in classes:
         of_class, rest = (float(side.sum()) for side in _counts(positives, negatives))
         of_auc.append(intervals.auc(roc_auc(positives, negatives), of_class, rest))
         of_precision.append(
-            intervals.average_precision(average_precision(positives, negatives), of_class)
+            intervals.average_precision(average_precision(positives, negatives, ties), of_class)
         )
     found = {"roc_auc": _mean_ends(of_auc), "average_precision": _mean_ends(of_precision)}
     lower, upper = found["roc_auc"]
