@@ -88,7 +88,7 @@ class ProxySettings:
     rate: float | None = None  # exchanges a second that are observed at most
     model: ModelName = ModelName()  # without either, the path tells
     web_config: Path | None = None  # absolute; certificates that clients are shown
-    web_config_line: int = 1  # where the configuration names it
+    web_config_line: int = field(default=1, compare=False, repr=False)  # in the configuration
     capture: Path | None = None  # absolute; where proxy and telemetry that are apart share memory
     drain: float = 5.0  # seconds between the probe's no and the end of listening
     grace: float = 30.0  # seconds that requests in flight then have
