@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -187,15 +188,21 @@ class Baseline:
 
 def load(path: Path) -> Baseline:
     """Read a baseline file; raises BaselineError with the file's name and what is wrong in it."""
+    with naming(path):
+        return decode(path.read_bytes())
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have a BaselineError say which file it is about, and raise one if that can't be read."""
     try:
-        baseline = decode(path.read_bytes())
+        yield
     except FileNotFoundError:
         raise BaselineError(f"{path}: no such file; `ml-exporter baseline` makes it") from None
     except OSError as error:
         raise BaselineError(f"{path}: {error.strerror}") from None
     except BaselineError as error:
         raise BaselineError(f"{path}: {error}") from None
-    return baseline
 
 
 def decode(data: bytes) -> Baseline:

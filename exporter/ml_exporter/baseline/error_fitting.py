@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ml_exporter.baseline.region_sample import Binned, Inputs, Sample
-from ml_exporter.baseline.regions import MOST_LEAVES, MOST_REGIONS, ErrorTree, Region, Regions
+from ml_exporter.baseline.regions import MOST_LEAVES, ErrorTree, Region, Regions
 from ml_exporter.statistics import trees
 from ml_exporter.statistics.bins import Floats
 
-_LEAST_ROWS = 50  # of a region
 _LEAST_ERROR = 0.01  # of the mean one: smaller errors are alike
 
 # In the mean over 34 real sets, twice drawn, half as many trees or finer bins did about as well.
@@ -30,18 +29,12 @@ def of_errors(fields: Sequence[Binned], sample: Sample) -> Regions | None:
     if not mean:
         return None
     inputs = Inputs.of(fields, sample)
-    splits = trees.grow(
-        inputs.codes,
-        inputs.shapes,
-        # On a logarithm, as errors have heavy tails.
-        np.log(errors + _LEAST_ERROR * mean)[:, None],
-        most_leaves=MOST_REGIONS,
-        least_rows=_LEAST_ROWS,
-    )
+    # On a logarithm, as errors have heavy tails.
+    splits = inputs.grow(np.log(errors + _LEAST_ERROR * mean)[:, None])
     if not splits:
         return None
     described, names = inputs.described(splits)
-    leaves = trees.leaves_of(splits, inputs.codes, sample.rows)
+    leaves = inputs.leaves(splits)
     rows, absolute, squared = (
         np.bincount(leaves, weights, len(names)) for weights in (None, errors, np.square(errors))
     )
@@ -74,7 +67,7 @@ def _error_trees(inputs: Inputs, errors: Floats) -> tuple[list[ErrorTree], Float
     small = []
     for one in found:
         adds = _rounded(one.adds)
-        expected += adds[trees.leaves_of(one.splits, inputs.codes, errors.size)]
+        expected += adds[inputs.leaves(one.splits)]
         small.append(ErrorTree(inputs.described(one.splits)[0], adds.tolist()))
     return small, np.maximum(expected, 0.0)
 

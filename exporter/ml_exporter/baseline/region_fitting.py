@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 from ml_exporter.baseline.calibrated_scores import Expectation, class_codes, known_classes
 from ml_exporter.baseline.error_fitting import of_errors
 from ml_exporter.baseline.labelled_baseline import ScoreBins, score_counts, score_sums
-from ml_exporter.baseline.region_sample import Binned, Inputs, Sample, category_codes, number_codes
-from ml_exporter.baseline.regions import (
-    MOST_REGIONS,
-    Answers,
-    Estimator,
-    Region,
-    Regions,
-    corrected,
+from ml_exporter.baseline.region_sample import (
+    LEAST_ROWS,
+    Binned,
+    Inputs,
+    Sample,
+    category_codes,
+    number_codes,
 )
+from ml_exporter.baseline.regions import Answers, Estimator, Region, Regions, corrected
 from ml_exporter.batch import LABEL, PREDICTION, Batch, Field
 from ml_exporter.statistics import trees
 from ml_exporter.statistics.bins import Floats
 
-_LEAST_ROWS = 50  # of a region, and of a part of the baseline that estimators are compared on
 _MOST_ROWS = 50_000  # of the sample
 _MOST_CODES = 20_000_000  # of the sample, over all fields
 _MOST_VALUES = 5_000_000  # of a regression, whose numbers are kept as they are
@@ -78,7 +77,7 @@ class RegionsBuilder:
 
         `scores` and `confusion` are those of the whole baseline.
         """
-        if self._size < 2 * _LEAST_ROWS:
+        if self._size < 2 * LEAST_ROWS:
             return None
         sample = Sample.joined(self._blocks)
         if not self._classes:
@@ -118,7 +117,7 @@ def _of_classes(
         usable = np.asarray(~np.isnan(known.of_scores(all_scores)).any(axis=1))
         if not usable.all():
             kept = sample.of(usable)
-            if kept.rows < 2 * _LEAST_ROWS:
+            if kept.rows < 2 * LEAST_ROWS:
                 return None
             return _of_classes(inputs.of_rows(usable), kept, known, scores)
 
@@ -135,7 +134,7 @@ def _of_classes(
     def regions(
         splits: Sequence[trees.Split], probabilities: Floats, of: NDArray[np.bool_]
     ) -> list[Region]:
-        leaves, picked = _leaves(inputs, splits)[of], predicted[of]
+        leaves, picked = inputs.leaves(splits)[of], predicted[of]
         size = len(splits) + 1, len(known.classes)
         cells = leaves.astype(np.int64) * size[1] + picked
         counts, right, by_scores = (
@@ -160,7 +159,7 @@ def _of_classes(
         ]
 
     probabilities = expected(known)
-    splits = _grow(inputs, targets(probabilities))
+    splits = inputs.grow(targets(probabilities))
     if not splits:
         return None
     everything = np.ones(sample.rows, dtype=np.bool_)
@@ -171,9 +170,9 @@ def _of_classes(
         held, fitted = fold == number, fold != number
         refitted = _refitted(known, scores, all_scores, predicted, actual, fitted)
         by_scores = expected(refitted)
-        of_fold = _grow(inputs, targets(by_scores)[fitted], fitted)
+        of_fold = inputs.of_rows(fitted).grow(targets(by_scores)[fitted])
         trial = Regions(splits=[], regions=regions(of_fold, by_scores, fitted), preferred="regions")
-        surplus = trial.corrections(known.classes)[_leaves(inputs, of_fold), predicted]
+        surplus = trial.corrections(known.classes)[inputs.leaves(of_fold), predicted]
         for share, of_share in misses.items():
             estimate = corrected(by_scores, predicted, share * surplus)
             missed = estimate[rows, predicted] - correct
@@ -206,7 +205,7 @@ def _squared_misses(
         rows = np.bincount(codes[held], minlength=shape.bins)
         cells = codes[held].astype(np.int64) * classes + predicted[held]
         sums = np.bincount(cells, missed[held], shape.bins * classes).reshape(-1, classes)
-        enough = rows >= _LEAST_ROWS
+        enough = rows >= LEAST_ROWS
         yield from (np.square(sums[enough]).sum(axis=1) / rows[enough]).tolist()
 
 
@@ -237,19 +236,6 @@ def _refitted(
         cell = names[truth], names[guess]
         confusion[cell] = confusion.get(cell, 0.0) + 1
     return known.like(refitted, confusion)
-
-
-def _grow(
-    inputs: Inputs, targets: Floats, rows: NDArray[np.bool_] | None = None
-) -> list[trees.Split]:
-    codes = inputs.codes if rows is None else [of_field[rows] for of_field in inputs.codes]
-    return trees.grow(
-        codes, inputs.shapes, targets, most_leaves=MOST_REGIONS, least_rows=_LEAST_ROWS
-    )
-
-
-def _leaves(inputs: Inputs, splits: Sequence[trees.Split]) -> NDArray[np.int32]:
-    return trees.leaves_of(splits, inputs.codes, len(inputs.codes[0]))
 
 
 def _named(regions: Iterable[Region], names: Iterable[str]) -> list[Region]:

@@ -9,12 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_exporter.baseline.regions import Split, region_names
+from ml_exporter.baseline.regions import MOST_REGIONS, Split, region_names
 from ml_exporter.batch import Field, FieldType
 from ml_exporter.columns import Column
 from ml_exporter.statistics import trees
 from ml_exporter.statistics.bins import ANY, MISSING, OTHER, Floats, bin_codes, quantile_edges
 
+LEAST_ROWS = 50  # of a region, and of a part of the baseline that estimators are compared on
 _FINE_BINS = 50  # of scores and predicted numbers, and of all numbers if they are to be fine
 
 
@@ -104,6 +105,16 @@ class Inputs:
             else trees.Input(len(uppers) + 2, len(uppers) + 1)
             for uppers, names in zip(self.uppers, self.names, strict=True)
         ]
+
+    def grow(self, targets: Floats) -> list[trees.Split]:
+        """The splits into regions, by targets of shape (rows, k)."""
+        return trees.grow(
+            self.codes, self.shapes, targets, most_leaves=MOST_REGIONS, least_rows=LEAST_ROWS
+        )
+
+    def leaves(self, splits: Sequence[trees.Split]) -> NDArray[np.int32]:
+        """The leaf of each row after all splits."""
+        return trees.leaves_of(splits, self.codes, len(self.codes[0]))
 
     def described(self, splits: Sequence[trees.Split]) -> tuple[list[Split], list[str]]:
         """Splits as the baseline has them, and the names of regions."""

@@ -105,8 +105,7 @@ def json_value(text: bytes) -> Any:
 def _lenient_value(text: bytes) -> Any:
     try:
         value = json.loads(text.removeprefix(BOM).decode(), parse_int=json_text.integer)
-        if b"\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        json_text.check_pairs(text, value)
     except UnicodeError:
         raise Rejected("encoding") from None
     except RecursionError:

@@ -32,19 +32,13 @@ def load(path: Path, request: Request, roles: Mapping[str, Field]) -> Baseline:
     """
     if path.is_dir():
         path = path / STATISTICS
-    try:
+    with baselines.naming(path):
         data = path.read_bytes()
         if not _is_statistics(data):
             return baselines.decode(data)
         beside = path.with_name(CONSTRAINTS)
         constraints = beside.read_bytes() if beside.is_file() else None
         return decode(data, constraints, request, roles)
-    except FileNotFoundError:
-        raise BaselineError(f"{path}: no such file; `ml-exporter baseline` makes it") from None
-    except OSError as error:
-        raise BaselineError(f"{path}: {error.strerror}") from None
-    except BaselineError as error:
-        raise BaselineError(f"{path}: {error}") from None
 
 
 def roles(model: Model) -> dict[str, Field]:

@@ -8,9 +8,19 @@ application that has a Monitor need not.
 from __future__ import annotations
 
 from ml_exporter.serialization.json_text.indented import indented
-from ml_exporter.serialization.json_text.standard import integer
+from ml_exporter.serialization.json_text.standard import check_pairs, integer
 
-__all__ = ["NotJson", "decimals", "decode", "encode", "encoder", "indented", "integer", "size"]
+__all__ = [
+    "NotJson",
+    "check_pairs",
+    "decimals",
+    "decode",
+    "encode",
+    "encoder",
+    "indented",
+    "integer",
+    "size",
+]
 
 try:
     from ml_exporter.serialization.json_text.by_msgspec import (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from json import JSONDecodeError as NotJson
 from typing import Any, NoReturn
 
-__all__ = ["NotJson", "decimals", "decode", "encode", "encoder", "integer", "size"]
+__all__ = ["NotJson", "check_pairs", "decimals", "decode", "encode", "encoder", "integer", "size"]
 
 _DIGITS = 300  # more than any float has
 
@@ -16,12 +16,17 @@ _DIGITS = 300  # more than any float has
 def decode(text: bytes) -> Any:
     """A value; raises NotJson, UnicodeError where it isn't UTF-8, and RecursionError."""
     value = _decoder.decode(text.decode())
-    if b"\\u" in text:
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise NotJson("half of a surrogate pair", "", 0) from None
+    try:
+        check_pairs(text, value)
+    except UnicodeEncodeError:
+        raise NotJson("half of a surrogate pair", "", 0) from None
     return value
+
+
+def check_pairs(text: bytes, value: object) -> None:
+    """Raises UnicodeError where a text in the value that was read has half of a surrogate pair."""
+    if b"\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
 
 
 def integer(digits: str) -> float:
