@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import logging
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,3 +31,13 @@ def serve() -> Iterator[Serve]:
     """`serve(command, url)` waits for a server's first answer; all end with the test."""
     with ExitStack() as servers:
         yield lambda *args, **kwargs: servers.enter_context(serving(*args, **kwargs))
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Where log lines go is nobody else's business."""
+    logger = logging.getLogger("ml_exporter")
+    before = logger.handlers, logger.propagate, logger.level
+    yield
+    logger.handlers, logger.propagate = before[:2]
+    logger.setLevel(before[2])

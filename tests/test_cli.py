@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ import pytest
 from ml_exporter import __version__
 from ml_exporter.baseline.baseline import load as load_baseline
 from ml_exporter.cli import main
+
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 CONFIG = """\
 models:
@@ -52,16 +52,6 @@ class Shell:
             code = int(exit.code or 0)
         self.out, self.err = self.capsys.readouterr()
         return code
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Where log lines go is nobody else's business."""
-    logger = logging.getLogger("ml_exporter")
-    before = logger.handlers, logger.propagate, logger.level
-    yield
-    logger.handlers, logger.propagate = before[:2]
-    logger.setLevel(before[2])
 
 
 @pytest.fixture

@@ -2,21 +2,12 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from ml_exporter.commands import logs
 
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Where log lines go is nobody else's business."""
-    logger = logging.getLogger("ml_exporter")
-    before = logger.handlers, logger.propagate, logger.level
-    yield
-    logger.handlers, logger.propagate = before[:2]
-    logger.setLevel(before[2])
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 @pytest.fixture

@@ -133,6 +133,13 @@ class Prometheus:
         seen = "last_evaluation_timestamp_seconds"
         wait_until(lambda: min(self._of_groups(seen)) > since, 120, "an evaluation of all rules")
 
+    def count(self, targets: Targets, timing: Timing, counted: Mapping[str, str]) -> None:
+        """Scrape targets, which go on with these answers once all rules have seen them begin."""
+        self.scrape(targets, list(counted))
+        wait_until(lambda: min(targets.scrapes.values()) >= 2, 30, "scrapes")
+        self.wait_for_rules(timing)
+        targets.go_on(counted)
+
     def _of_groups(self, name: str) -> list[float]:
         """What Prometheus says of itself, by groups of rules."""
         _, text = get(f"{self.url}/metrics")

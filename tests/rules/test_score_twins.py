@@ -168,10 +168,7 @@ def recorded(
         Targets(answers).serving() as targets,
         prometheus("prometheus", folder, TIMING, SCRAPE, "models", "scores") as server,
     ):
-        server.scrape(targets, list(answers))
-        wait_until(lambda: min(targets.scrapes.values()) >= 2, 30, "scrapes")
-        server.wait_for_rules(TIMING)
-        targets.go_on({name: after for name, (_, after) in expositions.items()})
+        server.count(targets, TIMING, {name: after for name, (_, after) in expositions.items()})
         rows = {
             counter.windows: sum(value for _, value in exposed[counter.name])
             for counter in (*scores.COUNTERS, *ranks.COUNTERS)

@@ -200,10 +200,7 @@ def recorded(
         Targets(answers).serving() as targets,
         prometheus(request.param, folder, TIMING, SCRAPE) as server,
     ):
-        server.scrape(targets, list(answers))
-        wait_until(lambda: min(targets.scrapes.values()) >= 2, 30, "scrapes")
-        server.wait_for_rules(TIMING)
-        targets.go_on({name: after for name, (_, after) in expositions.items()})
+        server.count(targets, TIMING, {name: after for name, (_, after) in expositions.items()})
         values = sum(exposed.total("ml_field_values_total").values())
         labelled = exposed.total("ml_labelled_predictions_total", "model")
 
